@@ -1,0 +1,162 @@
+//! A set of labels, sorted by name.
+
+use std::fmt;
+
+use xxhash_rust::xxh64::Xxh64;
+
+/// Names and values, sorted by name, each name once, no empty value.
+///
+/// An empty value means "absent", as everywhere in Prometheus: setting a label to the empty string removes it.
+/// Meant for targets, rules and new series, where a handful of labels is edited now and then; series that are merely
+/// carried live in a [`crate::SeriesTable`].
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Labels(Vec<(Box<str>, Box<str>)>);
+
+impl Labels {
+    /// No labels.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Number of labels.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no label at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value, or the empty string where the label is absent.
+    #[must_use]
+    pub fn value(&self, name: &str) -> &str {
+        self.get(name).unwrap_or("")
+    }
+
+    /// The value where the label is present.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.find(name).ok().map(|at| &*self.0[at].1)
+    }
+
+    /// Whether the label is present.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.find(name).is_ok()
+    }
+
+    /// Sets a label; an empty value removes it.
+    pub fn set(&mut self, name: &str, value: &str) {
+        match (self.find(name), value.is_empty()) {
+            (Ok(at), true) => drop(self.0.remove(at)),
+            (Ok(at), false) => self.0[at].1 = value.into(),
+            (Err(_), true) => {}
+            (Err(at), false) => self.0.insert(at, (name.into(), value.into())),
+        }
+    }
+
+    /// Sets a label only where it is absent.
+    pub fn set_if_absent(&mut self, name: &str, value: &str) {
+        if !self.contains(name) {
+            self.set(name, value);
+        }
+    }
+
+    /// Removes a label and gives its value back.
+    pub fn remove(&mut self, name: &str) -> Option<Box<str>> {
+        self.find(name).ok().map(|at| self.0.remove(at).1)
+    }
+
+    /// Keeps the labels for which `keep` says so.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
+        self.0.retain(|(name, value)| keep(name, value));
+    }
+
+    /// Names and values in order of name.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// xxHash64 over `name 0xff value 0xff` of every label in order of name: equal sets have equal hashes on every
+    /// machine and in every version, so it may decide who scrapes what.
+    #[must_use]
+    pub fn hash64(&self) -> u64 {
+        let mut hasher = Xxh64::new(0);
+        for (name, value) in self.iter() {
+            hasher.update(name.as_bytes());
+            hasher.update(&[0xff]);
+            hasher.update(value.as_bytes());
+            hasher.update(&[0xff]);
+        }
+        hasher.digest()
+    }
+
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(candidate, _)| (**candidate).cmp(name))
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Labels {
+    /// Later values win over earlier ones of the same name.
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
+        let mut labels = Self::new();
+        for (name, value) in pairs {
+            labels.set(name.as_ref(), value.as_ref());
+        }
+        labels
+    }
+}
+
+impl fmt::Display for Labels {
+    /// As in exposition text: `{a="1", b="2"}`, with `\`, `"` and newlines escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (index, (name, value)) in self.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            write!(f, "{comma}{name}=\"{value}\"")?;
+        }
+        f.write_str("}")
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_sorted_unique_and_never_empty() {
+        let mut labels: Labels = [("b", "2"), ("a", "1"), ("c", ""), ("b", "3")].into_iter().collect();
+        assert_eq!(labels.to_string(), r#"{a="1", b="3"}"#);
+        labels.set("a", "");
+        assert_eq!(labels.to_string(), r#"{b="3"}"#);
+        assert_eq!(labels.value("a"), "");
+    }
+
+    #[test]
+    fn the_hash_separates_names_from_values() {
+        let one: Labels = [("ab", "c")].into_iter().collect();
+        let two: Labels = [("a", "bc")].into_iter().collect();
+        assert_ne!(one.hash64(), two.hash64());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn order_of_insertion_does_not_matter(pairs in proptest::collection::btree_map("[a-z]{1,4}", "[a-z]{1,4}", 0..12)) {
+            let forward: Labels = pairs.iter().collect();
+            let backward: Labels = pairs.iter().rev().collect();
+            proptest::prop_assert_eq!(forward.hash64(), backward.hash64());
+            proptest::prop_assert_eq!(forward, backward);
+        }
+    }
+}
