@@ -82,6 +82,12 @@ impl Signals {
     }
 }
 
+impl From<Signal> for Signals {
+    fn from(signal: Signal) -> Self {
+        Self(1 << signal as u8)
+    }
+}
+
 /// OTLP as it was received: the encoded `ResourceMetrics`, `ResourceLogs` or `ResourceSpans` messages, without the tag
 /// and length that frame them in a request. Cloning copies reference counts only. Strings inside are bytes: broken
 /// UTF-8 passes.

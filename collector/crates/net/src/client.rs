@@ -1,0 +1,362 @@
+//! Sending a request and reading its answer, within limits.
+//!
+//! One [`Client`] per configuration, shared by everything that uses it: it keeps connections open, notices
+//! changed certificates and adds credentials. What it adds goes to the host it was meant for and nowhere
+//! else: a redirect to another host, or from TLS to none, is followed without it (Go also trusts subdomains;
+//! here they are other hosts).
+
+mod hop;
+mod progress;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
+use url::Url;
+
+use crate::auth::{Auth, AuthError, ExtraHeader};
+use crate::connect::{Connector, Tls, Uses};
+use crate::error::{BuildError, NetError};
+use crate::http_client::HttpClientConfig;
+use crate::prometheus::PrometheusClientConfig;
+use crate::proxy::{Proxy, ProxyKind, ProxyTarget, peer_of};
+use crate::tls::{Contents, TlsError, TlsSource};
+
+use hop::{Hop, authorization_in, is_redirect, parse_url, uri_of};
+use progress::{Progress, read_answer, was_stale};
+
+/// Redirects that are followed for one request, as in Go.
+const MAX_REDIRECTS: usize = 10;
+
+/// Sent unless the caller names another.
+const USER_AGENT: &str = concat!("muster/", env!("CARGO_PKG_VERSION"));
+
+/// A request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Usually GET or POST.
+    pub method: Method,
+    /// `http` or `https`; a user and password in it are used and not shown.
+    pub url: String,
+    /// Sent as they are, beside what the client's configuration adds.
+    pub headers: HeaderMap,
+    /// Sent as it is; compression is the caller's.
+    pub body: Bytes,
+    /// For everything together: connecting, redirects, the whole body. Without one, that of the configuration
+    /// counts.
+    pub timeout: Option<Duration>,
+    /// Largest body of the answer in bytes, as it comes over the wire.
+    pub body_limit: usize,
+}
+
+impl Request {
+    /// A GET.
+    #[must_use]
+    pub fn get(url: impl Into<String>, timeout: Duration, body_limit: usize) -> Self {
+        let (headers, body) = (HeaderMap::new(), Bytes::new());
+        Self { method: Method::GET, url: url.into(), headers, body, timeout: Some(timeout), body_limit }
+    }
+
+    /// A POST.
+    #[must_use]
+    pub fn post(
+        url: impl Into<String>,
+        body: impl Into<Bytes>,
+        timeout: Duration,
+        body_limit: usize,
+    ) -> Self {
+        Self { method: Method::POST, body: body.into(), ..Self::get(url, timeout, body_limit) }
+    }
+
+    /// With one more header; replaces one of the same name.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+}
+
+/// An answer, whatever its status.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// Status code.
+    pub status: u16,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body as it came, not decompressed.
+    pub body: Bytes,
+    /// Headers after the body; empty almost always, but gRPC says there how it went.
+    pub trailers: HeaderMap,
+}
+
+/// A client with connections that stay open. Cloning gives another handle.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Settings,
+    /// For requests that need no TLS.
+    plain: Connections,
+    /// Made when first needed and again when certificates changed.
+    secure: Mutex<Option<(Contents, Connections)>>,
+    /// Permits for requests at the same time.
+    slots: Option<Semaphore>,
+}
+
+type Connections = Pool<Connector, Full<Bytes>>;
+
+/// What both families of configuration come down to.
+pub(crate) struct Settings {
+    pub(crate) auth: Auth,
+    pub(crate) headers: Vec<ExtraHeader>,
+    pub(crate) tls: TlsSource,
+    pub(crate) proxy: Proxy,
+    pub(crate) follow_redirects: bool,
+    pub(crate) http2: Http2,
+    /// When a request names none.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
+    /// Connections kept open per host; zero closes each after its answer.
+    pub(crate) max_idle_per_host: usize,
+    pub(crate) max_requests: Option<usize>,
+    /// How often a silent HTTP/2 connection is tested, and how long the answer may take.
+    pub(crate) ping: Option<(Duration, Duration)>,
+}
+
+/// When HTTP/2 is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Http2 {
+    Never,
+    /// Over TLS, when the server offers it.
+    IfOffered,
+    /// Always, also without TLS.
+    Always,
+}
+
+impl Client {
+    /// A client by the rules of Prometheus. Files are read when they are needed, so that one that is missing
+    /// now fails requests until it is there. Relative names count from `base_dir`.
+    ///
+    /// # Errors
+    /// When keys contradict each other, when something is asked for that is not supported, or when
+    /// certificates given as text are unusable.
+    pub fn build(config: &PrometheusClientConfig, base_dir: &Path) -> Result<Self, BuildError> {
+        Self::from_settings(config.settings(base_dir)?)
+    }
+
+    /// A client by the rules of `confighttp`. Relative names count from the working directory.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn build_http(config: &HttpClientConfig) -> Result<Self, BuildError> {
+        Self::from_settings(config.settings(Http2::IfOffered)?)
+    }
+
+    /// A client that speaks HTTP/2 only, also without TLS, as gRPC needs it.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn build_http2(config: &HttpClientConfig) -> Result<Self, BuildError> {
+        Self::from_settings(config.settings(Http2::Always)?)
+    }
+
+    pub(crate) fn from_settings(settings: Settings) -> Result<Self, BuildError> {
+        settings
+            .tls
+            .check_texts()
+            .map_err(|error| BuildError::new(error.key(), "cannot set up TLS").because(error))?;
+        let plain = settings.connections(None);
+        let slots = settings.max_requests.map(|most| Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        Ok(Self { inner: Arc::new(Inner { settings, plain, secure: Mutex::new(None), slots }) })
+    }
+
+    /// Sends a request and reads the whole answer. Any status is an answer.
+    ///
+    /// # Errors
+    /// When there is no answer, see [`NetError`].
+    pub async fn send(&self, request: Request) -> Result<Response, NetError> {
+        let url = parse_url(&request.url)?;
+        let limit = request.timeout.or(self.inner.settings.timeout);
+        let progress = Progress::new(&url);
+        let exchange = self.exchange(request, url, &progress);
+        match limit {
+            None => exchange.await,
+            Some(limit) => match tokio::time::timeout(limit, exchange).await {
+                Ok(result) => result,
+                Err(_) => Err(NetError::Timeout { peer: progress.peer(), limit, during: progress.phase() }),
+            },
+        }
+    }
+
+    async fn exchange(&self, request: Request, url: Url, progress: &Progress) -> Result<Response, NetError> {
+        let _slot = match &self.inner.slots {
+            Some(slots) => Some(slots.acquire().await.expect("the semaphore is never closed")),
+            None => None,
+        };
+        let body_limit = request.body_limit;
+        let mut hop = Hop::first(request, url);
+        for _ in 0..=MAX_REDIRECTS {
+            progress.enter(&hop.url);
+            let answer = self.hop(&hop, progress).await?;
+            let location = answer.headers().get(header::LOCATION);
+            match location.filter(|_| self.inner.settings.follow_redirects && is_redirect(answer.status())) {
+                Some(location) => hop = hop.redirected(answer.status(), location)?,
+                None => return read_answer(answer, body_limit, progress).await,
+            }
+        }
+        let reason = format!("more than the limit of {MAX_REDIRECTS} redirects");
+        Err(NetError::Redirect { peer: progress.peer(), reason })
+    }
+
+    /// One request to one host. A kept connection that the server closed at the same moment is no reason to
+    /// fail a request that may be repeated (as in Go).
+    async fn hop(&self, hop: &Hop, progress: &Progress) -> Result<http::Response<Incoming>, NetError> {
+        let headers = self.inner.headers(hop).await?;
+        let connections = self.inner.connections(&hop.url)?;
+        let uri = uri_of(&hop.url)?;
+        let mut may_repeat = hop.method.is_safe();
+        loop {
+            let mut request = http::Request::new(Full::new(hop.body.clone()));
+            *request.method_mut() = hop.method.clone();
+            *request.uri_mut() = uri.clone();
+            *request.headers_mut() = headers.clone();
+            if self.inner.settings.http2 == Http2::Always {
+                *request.version_mut() = http::Version::HTTP_2;
+            }
+            progress.watch(capture_connection(&mut request));
+            match connections.request(request).await {
+                Ok(answer) => {
+                    if let Some(uses) = answer.extensions().get::<Uses>() {
+                        uses.mark();
+                    }
+                    return Ok(answer);
+                }
+                Err(error) if may_repeat && was_stale(&error) => may_repeat = false,
+                Err(error) => return Err(progress.failed(error)),
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// Everything the request carries. On foreign ground, only what is no secret.
+    async fn headers(&self, hop: &Hop) -> Result<HeaderMap, NetError> {
+        let mut headers = hop.headers.clone();
+        let refused = |error: AuthError| unsendable(&hop.url, error);
+        if hop.is_at_home {
+            for extra in &self.settings.headers {
+                let value = extra.value().map_err(refused)?;
+                if extra.appends {
+                    headers.append(extra.name.clone(), value);
+                } else {
+                    headers.insert(extra.name.clone(), value);
+                }
+            }
+            if !headers.contains_key(header::AUTHORIZATION)
+                && let Some(value) = self.settings.auth.header().await.map_err(refused)?
+            {
+                headers.insert(header::AUTHORIZATION, value);
+            }
+        }
+        if !headers.contains_key(header::AUTHORIZATION)
+            && let Some(value) = authorization_in(&hop.url)
+        {
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
+        if let Some(value) = self.proxy_authorization(&hop.url) {
+            headers.insert(header::PROXY_AUTHORIZATION, value);
+        }
+        Ok(headers)
+    }
+
+    /// For a proxy that forwards; one that tunnels gets it with its CONNECT.
+    fn proxy_authorization(&self, url: &Url) -> Option<HeaderValue> {
+        let target = self.proxy_of(url)?;
+        if url.scheme() == "http" && target.kind != ProxyKind::Socks5 { target.authorization() } else { None }
+    }
+
+    fn proxy_of(&self, url: &Url) -> Option<&ProxyTarget> {
+        let port = url.port_or_known_default()?;
+        self.settings.proxy.of(url.scheme() == "https", url.host_str()?, port).map(Arc::as_ref)
+    }
+
+    fn connections(&self, url: &Url) -> Result<Connections, NetError> {
+        let is_proxy_secure = self.proxy_of(url).is_some_and(|target| target.kind == ProxyKind::Https);
+        if url.scheme() != "https" && !is_proxy_secure {
+            return Ok(self.plain.clone());
+        }
+        let refused = |error: TlsError| {
+            let error = AuthError::ours("cannot set up TLS", Some(error.into()));
+            unsendable(url, error)
+        };
+        let contents = self.settings.tls.read().map_err(refused)?;
+        let mut secure = self.secure.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, connections)) = secure.as_ref()
+            && known.is_same_as(&contents)
+        {
+            return Ok(connections.clone());
+        }
+        let tls = self.settings.tls(&contents).map_err(refused)?;
+        let connections = self.settings.connections(Some(tls));
+        *secure = Some((contents, connections.clone()));
+        Ok(connections)
+    }
+}
+
+impl Settings {
+    fn tls(&self, contents: &Contents) -> Result<Tls, TlsError> {
+        let alpn: &[&[u8]] = match self.http2 {
+            Http2::Never => &[b"http/1.1"],
+            Http2::IfOffered => &[b"h2", b"http/1.1"],
+            Http2::Always => &[b"h2"],
+        };
+        let config = self.tls.client_config(contents, alpn)?;
+        let mut config_for_proxies = config.clone();
+        config_for_proxies.alpn_protocols.clear();
+        let server_name = self.tls.server_name.clone();
+        Ok(Tls { config: Arc::new(config), config_for_proxies: Arc::new(config_for_proxies), server_name })
+    }
+
+    fn connections(&self, tls: Option<Tls>) -> Connections {
+        let mut builder = Pool::builder(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new());
+        builder.pool_idle_timeout(self.idle_timeout).pool_max_idle_per_host(self.max_idle_per_host);
+        builder.http2_only(self.http2 == Http2::Always);
+        // Scrape bodies and answers to pushes are read in pieces of at most this size.
+        builder.http1_max_buf_size(128 << 10);
+        builder.http2_initial_stream_window_size(1 << 20).http2_initial_connection_window_size(2 << 20);
+        if let Some((interval, patience)) = self.ping {
+            builder.http2_keep_alive_interval(interval).http2_keep_alive_timeout(patience);
+        }
+        builder.build(Connector::new(self.proxy.clone(), tls))
+    }
+}
+
+fn unsendable(url: &Url, error: AuthError) -> NetError {
+    let peer = peer_of(url);
+    if error.is_remote {
+        return NetError::Connect { peer, source: error.into() };
+    }
+    NetError::Unsendable { peer, reason: error.reason, source: error.source }
+}
+
+#[cfg(test)]
+mod tests;

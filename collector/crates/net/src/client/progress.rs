@@ -1,0 +1,121 @@
+//! How far a request has come, and reading what it brought.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use hyper_util::client::legacy::Error as PoolError;
+use hyper_util::client::legacy::connect::CaptureConnection;
+use url::Url;
+
+use super::Response;
+use crate::connect::Uses;
+use crate::error::{BoxError, FromCause, NetError, Phase};
+use crate::proxy::peer_of;
+
+/// What a peer only announces is not allocated beyond this.
+const MAX_RESERVED: usize = 8 << 20;
+
+/// How far a request has come, for the error that ends it.
+pub(super) struct Progress {
+    peer: Mutex<String>,
+    connection: Mutex<Option<CaptureConnection>>,
+    is_reading: AtomicBool,
+}
+
+impl Progress {
+    pub(super) fn new(url: &Url) -> Self {
+        Self {
+            peer: Mutex::new(peer_of(url)),
+            connection: Mutex::new(None),
+            is_reading: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn enter(&self, url: &Url) {
+        *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = peer_of(url);
+    }
+
+    pub(super) fn watch(&self, connection: CaptureConnection) {
+        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+    }
+
+    pub(super) fn peer(&self) -> String {
+        self.peer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_connected = connection.as_ref().is_some_and(|capture| capture.connection_metadata().is_some());
+        match (self.is_reading.load(Ordering::Relaxed), is_connected) {
+            (true, _) => Phase::Reading,
+            (false, true) => Phase::Waiting,
+            (false, false) => Phase::Connecting,
+        }
+    }
+
+    pub(super) fn failed(&self, error: PoolError) -> NetError {
+        let (peer, during) = (self.peer(), self.phase());
+        if error.is_connect() {
+            return NetError::Connect { peer, source: FromCause(error.into()).into() };
+        }
+        NetError::Broken { peer, during, source: FromCause(error.into()).into() }
+    }
+
+    pub(super) fn broken(&self, source: impl Into<BoxError>) -> NetError {
+        NetError::Broken { peer: self.peer(), during: self.phase(), source: source.into() }
+    }
+}
+
+pub(super) async fn read_answer(
+    answer: http::Response<Incoming>,
+    limit: usize,
+    progress: &Progress,
+) -> Result<Response, NetError> {
+    progress.is_reading.store(true, Ordering::Relaxed);
+    let too_large = || NetError::BodyTooLarge { peer: progress.peer(), limit };
+    let (head, mut body) = answer.into_parts();
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limit {
+        return Err(too_large());
+    }
+    let mut whole = Bytes::new();
+    let mut pieces = BytesMut::new();
+    let mut trailers = HeaderMap::new();
+    while let Some(frame) = body.frame().await {
+        match frame.map_err(|error| progress.broken(error))?.into_data() {
+            Ok(piece) => {
+                if whole.len() + pieces.len() + piece.len() > limit {
+                    return Err(too_large());
+                }
+                if whole.is_empty() && pieces.is_empty() {
+                    // Most answers are one piece, which is not copied.
+                    whole = piece;
+                    continue;
+                }
+                if pieces.is_empty() {
+                    let n_seen = whole.len() + piece.len();
+                    pieces.reserve(announced.min(MAX_RESERVED).max(n_seen));
+                    pieces.extend_from_slice(&std::mem::take(&mut whole));
+                }
+                pieces.extend_from_slice(&piece);
+            }
+            Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
+        }
+    }
+    let body = if pieces.is_empty() { whole } else { pieces.freeze() };
+    Ok(Response { status: head.status.as_u16(), headers: head.headers, body, trailers })
+}
+
+/// The connection had been used before and broke before an answer began.
+pub(super) fn was_stale(error: &PoolError) -> bool {
+    let mut extensions = http::Extensions::new();
+    if let Some(connected) = error.connect_info() {
+        connected.get_extras(&mut extensions);
+    }
+    let was_used = extensions.get::<Uses>().is_some_and(Uses::is_marked);
+    was_used && !error.is_connect()
+}

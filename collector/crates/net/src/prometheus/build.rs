@@ -1,0 +1,174 @@
+//! From the block to a client.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::Secret;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::Mutex;
+
+use super::{Authorization, BasicAuth, OAuth2, PrometheusClientConfig, PrometheusTlsConfig, ProxyConfig};
+use crate::BuildError;
+use crate::auth::{Auth, ExtraHeader, Value};
+use crate::client::{Client, Http2, Settings};
+use crate::oauth2::TokenSource;
+use crate::proxy::Proxy;
+use crate::tls::{Material, TlsSource, server_name};
+
+/// Of Prometheus' transport.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+const MAX_IDLE_PER_HOST: usize = 1000;
+const PING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(15));
+
+impl PrometheusClientConfig {
+    pub(crate) fn settings(&self, base_dir: &Path) -> Result<Settings, BuildError> {
+        if let Some((key, message)) = self.check().into_iter().next() {
+            return Err(BuildError::new(key, message));
+        }
+        let mut headers = Vec::new();
+        for (name, header) in &self.http_headers {
+            let key = format!("http_headers.{name}");
+            let unusable = |_| BuildError::new(key.clone(), "cannot be the name of a header");
+            let name = HeaderName::try_from(name.as_str()).map_err(unusable)?;
+            let values = header.values.iter().map(|text| Value::Text(Secret::new(text)));
+            let secrets = header.secrets.iter().cloned().map(Value::Text);
+            let files = header.files.iter().map(|file| Value::file(format!("{key}.files"), base_dir, file));
+            let values = values.chain(secrets).chain(files);
+            headers.extend(values.map(|value| ExtraHeader { name: name.clone(), value, appends: true }));
+        }
+        Ok(Settings {
+            auth: self.auth(base_dir)?,
+            headers,
+            ..settings(&self.tls_config, &self.proxy, base_dir, self.follow_redirects, self.enable_http2)?
+        })
+    }
+
+    fn auth(&self, base_dir: &Path) -> Result<Auth, BuildError> {
+        if let Some(basic_auth) = &self.basic_auth {
+            return Ok(basic_auth.auth(base_dir));
+        }
+        if let Some(oauth2) = &self.oauth2 {
+            return oauth2.auth(base_dir);
+        }
+        Ok(self.authorization().map_or(Auth::None, |authorization| authorization.auth(base_dir)))
+    }
+}
+
+impl BasicAuth {
+    fn auth(&self, base_dir: &Path) -> Auth {
+        let user = Some(Secret::new(&self.username));
+        Auth::Basic {
+            user: value(user.as_ref(), "basic_auth.username_file", &self.username_file, base_dir),
+            password: value(
+                self.password.as_ref(),
+                "basic_auth.password_file",
+                &self.password_file,
+                base_dir,
+            ),
+        }
+    }
+}
+
+impl Authorization {
+    fn auth(&self, base_dir: &Path) -> Auth {
+        let scheme = self.kind.trim();
+        let scheme = if scheme.is_empty() { "Bearer" } else { scheme }.to_owned();
+        let key = "authorization.credentials_file";
+        let credentials = value(self.credentials.as_ref(), key, &self.credentials_file, base_dir);
+        Auth::Token { scheme, credentials }
+    }
+}
+
+impl OAuth2 {
+    fn auth(&self, base_dir: &Path) -> Result<Auth, BuildError> {
+        let under = |error: BuildError| BuildError { key: format!("oauth2.{}", error.key), ..error };
+        let settings = settings(&self.tls_config, &self.proxy, base_dir, true, true).map_err(under)?;
+        let key = "oauth2.client_secret_file";
+        Ok(Auth::OAuth2(Arc::new(TokenSource {
+            client: Client::from_settings(settings).map_err(under)?,
+            token_url: self.token_url.clone(),
+            client_id: self.client_id.clone(),
+            client_secret: value(self.client_secret.as_ref(), key, &self.client_secret_file, base_dir),
+            scopes: self.scopes.clone(),
+            endpoint_params: self.endpoint_params.clone().into_iter().collect(),
+            state: Mutex::default(),
+        })))
+    }
+}
+
+impl PrometheusTlsConfig {
+    fn source(&self, base_dir: &Path) -> Result<TlsSource, BuildError> {
+        let find = |text_key: &str, text: &str, file_key: &str, file: &str| {
+            Material::find((text_key, Some(text)), (file_key, Some(file)), "tls_config", base_dir)
+        };
+        let wanted_name = Some(self.server_name.as_str()).filter(|name| !name.is_empty());
+        Ok(TlsSource {
+            ca: find("ca", &self.ca, "ca_file", &self.ca_file),
+            with_system_roots: false,
+            cert: find("cert", &self.cert, "cert_file", &self.cert_file),
+            key: find("key", self.key.as_ref().map_or("", Secret::expose), "key_file", &self.key_file),
+            server_name: wanted_name
+                .map(server_name)
+                .transpose()
+                .map_err(|message| BuildError::new("tls_config.server_name", message))?,
+            verifies: !self.insecure_skip_verify,
+            versions: self
+                .versions()
+                .map_err(|message| BuildError::new("tls_config.max_version", message))?,
+        })
+    }
+}
+
+impl ProxyConfig {
+    fn proxy(&self) -> Result<Proxy, BuildError> {
+        let mut headers = HeaderMap::new();
+        for (name, values) in &self.proxy_connect_header {
+            for value in values {
+                let unusable = || BuildError::new("proxy_connect_header", "cannot be sent as a header");
+                let name = HeaderName::try_from(name.as_str()).map_err(|_| unusable())?;
+                let mut value = HeaderValue::try_from(value.expose()).map_err(|_| unusable())?;
+                value.set_sensitive(true);
+                headers.append(name, value);
+            }
+        }
+        if self.proxy_from_environment {
+            let proxy = Proxy::from_environment(|name| std::env::var(name).ok(), &headers);
+            return proxy.map_err(|message| BuildError::new("proxy_from_environment", message));
+        }
+        if self.proxy_url.is_empty() {
+            return Ok(Proxy::default());
+        }
+        let target =
+            self.proxy_url.target(headers).map_err(|message| BuildError::new("proxy_url", message))?;
+        Ok(Proxy::fixed(target, Some(self.no_proxy.as_str()).filter(|text| !text.is_empty())))
+    }
+}
+
+/// Settings without credentials.
+fn settings(
+    tls: &PrometheusTlsConfig,
+    proxy: &ProxyConfig,
+    base_dir: &Path,
+    follow_redirects: bool,
+    enable_http2: bool,
+) -> Result<Settings, BuildError> {
+    Ok(Settings {
+        auth: Auth::None,
+        headers: Vec::new(),
+        tls: tls.source(base_dir)?,
+        proxy: proxy.proxy()?,
+        follow_redirects,
+        http2: if enable_http2 { Http2::IfOffered } else { Http2::Never },
+        timeout: None,
+        idle_timeout: Some(IDLE_TIMEOUT),
+        max_idle_per_host: MAX_IDLE_PER_HOST,
+        max_requests: None,
+        ping: enable_http2.then_some(PING),
+    })
+}
+
+/// The file, if one is named, else the text.
+fn value(text: Option<&Secret>, file_key: &str, file: &str, base_dir: &Path) -> Option<Value> {
+    if file.is_empty() { text.cloned().map(Value::Text) } else { Some(Value::file(file_key, base_dir, file)) }
+}

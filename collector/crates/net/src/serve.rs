@@ -1,0 +1,295 @@
+//! Serving a listener: HTTP/1.1 and HTTP/2 (also without TLS, as gRPC speaks it) on one port.
+//!
+//! Everything a client can hold on to is bounded: the number of connections, the time to send a request's
+//! head and body, the time an answer may lie unread, and how long a stopping server waits. An answer that
+//! panics costs its request (500), not the server.
+
+mod io;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::body::Body;
+use crate::error::BoxError;
+use crate::listener::Listener;
+use crate::tls_server::ServerTls;
+
+use io::{Metered, Received as ReceivedBytes};
+
+/// As Go's and Prometheus' clients allow.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// After a failed accept, mostly for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Length of what every HTTP/2 client says first; until so much arrived, the version is unknown.
+const PREFACE_BYTES: u64 = 24;
+
+/// A request as it is handed to [`Answer`]. Its extensions hold the [`Peer`].
+pub type Received = http::Request<Body>;
+
+/// An answer.
+pub type Reply = http::Response<Body>;
+
+/// What answers requests. Many run at the same time.
+pub type Answer = Arc<dyn Fn(Received) -> BoxFuture<'static, Reply> + Send + Sync>;
+
+/// An [`Answer`] from an async function.
+pub fn answer<F, Fut>(function: F) -> Answer
+where
+    F: Fn(Received) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Reply> + Send + 'static,
+{
+    Arc::new(move |request| function(request).boxed())
+}
+
+/// An answer of a status and a plain text.
+pub fn reply(status: StatusCode, text: impl Into<Body>) -> Reply {
+    let mut reply = Reply::new(text.into());
+    *reply.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    reply.headers_mut().insert(header::CONTENT_TYPE, plain);
+    reply
+}
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+/// Bounds of a server.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// TLS; without it plain text.
+    pub tls: Option<Arc<ServerTls>>,
+    /// Connections at the same time; more wait in the system's queue.
+    pub max_connections: usize,
+    /// Time for the head of a request, counted from the end of the previous one. None means no bound.
+    pub read_header_timeout: Option<Duration>,
+    /// Time for a request with its body. None means no bound.
+    pub read_timeout: Option<Duration>,
+    /// How long a client may leave an answer unread. None means no bound.
+    pub write_timeout: Option<Duration>,
+    /// Keep connections open after an answer.
+    pub keep_alive: bool,
+    /// Requests at the same time on one HTTP/2 connection.
+    pub max_concurrent_streams: u32,
+    /// Sent with every answer.
+    pub response_headers: HeaderMap,
+    /// How long a stopping server waits for requests that are being answered.
+    pub drain: Duration,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            tls: None,
+            max_connections: 10_000,
+            read_header_timeout: Some(Duration::from_secs(60)),
+            read_timeout: None,
+            write_timeout: Some(Duration::from_secs(30)),
+            keep_alive: true,
+            max_concurrent_streams: 200,
+            response_headers: HeaderMap::new(),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// Connections that had to be cut because they did not end in time.
+    pub n_cut: usize,
+}
+
+impl Listener {
+    /// Answers requests until `stop` completes. Then no connection is accepted any more, idle ones are
+    /// closed, and those with a request get `options.drain` to finish it.
+    pub async fn serve(
+        self,
+        options: ServeOptions,
+        answer: Answer,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Served {
+        let address = self.local_addr();
+        let slots = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+        let (stopping, stopped) = watch::channel(false);
+        let drain = options.drain;
+        let shared = Arc::new(Shared { builder: builder(&options), options, answer, address });
+        let mut connections = JoinSet::new();
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let accepting = async {
+                let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
+                (self.tcp.accept().await, slot)
+            };
+            let (accepted, slot) = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                accepted = accepting => accepted,
+            };
+            while connections.try_join_next().is_some() {}
+            match accepted {
+                Ok((stream, peer)) => {
+                    let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
+                    connections.spawn(async move {
+                        shared.connection(stream, peer, stopped).await;
+                        drop(slot);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, %address, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(self.tcp);
+        stopping.send_replace(true);
+        // Whether time ran out shows in what is left.
+        let _ = tokio::time::timeout(drain, async { while connections.join_next().await.is_some() {} }).await;
+        let n_cut = connections.len();
+        connections.shutdown().await;
+        Served { n_cut }
+    }
+}
+
+fn builder(options: &ServeOptions) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.read_header_timeout)
+        .keep_alive(options.keep_alive)
+        .max_buf_size(128 << 10);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(options.max_concurrent_streams)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(2 << 20)
+        .keep_alive_interval(Some(Duration::from_secs(60)))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+/// What all connections of a server share.
+struct Shared {
+    builder: auto::Builder<TokioExecutor>,
+    options: ServeOptions,
+    answer: Answer,
+    address: SocketAddr,
+}
+
+impl Shared {
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        stopped: watch::Receiver<bool>,
+    ) {
+        // Answers are small; waiting for more would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = &error as &dyn std::error::Error, %peer, "connection is gone already");
+            return;
+        }
+        let outcome = match &self.options.tls {
+            None => self.converse(stream, peer, stopped).await,
+            Some(tls) => {
+                let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await;
+                match handshake {
+                    Ok(Ok(stream)) => self.converse(stream, peer, stopped).await,
+                    Ok(Err(error)) => Err(error.into()),
+                    Err(_) => Err("TLS handshake took too long".into()),
+                }
+            }
+        };
+        if let Err(error) = outcome {
+            // Clients come and go as they like; whoever looks for one of them sets the level to debug.
+            let address = self.address;
+            tracing::debug!(error = &*error as &dyn std::error::Error, %peer, %address, "connection ended");
+        }
+    }
+
+    async fn converse<I>(
+        self: &Arc<Self>,
+        io: I,
+        peer: SocketAddr,
+        mut stopped: watch::Receiver<bool>,
+    ) -> Result<(), BoxError>
+    where
+        I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let received = ReceivedBytes::default();
+        let io = Metered::new(io, received.clone(), self.options.write_timeout);
+        let service = service_fn(|request| {
+            let shared = Arc::clone(self);
+            async move { Ok::<_, std::convert::Infallible>(shared.respond(request, peer).await) }
+        });
+        let mut conversation = Box::pin(self.builder.serve_connection(TokioIo::new(io), service));
+        let silence = self.wait_for_preface(&received);
+        tokio::select! {
+            ended = conversation.as_mut() => return ended,
+            () = silence => return Err("no request arrived within read_header_timeout".into()),
+            // The sender is gone only when the server is, and then this task too.
+            _ = stopped.wait_for(|is_stopped| *is_stopped) => {}
+        }
+        conversation.as_mut().graceful_shutdown();
+        conversation.await
+    }
+
+    /// Until the client has said enough to know its version of HTTP, hyper's own timeouts do not run.
+    /// Completes only when that took too long.
+    async fn wait_for_preface(&self, received: &ReceivedBytes) {
+        match self.options.read_header_timeout {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+        if received.n_bytes() >= PREFACE_BYTES {
+            std::future::pending().await
+        }
+    }
+
+    async fn respond(&self, request: http::Request<Incoming>, peer: SocketAddr) -> Reply {
+        let deadline = self.options.read_timeout.and_then(|limit| Instant::now().checked_add(limit));
+        let mut request = request.map(|body| Body::incoming(body, deadline));
+        request.extensions_mut().insert(Peer(peer));
+        // The call itself may panic too, not only its future. What the answer shares with others is its own
+        // business, as it would be for a panic in a thread.
+        let answering = AssertUnwindSafe(async { (self.answer)(request).await });
+        let mut reply = match answering.catch_unwind().await {
+            Ok(reply) => reply,
+            Err(panic) => {
+                let panic = panic_text(&*panic);
+                tracing::error!(panic, address = %self.address, "answering a request panicked");
+                reply(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n")
+            }
+        };
+        for (name, value) in &self.options.response_headers {
+            reply.headers_mut().insert(name.clone(), value.clone());
+        }
+        reply
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&'static str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,418 @@
+//! The way from a pipeline's end to an endpoint: encode, join, seal, queue, send, retry.
+//!
+//! As the collector's exporterhelper, with these differences on purpose: batches are encoded when they arrive, so the queue
+//! holds only finished requests; requests of one shard stay in order through retries; items wait for company in an
+//! open body and are sent at the latest after the joining deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use model::{Batch, Signal, Timestamp};
+use queue::{Head, Limits, Queue, Reason, Request, Sizer};
+use telemetry::Registry;
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{debug, error, warn};
+
+use crate::component::Body;
+use crate::entry::AnyExporter;
+use crate::flow::Consume;
+use crate::metrics::ExporterCounters;
+use crate::retry::random;
+use crate::sending::{Joining, Queueing};
+use crate::{Bodies, ComponentId, ExportError, Refused, Sending};
+
+/// Scratch bodies kept for the next batch, so that encoding reuses their memory.
+const MAX_SPARE_BODIES: usize = 4;
+
+/// Capacity above which a scratch body is given back to the allocator instead of being kept.
+const MAX_SPARE_BYTES: usize = 8 << 20;
+
+/// Bytes that one queue may hold, whatever `queue_size` counts, unless it counts bytes.
+const MAX_QUEUE_BYTES: u64 = 64 << 20;
+
+/// An exporter at the end of its pipelines, for one signal.
+pub(crate) struct Exporting {
+    id: ComponentId,
+    signal: Signal,
+    exporter: Box<dyn AnyExporter>,
+    sending: Sending,
+    waiting: Option<Waiting>,
+    spare: std::sync::Mutex<Vec<Bodies>>,
+    tasks: std::sync::Mutex<JoinSet<()>>,
+    counters: ExporterCounters,
+}
+
+/// The queue and the bodies that are being filled for it.
+struct Waiting {
+    settings: Queueing,
+    queue: Queue<Request>,
+    /// Open bodies by shard. The lock is held from the check for room to the push, so that a batch goes in whole or not at
+    /// all and requests of a shard are pushed in the order in which they were filled.
+    open: Mutex<Vec<Body>>,
+    /// An open body got its first item.
+    opened: Notify,
+}
+
+/// How a request ended.
+enum Delivery {
+    Done,
+    GivenUp(String),
+    Never(String),
+}
+
+impl Exporting {
+    pub(crate) fn start(
+        id: &ComponentId,
+        signal: Signal,
+        exporter: Box<dyn AnyExporter>,
+        sending: Sending,
+        telemetry: &Registry,
+    ) -> Arc<Self> {
+        let counters = ExporterCounters::new(telemetry, id, signal);
+        let waiting = sending.queue.map(|settings| {
+            let n_shards = settings.n_shards.max(1);
+            let capacity = settings.capacity as u64;
+            counters.queue_capacity(capacity);
+            Waiting {
+                settings,
+                queue: Queue::new(
+                    n_shards,
+                    Limits::of(Sizer::Bytes, MAX_QUEUE_BYTES).and(settings.sizer, capacity),
+                ),
+                open: Mutex::new(vec![Body::default(); n_shards]),
+                opened: Notify::new(),
+            }
+        });
+        let exporting = Arc::new(Self {
+            id: id.clone(),
+            signal,
+            exporter,
+            sending,
+            waiting,
+            spare: std::sync::Mutex::default(),
+            tasks: std::sync::Mutex::default(),
+            counters,
+        });
+        exporting.spawn_tasks();
+        exporting
+    }
+
+    fn spawn_tasks(self: &Arc<Self>) {
+        let Some(waiting) = &self.waiting else { return };
+        let mut tasks = self.tasks.lock().expect("no code panics while it holds this lock");
+        for shard in 0..waiting.queue.n_shards() {
+            for _consumer in 0..waiting.settings.n_consumers.max(1) {
+                let this = Arc::clone(self);
+                tasks.spawn(async move { this.send_queued(shard).await });
+            }
+        }
+        if let Some(joining) = waiting.settings.joining {
+            let this = Arc::clone(self);
+            tasks.spawn(async move { this.flush_in_time(joining).await });
+        }
+    }
+
+    /// Sends what was accepted, within the deadline; what is left then is counted, logged and dropped.
+    pub(crate) async fn drain(&self, deadline: Duration) {
+        if let Some(waiting) = &self.waiting {
+            self.flush(waiting).await;
+            let left = waiting.queue.drain(deadline).await;
+            let n_items: u64 = left.iter().map(|request| request.head.n_items).sum();
+            if !left.is_empty() {
+                self.counters.send_failed(n_items);
+                error!(
+                    exporter = %self.id, dropped_items = n_items, requests = left.len(), limit = ?deadline,
+                    "Dropping data: the sending queue could not be emptied before the end"
+                );
+            }
+        }
+        let mut tasks =
+            std::mem::take(&mut *self.tasks.lock().expect("no code panics while it holds this lock"));
+        tasks.shutdown().await;
+    }
+
+    fn bodies(&self) -> Bodies {
+        let spare = self.spare.lock().expect("no code panics while it holds this lock").pop();
+        spare.unwrap_or_else(|| {
+            Bodies::new(self.waiting.as_ref().map_or(1, |waiting| waiting.queue.n_shards()))
+        })
+    }
+
+    fn keep(&self, mut bodies: Bodies) {
+        for body in &mut bodies.bodies {
+            body.clear(MAX_SPARE_BYTES);
+        }
+        bodies.full.clear();
+        bodies.n_dropped = 0;
+        let mut spare = self.spare.lock().expect("no code panics while it holds this lock");
+        if spare.len() < MAX_SPARE_BODIES {
+            spare.push(bodies);
+        }
+    }
+
+    fn seal(&self, body: &mut Body) -> Request {
+        let head = Head {
+            signal: self.signal,
+            n_items: body.n_items as u64,
+            oldest: body.oldest.unwrap_or_default(),
+            newest: body.newest.unwrap_or_default(),
+        };
+        let payload = self.exporter.seal(&mut body.bytes);
+        body.clear(MAX_SPARE_BYTES);
+        Request { payload, head }
+    }
+
+    async fn accept(&self, batch: &Batch) -> Result<(), Refused> {
+        let mut bodies = self.bodies();
+        if let Err(refused) = self.exporter.encode(batch, &mut bodies) {
+            self.keep(bodies);
+            self.counters.send_failed(batch.n_items() as u64);
+            return Err(refused);
+        }
+        if bodies.n_dropped > 0 {
+            self.counters.send_failed(bodies.n_dropped);
+        }
+        let outcome = match &self.waiting {
+            Some(waiting) => self.enqueue(waiting, &mut bodies).await,
+            None => self.send_now(&mut bodies).await,
+        };
+        self.keep(bodies);
+        outcome
+    }
+
+    async fn send_now(&self, bodies: &mut Bodies) -> Result<(), Refused> {
+        let closed = bodies.full.iter_mut().map(|(_, body)| body);
+        for body in closed.chain(&mut bodies.bodies).filter(|body| body.n_items > 0) {
+            let request = self.seal(body);
+            match self.deliver(&request).await {
+                Delivery::Done => {}
+                Delivery::GivenUp(reason) => return Err(Refused::NotDelivered { reason }),
+                Delivery::Never(reason) => return Err(Refused::Never { reason }),
+            }
+        }
+        Ok(())
+    }
+
+    async fn enqueue(&self, waiting: &Waiting, bodies: &mut Bodies) -> Result<(), Refused> {
+        let mut open = waiting.open.lock().await;
+        if !waiting.settings.block_on_overflow
+            && let Err(refused) = waiting.has_room(&open, bodies)
+        {
+            self.counters.enqueue_failed(bodies.iter().map(|(_, body)| body.n_items as u64).sum());
+            return Err(refused);
+        }
+        let mut outcome = Ok(());
+        for (shard, body) in &mut bodies.full {
+            // What waited in the open body is older and goes first.
+            for body in [&mut open[*shard], body] {
+                outcome = outcome.and(self.push(waiting, *shard, body).await);
+            }
+        }
+        for (shard, (open, body)) in open.iter_mut().zip(&mut bodies.bodies).enumerate() {
+            if body.n_items == 0 {
+                continue;
+            }
+            let was_empty = open.n_items == 0;
+            open.append(body);
+            if waiting.is_full(open) {
+                outcome = outcome.and(self.push(waiting, shard, open).await);
+            } else if was_empty {
+                waiting.opened.notify_one();
+            }
+        }
+        self.counters.queue_size(waiting.queue.len());
+        outcome
+    }
+
+    /// Seals a body and puts it into the queue; an empty one is passed over.
+    async fn push(&self, waiting: &Waiting, shard: usize, body: &mut Body) -> Result<(), Refused> {
+        if body.n_items == 0 {
+            return Ok(());
+        }
+        let request = self.seal(body);
+        let n_items = request.head.n_items;
+        let outcome = waiting.push(shard, request).await;
+        if outcome.is_err() {
+            self.counters.enqueue_failed(n_items);
+        }
+        outcome
+    }
+
+    /// Pushes every open body. What finds no room stays open.
+    async fn flush(&self, waiting: &Waiting) {
+        let mut open = waiting.open.lock().await;
+        for (shard, body) in open.iter_mut().enumerate().filter(|(_, body)| body.n_items > 0) {
+            if waiting.queue.capacity().get(Sizer::Requests).is_some_and(|limit| waiting.queue.len() >= limit)
+            {
+                warn!(exporter = %self.id, "sending queue is full; items wait in the open request");
+                waiting.opened.notify_one();
+                return;
+            }
+            let n_items = body.n_items;
+            if let Err(refused) = self.push(waiting, shard, body).await {
+                error!(exporter = %self.id, dropped_items = n_items, error = %refused, "Dropping data");
+            }
+        }
+        self.counters.queue_size(waiting.queue.len());
+    }
+
+    async fn flush_in_time(&self, joining: Joining) {
+        let Some(waiting) = &self.waiting else { return };
+        loop {
+            waiting.opened.notified().await;
+            tokio::time::sleep(joining.deadline).await;
+            self.flush(waiting).await;
+        }
+    }
+
+    async fn send_queued(&self, shard: usize) {
+        let Some(waiting) = &self.waiting else { return };
+        while let Some(request) = waiting.queue.pop(shard).await {
+            self.counters.in_flight(waiting.queue.sizes().in_flight);
+            // How it ended is logged and counted by `deliver`; either way the request has left the queue.
+            let _ended = self.deliver(&request).await;
+            request.done();
+            self.counters.queue_size(waiting.queue.len());
+            self.counters.in_flight(waiting.queue.sizes().in_flight);
+        }
+    }
+
+    /// Tries until it worked, cannot work, or the retry time is over.
+    async fn deliver(&self, request: &Request) -> Delivery {
+        let began = Instant::now();
+        let mut n_attempts = 0;
+        loop {
+            let error = match self.attempt(request, n_attempts).await {
+                Ok(()) => {
+                    self.counters.sent(request.head.n_items);
+                    debug!(exporter = %self.id, items = request.head.n_items, "sent");
+                    return Delivery::Done;
+                }
+                Err(error) => error,
+            };
+            n_attempts += 1;
+            let reason = telemetry::error_chain(&error);
+            let (after, is_never) = match error {
+                ExportError::Never { .. } => (None, true),
+                ExportError::Later { after, .. } => (after, false),
+            };
+            let retry = &self.sending.retry;
+            let wait = retry.wait(n_attempts, random(), after);
+            let is_over =
+                !retry.enabled || retry.max_elapsed.is_some_and(|limit| began.elapsed() + wait > limit);
+            if is_never || is_over {
+                self.counters.send_failed(request.head.n_items);
+                error!(
+                    exporter = %self.id, error = reason, dropped_items = request.head.n_items, attempts = n_attempts,
+                    "Exporting failed. Dropping data."
+                );
+                return if is_never { Delivery::Never(reason) } else { Delivery::GivenUp(reason) };
+            }
+            warn!(
+                exporter = %self.id, error = reason, interval = ?wait, attempts = n_attempts,
+                "Exporting failed. Will retry the request after interval."
+            );
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn attempt(&self, request: &Request, n_before: u32) -> Result<(), ExportError> {
+        let Some(limit) = self.sending.timeout else { return self.exporter.send(request, n_before).await };
+        match tokio::time::timeout(limit, self.exporter.send(request, n_before)).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => Err(ExportError::Later {
+                after: None,
+                source: format!("no answer within timeout ({limit:?})").into(),
+            }),
+        }
+    }
+}
+
+impl Waiting {
+    /// Whether a body need not wait for more.
+    fn is_full(&self, body: &Body) -> bool {
+        self.fills(body.n_items, body.bytes.len())
+    }
+
+    fn fills(&self, n_items: usize, n_bytes: usize) -> bool {
+        let joining = self.settings.joining;
+        joining.is_none_or(|joining| n_items >= joining.min_items || n_bytes >= joining.min_bytes)
+    }
+
+    /// Whether everything that these bodies would push finds room.
+    fn has_room(&self, open: &[Body], bodies: &Bodies) -> Result<(), Refused> {
+        let mut requests = bodies.full.len() as u64;
+        let mut items: u64 = bodies.full.iter().map(|(_, body)| body.n_items as u64).sum();
+        for (shard, (open, body)) in open.iter().zip(&bodies.bodies).enumerate() {
+            let is_flushed = open.n_items > 0 && bodies.full.iter().any(|(full, _)| *full == shard);
+            let (n_items, n_bytes) = (open.n_items + body.n_items, open.bytes.len() + body.bytes.len());
+            if is_flushed || (body.n_items > 0 && self.fills(n_items, n_bytes)) {
+                requests += 1;
+                items += n_items as u64;
+            }
+        }
+        let (sizes, limits) = (self.queue.sizes(), self.queue.capacity());
+        for (sizer, used, more) in
+            [(Sizer::Requests, sizes.requests, requests), (Sizer::Items, sizes.items, items)]
+        {
+            if let Some(limit) = limits.get(sizer).filter(|limit| more > 0 && used + more > *limit) {
+                let limit = format!("queue_size: {used} of {limit} {sizer}");
+                return Err(Refused::Full { what: "sending queue".to_owned(), limit });
+            }
+        }
+        Ok(())
+    }
+
+    async fn push(&self, shard: usize, request: Request) -> Result<(), Refused> {
+        let pushed = if self.settings.block_on_overflow {
+            self.queue.push_wait(shard, request).await
+        } else {
+            self.queue.push(shard, request)
+        };
+        pushed.map_err(|rejected| match rejected.reason {
+            Reason::Full(full) => Refused::Full { what: "sending queue".to_owned(), limit: full.to_string() },
+            Reason::TooLarge(too_large) => Refused::Never { reason: too_large.to_string() },
+            Reason::Closed => Refused::Stopping,
+        })
+    }
+}
+
+impl Consume for Exporting {
+    fn consume(&self, batch: Batch) -> BoxFuture<'_, Result<(), Refused>> {
+        Box::pin(async move { self.accept(&batch).await })
+    }
+}
+
+impl Body {
+    /// Notes items that were just appended, and their time.
+    #[inline]
+    pub fn note(&mut self, n_items: usize, at: Timestamp) {
+        self.n_items += n_items;
+        self.oldest = Some(self.oldest.map_or(at, |oldest| oldest.min(at)));
+        self.newest = Some(self.newest.map_or(at, |newest| newest.max(at)));
+    }
+
+    /// Moves everything from another body behind what is here.
+    fn append(&mut self, other: &mut Self) {
+        if self.bytes.is_empty() {
+            std::mem::swap(&mut self.bytes, &mut other.bytes);
+        } else {
+            self.bytes.extend_from_slice(&other.bytes);
+        }
+        self.n_items += other.n_items;
+        self.oldest = self.oldest.into_iter().chain(other.oldest).min();
+        self.newest = self.newest.into_iter().chain(other.newest).max();
+        other.clear(MAX_SPARE_BYTES);
+    }
+
+    fn clear(&mut self, max_kept_bytes: usize) {
+        self.bytes.clear();
+        if self.bytes.capacity() > max_kept_bytes {
+            self.bytes = Vec::new();
+        }
+        (self.n_items, self.oldest, self.newest) = (0, None, None);
+    }
+}

@@ -1,0 +1,226 @@
+//! Self-metrics of components, registered by the spine so that no part can forget them.
+//!
+//! Names are those of the OpenTelemetry Collector. Components hold a scope of the registry: when a reload takes a
+//! component away, its metrics go with it.
+
+use std::sync::{Arc, Mutex};
+
+use model::Signal;
+use telemetry::{Counter, Gauge, Registry, Scope};
+
+use crate::ComponentId;
+
+/// Counters of one outcome, one a signal.
+#[derive(Clone)]
+struct BySignal([Counter; 3]);
+
+impl BySignal {
+    fn new(scope: &Scope, names: [&'static str; 3], help: &'static str, labels: &[(&str, &str)]) -> Self {
+        Self(names.map(|name| scope.counter(name, help, labels)))
+    }
+
+    fn add(&self, signal: Signal, n_items: usize) {
+        self.0[signal as usize].inc_by(n_items as u64);
+    }
+}
+
+/// What a receiver handed to its pipelines, by transport.
+#[derive(Clone)]
+pub(crate) struct ReceiverCounters {
+    scope: Scope,
+    id: Arc<str>,
+    transport: &'static str,
+    /// Made when the first batch comes, so that a transport that is never used shows no series.
+    counters: Arc<Mutex<Option<(BySignal, BySignal)>>>,
+}
+
+impl ReceiverCounters {
+    pub(crate) fn new(registry: &Registry, id: &ComponentId) -> Self {
+        let (scope, id) = (registry.scope(), id.to_string().into());
+        Self { scope, id, transport: "", counters: Arc::default() }
+    }
+
+    pub(crate) fn via(&self, transport: &'static str) -> Self {
+        Self { transport, counters: Arc::default(), ..self.clone() }
+    }
+
+    pub(crate) fn count(&self, signal: Signal, n_items: usize, is_accepted: bool) {
+        let mut counters = self.counters.lock().expect("no code panics while it holds this lock");
+        let (accepted, refused) = counters.get_or_insert_with(|| {
+            let labels = [("receiver", &*self.id), ("transport", self.transport)];
+            let accepted = BySignal::new(
+                &self.scope,
+                [
+                    "otelcol_receiver_accepted_metric_points",
+                    "otelcol_receiver_accepted_log_records",
+                    "otelcol_receiver_accepted_spans",
+                ],
+                "Items that pipelines accepted from the receiver.",
+                &labels,
+            );
+            let refused = BySignal::new(
+                &self.scope,
+                [
+                    "otelcol_receiver_refused_metric_points",
+                    "otelcol_receiver_refused_log_records",
+                    "otelcol_receiver_refused_spans",
+                ],
+                "Items that pipelines refused.",
+                &labels,
+            );
+            (accepted, refused)
+        });
+        if is_accepted { accepted.add(signal, n_items) } else { refused.add(signal, n_items) }
+    }
+}
+
+impl std::fmt::Debug for ReceiverCounters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ReceiverCounters({}, {})", self.id, self.transport)
+    }
+}
+
+/// What a scraping receiver found.
+pub(crate) struct ScraperCounters {
+    _scope: Scope,
+    scraped: Counter,
+    errored: Counter,
+}
+
+impl ScraperCounters {
+    pub(crate) fn new(registry: &Registry, id: &ComponentId, scraper: &str) -> Self {
+        let scope = registry.scope();
+        let id = id.to_string();
+        let labels = [("receiver", &*id), ("scraper", scraper)];
+        Self {
+            scraped: scope.counter(
+                "otelcol_scraper_scraped_metric_points",
+                "Points that were scraped.",
+                &labels,
+            ),
+            errored: scope.counter("otelcol_scraper_errored_metric_points", "Scrapes that failed.", &labels),
+            _scope: scope.clone(),
+        }
+    }
+
+    pub(crate) fn scraped(&self, n_items: usize) {
+        self.scraped.inc_by(n_items as u64);
+    }
+
+    pub(crate) fn errored(&self) {
+        self.errored.inc();
+    }
+}
+
+/// What went into a processor and came out.
+#[derive(Clone)]
+pub(crate) struct ProcessorCounters {
+    _scope: Scope,
+    incoming: [Counter; 3],
+    outgoing: [Counter; 3],
+}
+
+impl ProcessorCounters {
+    pub(crate) fn new(registry: &Registry, id: &ComponentId) -> Self {
+        let (scope, id) = (registry.scope(), id.to_string());
+        let counter = |name: &'static str, help: &'static str| {
+            Signal::ALL.map(|signal| {
+                scope.counter(name, help, &[("processor", &*id), ("otel_signal", signal.as_str())])
+            })
+        };
+        Self {
+            incoming: counter("otelcol_processor_incoming_items", "Items that went into the processor."),
+            outgoing: counter("otelcol_processor_outgoing_items", "Items that came out of the processor."),
+            _scope: scope.clone(),
+        }
+    }
+
+    pub(crate) fn incoming(&self, signal: Signal, n_items: usize) {
+        self.incoming[signal as usize].inc_by(n_items as u64);
+    }
+
+    pub(crate) fn outgoing(&self, signal: Signal, n_items: usize) {
+        self.outgoing[signal as usize].inc_by(n_items as u64);
+    }
+}
+
+/// What an exporter sent, and what waits in front of it.
+pub(crate) struct ExporterCounters {
+    _scope: Scope,
+    sent: Counter,
+    send_failed: Counter,
+    enqueue_failed: Counter,
+    queue_size: Gauge,
+    queue_capacity: Gauge,
+    in_flight: Gauge,
+}
+
+impl ExporterCounters {
+    pub(crate) fn new(registry: &Registry, id: &ComponentId, signal: Signal) -> Self {
+        let (scope, id) = (registry.scope(), id.to_string());
+        let [sent, send_failed, enqueue_failed] = exporter_names(signal);
+        let labels = [("exporter", &*id)];
+        let by_type = [("exporter", &*id), ("data_type", signal.as_str())];
+        Self {
+            sent: scope.counter(sent, "Items that the endpoint acknowledged.", &labels),
+            send_failed: scope.counter(send_failed, "Items that were given up.", &labels),
+            enqueue_failed: scope.counter(enqueue_failed, "Items that found no room in the queue.", &labels),
+            queue_size: scope.gauge(
+                "otelcol_exporter_queue_size",
+                "Requests in the sending queue.",
+                &by_type,
+            ),
+            queue_capacity: scope.gauge(
+                "otelcol_exporter_queue_capacity",
+                "Size of the sending queue.",
+                &by_type,
+            ),
+            in_flight: scope.gauge("otelcol_exporter_in_flight_requests", "Requests under way.", &by_type),
+            _scope: scope.clone(),
+        }
+    }
+
+    pub(crate) fn sent(&self, n_items: u64) {
+        self.sent.inc_by(n_items);
+    }
+
+    pub(crate) fn send_failed(&self, n_items: u64) {
+        self.send_failed.inc_by(n_items);
+    }
+
+    pub(crate) fn enqueue_failed(&self, n_items: u64) {
+        self.enqueue_failed.inc_by(n_items);
+    }
+
+    pub(crate) fn queue_size(&self, requests: u64) {
+        self.queue_size.set(requests as f64);
+    }
+
+    pub(crate) fn queue_capacity(&self, size: u64) {
+        self.queue_capacity.set(size as f64);
+    }
+
+    pub(crate) fn in_flight(&self, requests: u64) {
+        self.in_flight.set(requests as f64);
+    }
+}
+
+fn exporter_names(signal: Signal) -> [&'static str; 3] {
+    match signal {
+        Signal::Metrics => [
+            "otelcol_exporter_sent_metric_points",
+            "otelcol_exporter_send_failed_metric_points",
+            "otelcol_exporter_enqueue_failed_metric_points",
+        ],
+        Signal::Logs => [
+            "otelcol_exporter_sent_log_records",
+            "otelcol_exporter_send_failed_log_records",
+            "otelcol_exporter_enqueue_failed_log_records",
+        ],
+        Signal::Traces => [
+            "otelcol_exporter_sent_spans",
+            "otelcol_exporter_send_failed_spans",
+            "otelcol_exporter_enqueue_failed_spans",
+        ],
+    }
+}

@@ -1,0 +1,5 @@
+//! The spine with scripted parts: what a plan refuses, how data flows, what a reload and a stop do.
+
+mod parts;
+mod plans;
+mod running;

@@ -1,0 +1,44 @@
+//! What can wait in a queue.
+
+use bytes::Bytes;
+use model::{Signal, Timestamp};
+
+/// Something that can say how heavy it is. The answers must not change while it waits.
+pub trait Load {
+    /// Points, records or spans.
+    fn n_items(&self) -> u64;
+    /// Bytes it keeps alive, roughly what it will take on the wire.
+    fn n_bytes(&self) -> u64;
+}
+
+/// A request that is ready to be sent: encoded, and compressed if the receiver wants that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What will be sent.
+    pub payload: Bytes,
+    /// What must be known without looking into the payload.
+    pub head: Head,
+}
+
+/// What is known of a sealed request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// What the payload holds.
+    pub signal: Signal,
+    /// Points, records or spans.
+    pub n_items: u64,
+    /// Time of the oldest item.
+    pub oldest: Timestamp,
+    /// Time of the newest item.
+    pub newest: Timestamp,
+}
+
+impl Load for Request {
+    fn n_items(&self) -> u64 {
+        self.head.n_items
+    }
+
+    fn n_bytes(&self) -> u64 {
+        self.payload.len() as u64
+    }
+}

@@ -1,0 +1,534 @@
+//! RE2 syntax, as Go's `regexp/syntax` reads it, translated to the syntax of Rust's `regex`.
+//!
+//! The two engines give the same matches; their syntaxes differ in what is allowed and what it means. Translated here:
+//! Perl classes and word boundaries are ASCII in Go; `\Q...\E`, octal escapes, `(?)` and a literal `{` exist only there;
+//! set operations in classes, `\<`, `{,n}`, `\u`, the flags `x`, `u` and `R` and stacked repetitions exist only here and are
+//! refused or taken literally, as Go does. Groups lose their names, because Go's may begin with a digit.
+//!
+//! Looser than Go: properties that are neither categories nor scripts (`\p{Alphabetic}`) are accepted. Unicode versions
+//! are those of the two libraries.
+
+use std::fmt::Write as _;
+
+use crate::pattern::BadPattern;
+
+/// Largest count of a repetition, and of nested ones multiplied; as in RE2.
+const MOST_REPEATS: u32 = 1000;
+
+/// An expression in Rust's syntax.
+#[derive(Debug)]
+pub(crate) struct Translated {
+    pub(crate) pattern: String,
+    /// Names of the groups, by number; group 0 is the whole match.
+    pub(crate) names: Vec<Option<Box<str>>>,
+}
+
+/// Translates an expression.
+pub(crate) fn translate(text: &str) -> Result<Translated, BadPattern> {
+    let mut translator = Translator {
+        text,
+        rest: text,
+        out: String::with_capacity(text.len() + 8),
+        names: vec![None],
+        open: Vec::new(),
+        here: Level { start: 0, flags: Flags::default(), n_repeats: 1 },
+        atom: None,
+    };
+    while !translator.rest.is_empty() {
+        translator.step()?;
+    }
+    if !translator.open.is_empty() {
+        return bad("missing closing )");
+    }
+    Ok(Translated { pattern: translator.out, names: translator.names })
+}
+
+fn bad<T>(reason: impl Into<String>) -> Result<T, BadPattern> {
+    Err(BadPattern(reason.into()))
+}
+
+struct Translator<'p> {
+    text: &'p str,
+    rest: &'p str,
+    out: String,
+    names: Vec<Option<Box<str>>>,
+    /// The levels around `here`.
+    open: Vec<Level>,
+    here: Level,
+    /// What a repetition would repeat.
+    atom: Option<Atom>,
+}
+
+/// A group that is open.
+#[derive(Clone, Copy)]
+struct Level {
+    /// Where it begins in the output.
+    start: usize,
+    flags: Flags,
+    /// Most repetitions of anything inside, nested ones multiplied.
+    n_repeats: u32,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Flags {
+    fold_case: bool,
+    multi_line: bool,
+    dot_all: bool,
+    swap_greed: bool,
+}
+
+/// The last complete piece of the output.
+#[derive(Clone, Copy)]
+struct Atom {
+    start: usize,
+    end: usize,
+    n_repeats: u32,
+    /// Whether it ends with a repetition, and whether that is the very last thing read: only then is one more an error.
+    is_repeated: bool,
+    is_just_repeated: bool,
+}
+
+impl<'p> Translator<'p> {
+    fn step(&mut self) -> Result<(), BadPattern> {
+        let Some(character) = self.rest.chars().next() else { return Ok(()) };
+        match character {
+            '(' => return self.open_group(),
+            ')' => return self.close_group(),
+            '[' => return self.class(),
+            '\\' => return self.escape(),
+            '*' | '+' | '?' => {
+                self.skip(1);
+                return self.repeat(&character.to_string(), 1);
+            }
+            '{' => {
+                if let Some((repeat, n_repeats, length)) = counted(self.rest)? {
+                    self.skip(length);
+                    return self.repeat(&repeat, n_repeats);
+                }
+            }
+            _ => {}
+        }
+        self.skip(character.len_utf8());
+        match character {
+            '|' => {
+                self.settle();
+                self.out.push('|');
+            }
+            '.' | '^' | '$' => self.push_atom(|out| out.push(character)),
+            character => self.push_literal(character),
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, length: usize) {
+        self.rest = &self.rest[length..];
+    }
+
+    /// Nothing repeats the last atom any more, so what it counts is certain.
+    fn settle(&mut self) {
+        if let Some(atom) = self.atom.take() {
+            self.here.n_repeats = self.here.n_repeats.max(atom.n_repeats);
+        }
+    }
+
+    fn push_atom(&mut self, write: impl FnOnce(&mut String)) {
+        self.settle();
+        let start = self.out.len();
+        write(&mut self.out);
+        self.atom =
+            Some(Atom { start, end: self.out.len(), n_repeats: 1, is_repeated: false, is_just_repeated: false });
+    }
+
+    fn push_literal(&mut self, character: char) {
+        self.push_atom(|out| {
+            if regex_syntax::is_meta_character(character) {
+                out.push('\\');
+            }
+            out.push(character);
+        });
+    }
+
+    /// `repeat` is an operator without the `?` that makes it lazy, and already read.
+    fn repeat(&mut self, repeat: &str, n_repeats: u32) -> Result<(), BadPattern> {
+        let Some(mut atom) = self.atom else {
+            return bad(format!("missing argument to repetition operator {repeat}"));
+        };
+        if atom.is_just_repeated {
+            return bad(format!("repetition operator {repeat} behind another one"));
+        }
+        // Flags may stand between the two, as in `a(?i)*`; what is repeated is before them.
+        let flags = self.out.split_off(atom.end);
+        if atom.is_repeated {
+            self.out.insert_str(atom.start, "(?:");
+            self.out.push(')');
+        }
+        self.out.push_str(repeat);
+        if self.rest.starts_with('?') {
+            self.skip(1);
+            self.out.push('?');
+        }
+        atom.end = self.out.len();
+        self.out.push_str(&flags);
+        atom.n_repeats = atom.n_repeats.saturating_mul(n_repeats);
+        if atom.n_repeats > MOST_REPEATS {
+            return bad(format!("nested repetitions add up to more than {MOST_REPEATS}"));
+        }
+        if n_repeats == 0 {
+            atom.n_repeats = 1;
+        }
+        self.atom = Some(Atom { is_repeated: true, is_just_repeated: true, ..atom });
+        Ok(())
+    }
+
+    fn open_group(&mut self) -> Result<(), BadPattern> {
+        let Some(special) = self.rest.strip_prefix("(?") else {
+            self.skip(1);
+            self.names.push(None);
+            self.push_level("(", self.here.flags);
+            return Ok(());
+        };
+        match special.strip_prefix("P<").or_else(|| special.strip_prefix('<')) {
+            Some(named) => self.open_named(named),
+            None => self.flags(special),
+        }
+    }
+
+    fn open_named(&mut self, named: &'p str) -> Result<(), BadPattern> {
+        let Some((name, rest)) = named.split_once('>') else { return bad("the name of a group does not end") };
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return bad(format!("invalid group name {name:?}"));
+        }
+        self.rest = rest;
+        self.names.push(Some(name.into()));
+        self.push_level("(", self.here.flags);
+        Ok(())
+    }
+
+    fn push_level(&mut self, bracket: &str, flags: Flags) {
+        self.settle();
+        self.open.push(self.here);
+        self.here = Level { start: self.out.len(), flags, n_repeats: 1 };
+        self.out.push_str(bracket);
+    }
+
+    fn close_group(&mut self) -> Result<(), BadPattern> {
+        let Some(outer) = self.open.pop() else { return bad("unexpected )") };
+        self.skip(1);
+        self.settle();
+        self.out.push(')');
+        let Level { start, n_repeats, .. } = self.here;
+        self.here = outer;
+        self.atom =
+            Some(Atom { start, end: self.out.len(), n_repeats, is_repeated: false, is_just_repeated: false });
+        Ok(())
+    }
+
+    /// `(?flags)` or `(?flags:`; `special` is behind the `?`.
+    fn flags(&mut self, special: &'p str) -> Result<(), BadPattern> {
+        let mut flags = self.here.flags;
+        let mut is_on = true;
+        let mut needs_flag = false;
+        for (at, character) in special.char_indices() {
+            match character {
+                'i' => flags.fold_case = is_on,
+                'm' => flags.multi_line = is_on,
+                's' => flags.dot_all = is_on,
+                'U' => flags.swap_greed = is_on,
+                '-' if is_on => {
+                    is_on = false;
+                    needs_flag = true;
+                    continue;
+                }
+                ':' | ')' if !needs_flag => {
+                    self.rest = &special[at + 1..];
+                    self.set_flags(flags, character);
+                    return Ok(());
+                }
+                _ => break,
+            }
+            needs_flag = false;
+        }
+        let shown: String = special.chars().take(8).collect();
+        bad(format!("invalid group or flags at (?{shown}"))
+    }
+
+    fn set_flags(&mut self, flags: Flags, end: char) {
+        let letters = [
+            (flags.fold_case, 'i'),
+            (flags.multi_line, 'm'),
+            (flags.dot_all, 's'),
+            (flags.swap_greed, 'U'),
+        ];
+        let of = |wanted: bool| letters.iter().filter(move |(is_on, _)| *is_on == wanted).map(|(_, letter)| *letter);
+        let mut group = String::from("(?");
+        group.extend(of(true));
+        if of(false).next().is_some() {
+            group.push('-');
+            group.extend(of(false));
+        }
+        group.push(end);
+        if end == ':' {
+            self.push_level(&group, flags);
+        } else {
+            self.here.flags = flags;
+            self.out.push_str(&group);
+            if let Some(atom) = &mut self.atom {
+                atom.is_just_repeated = false;
+            }
+        }
+    }
+
+    /// A backslash outside a class.
+    fn escape(&mut self) -> Result<(), BadPattern> {
+        let escaped = &self.rest[1..];
+        let Some(character) = escaped.chars().next() else { return bad("trailing backslash") };
+        let boundary = match character {
+            'A' => r"\A",
+            'z' => r"\z",
+            'b' => r"(?-u:\b)",
+            'B' => r"(?-u:\B)",
+            'Q' => {
+                self.quoted(&escaped[1..]);
+                return Ok(());
+            }
+            _ => "",
+        };
+        if !boundary.is_empty() {
+            self.skip(2);
+            self.push_atom(|out| out.push_str(boundary));
+            return Ok(());
+        }
+        if let Some(class) = named_class(self.rest)? {
+            self.skip(class.length);
+            self.push_atom(|out| write!(out, "[{}]", class.items).expect("a String takes every write"));
+            return Ok(());
+        }
+        let (character, length) = escaped_character(escaped)?;
+        self.skip(1 + length);
+        self.push_literal(character);
+        Ok(())
+    }
+
+    /// `\Q...\E`; `quoted` is behind the `\Q`.
+    fn quoted(&mut self, quoted: &'p str) {
+        let (text, rest) = quoted.split_once(r"\E").unwrap_or((quoted, ""));
+        for character in text.chars() {
+            self.push_literal(character);
+        }
+        self.rest = rest;
+        if let Some(atom) = &mut self.atom {
+            atom.is_just_repeated = false;
+        }
+    }
+
+    fn class(&mut self) -> Result<(), BadPattern> {
+        let mut rest = &self.rest[1..];
+        let mut items = String::from("[");
+        if let Some(after) = rest.strip_prefix('^') {
+            rest = after;
+            items.push('^');
+        }
+        // Looked for once, so that many an `[:` without an end does not cost a search each.
+        let last_posix_end = self.text.rfind(":]").unwrap_or(0);
+        let mut is_first = true;
+        loop {
+            if rest.is_empty() {
+                return bad("missing closing ]");
+            }
+            if !is_first && let Some(after) = rest.strip_prefix(']') {
+                rest = after;
+                break;
+            }
+            is_first = false;
+            let may_be_posix = self.text.len() - rest.len() < last_posix_end;
+            let class = match if may_be_posix { posix_class(rest)? } else { None } {
+                None => named_class(rest)?,
+                posix => posix,
+            };
+            if let Some(class) = class {
+                items.push_str(&class.items);
+                rest = &rest[class.length..];
+                continue;
+            }
+            rest = range(rest, &mut items)?;
+        }
+        self.rest = rest;
+        items.push(']');
+        self.push_atom(|out| out.push_str(&items));
+        Ok(())
+    }
+}
+
+/// A class by name: what stands for it between brackets, and the length of its name in the expression.
+struct NamedClass {
+    items: String,
+    length: usize,
+}
+
+/// `\d`, `\pL`, `\p{Greek}` and their likes at the beginning of `text`.
+fn named_class(text: &str) -> Result<Option<NamedClass>, BadPattern> {
+    let Some(escaped) = text.strip_prefix('\\') else { return Ok(None) };
+    let perl = match escaped.chars().next() {
+        Some('d') => "0-9",
+        Some('D') => "[^0-9]",
+        Some('s') => r"\t\n\f\r\x20",
+        Some('S') => r"[^\t\n\f\r\x20]",
+        Some('w') => "0-9A-Za-z_",
+        Some('W') => "[^0-9A-Za-z_]",
+        Some('p' | 'P') => return property(escaped).map(Some),
+        _ => return Ok(None),
+    };
+    Ok(Some(NamedClass { items: perl.to_owned(), length: 2 }))
+}
+
+/// `escaped` begins with `p` or `P`.
+fn property(escaped: &str) -> Result<NamedClass, BadPattern> {
+    let mut is_negated = escaped.starts_with('P');
+    let behind = &escaped[1..];
+    let (name, length) = match behind.strip_prefix('{') {
+        Some(braced) => match braced.split_once('}') {
+            Some((name, _)) => (name, 2 + name.len() + 2),
+            None => return bad("the name of a character class does not end"),
+        },
+        None => {
+            let length = behind.chars().next().map_or(0, char::len_utf8);
+            (&behind[..length], 2 + length)
+        }
+    };
+    let plain = match name.strip_prefix('^') {
+        Some(plain) => {
+            is_negated = !is_negated;
+            plain
+        }
+        None => name,
+    };
+    if plain.is_empty() || !plain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_- ".contains(&byte)) {
+        return bad(format!("unknown character class \\p{{{name}}}"));
+    }
+    let letter = if is_negated { 'P' } else { 'p' };
+    Ok(NamedClass { items: format!("\\{letter}{{{plain}}}"), length })
+}
+
+/// `[:alpha:]` and its likes at the beginning of `text`.
+fn posix_class(text: &str) -> Result<Option<NamedClass>, BadPattern> {
+    const NAMES: [&str; 14] = [
+        "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper",
+        "word", "xdigit",
+    ];
+    let Some((name, _)) = text.strip_prefix("[:").and_then(|named| named.split_once(":]")) else { return Ok(None) };
+    if !NAMES.contains(&name.strip_prefix('^').unwrap_or(name)) {
+        return bad(format!("unknown character class [:{name}:]"));
+    }
+    Ok(Some(NamedClass { items: format!("[:{name}:]"), length: name.len() + 4 }))
+}
+
+/// One character or a range at the beginning of `text`; gives what follows.
+fn range<'p>(text: &'p str, items: &mut String) -> Result<&'p str, BadPattern> {
+    let (low, mut rest) = class_character(text)?;
+    let mut high = low;
+    // A minus before the bracket is a minus.
+    if let Some(after) = rest.strip_prefix('-')
+        && !after.is_empty()
+        && !after.starts_with(']')
+    {
+        (high, rest) = class_character(after)?;
+        if high < low {
+            return bad(format!("invalid range {}", &text[..text.len() - rest.len()]));
+        }
+    }
+    write!(items, "\\x{{{:x}}}-\\x{{{:x}}}", u32::from(low), u32::from(high)).expect("a String takes every write");
+    Ok(rest)
+}
+
+fn class_character(text: &str) -> Result<(char, &str), BadPattern> {
+    if let Some(escaped) = text.strip_prefix('\\') {
+        let (character, length) = escaped_character(escaped)?;
+        return Ok((character, &escaped[length..]));
+    }
+    match text.chars().next() {
+        Some(character) => Ok((character, &text[character.len_utf8()..])),
+        None => bad("missing closing ]"),
+    }
+}
+
+/// The character that an escape means, and the escape's length behind the backslash.
+fn escaped_character(escaped: &str) -> Result<(char, usize), BadPattern> {
+    let Some(character) = escaped.chars().next() else { return bad("trailing backslash") };
+    let octal_digits = escaped.bytes().take(3).take_while(|byte| matches!(byte, b'0'..=b'7')).count();
+    let plain = match character {
+        'a' => '\x07',
+        'f' => '\x0c',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'v' => '\x0b',
+        'x' => return hexadecimal(escaped),
+        // A single digit other than zero would be a back-reference, which RE2 does not have.
+        '0'..='7' if character == '0' || octal_digits > 1 => {
+            return code_point(&escaped[..octal_digits], 8, octal_digits);
+        }
+        character if character.is_ascii() && !character.is_ascii_alphanumeric() => character,
+        character => return bad(format!("invalid escape \\{character}")),
+    };
+    Ok((plain, 1))
+}
+
+/// `x7F` or `x{10FFFF}`.
+fn hexadecimal(escaped: &str) -> Result<(char, usize), BadPattern> {
+    let digits = &escaped[1..];
+    match digits.strip_prefix('{') {
+        Some(braced) => match braced.split_once('}') {
+            Some((digits, _)) => code_point(digits, 16, digits.len() + 3),
+            None => bad("a hexadecimal escape does not end"),
+        },
+        None => match digits.get(..2) {
+            Some(digits) => code_point(digits, 16, 3),
+            None => bad("a hexadecimal escape does not end"),
+        },
+    }
+}
+
+fn code_point(digits: &str, radix: u32, length: usize) -> Result<(char, usize), BadPattern> {
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let value = u32::from_str_radix(digits, radix).ok().filter(|_| is_number).and_then(char::from_u32);
+    match value {
+        Some(character) => Ok((character, length)),
+        None => bad(format!("invalid character number {digits:?}")),
+    }
+}
+
+/// `{n}`, `{n,}` or `{n,m}` at the beginning of `text`: the operator, how often it repeats and its length. Anything else is
+/// a brace that stands for itself.
+fn counted(text: &str) -> Result<Option<(String, u32, usize)>, BadPattern> {
+    let length = text[1..].bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b',').count();
+    let inside = &text[1..=length];
+    if !text[1 + length..].starts_with('}') {
+        return Ok(None);
+    }
+    let (least, most) = match inside.split_once(',') {
+        Some((least, most)) => (least, Some(most)),
+        None => (inside, None),
+    };
+    let is_count = |digits: &str| {
+        !digits.is_empty()
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && (digits == "0" || !digits.starts_with('0'))
+    };
+    if !is_count(least) || most.is_some_and(|most| !most.is_empty() && !is_count(most)) {
+        return Ok(None);
+    }
+    let number = |digits: &str| digits.parse::<u32>().ok().filter(|count| *count <= MOST_REPEATS);
+    let too_many = || BadPattern(format!("repetition {{{inside}}} counts to more than {MOST_REPEATS}"));
+    let at_least = number(least).ok_or_else(too_many)?;
+    let n_repeats = match most {
+        None | Some("") => at_least,
+        Some(most) => number(most).ok_or_else(too_many)?,
+    };
+    if n_repeats < at_least {
+        return bad(format!("repetition {{{inside}}} counts backwards"));
+    }
+    Ok(Some((format!("{{{inside}}}"), n_repeats, inside.len() + 2)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! Rules, checked once and applied often.
+//!
+//! As Prometheus `model/relabel` (`Config.Validate`, `relabel`).
+
+use std::num::NonZeroU64;
+use std::sync::{Arc, LazyLock};
+
+use md5::{Digest, Md5};
+use model::Labels;
+use regex::Regex;
+
+use crate::letter_case::{lower, upper};
+use crate::template::Template;
+use crate::{Action, Pattern, RuleConfig};
+
+/// Which names labels may be given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum NameScheme {
+    /// Anything that is not empty.
+    #[default]
+    Utf8,
+    /// `[a-zA-Z_][a-zA-Z0-9_]*`.
+    Legacy,
+}
+
+impl NameScheme {
+    fn allows(self, name: &str) -> bool {
+        let is_legacy = |(index, byte): (usize, u8)| {
+            byte.is_ascii_alphabetic() || byte == b'_' || (index > 0 && byte.is_ascii_digit())
+        };
+        !name.is_empty() && (self == Self::Utf8 || name.bytes().enumerate().all(is_legacy))
+    }
+
+    /// As [`Self::allows`], where groups may stand in the name.
+    fn allows_template(self, template: &str) -> bool {
+        static LEGACY: LazyLock<Regex> = LazyLock::new(|| {
+            Regex::new(r"\A(?:[a-zA-Z_]|\$\{[0-9A-Za-z_]+\}|\$[0-9A-Za-z_]+)(?:[0-9A-Za-z_]|\$\{[0-9A-Za-z_]+\}|\$[0-9A-Za-z_]+)*\z")
+                .expect("the expression is constant")
+        });
+        match self {
+            Self::Utf8 => !template.is_empty(),
+            Self::Legacy => LEGACY.is_match(template),
+        }
+    }
+}
+
+/// Rules that have been checked. Cloning shares them.
+#[derive(Clone, Debug, Default)]
+pub struct Rules(Arc<[Rule]>);
+
+impl Rules {
+    /// Checks and compiles rules; labels may be given any UTF-8 name.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong: index of the rule, and a message that names the key.
+    pub fn build(configs: &[RuleConfig]) -> Result<Self, Vec<(usize, String)>> {
+        Self::build_for(configs, NameScheme::Utf8)
+    }
+
+    /// As [`Rules::build`], with the names that a job's `metric_name_validation_scheme` allows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Rules::build`].
+    pub fn build_for(configs: &[RuleConfig], names: NameScheme) -> Result<Self, Vec<(usize, String)>> {
+        let mut rules = Vec::with_capacity(configs.len());
+        let mut wrong = Vec::new();
+        for (index, config) in configs.iter().enumerate() {
+            match Rule::build(config, names) {
+                Ok(rule) => rules.push(rule),
+                Err(messages) => wrong.extend(messages.into_iter().map(|message| (index, message))),
+            }
+        }
+        if wrong.is_empty() { Ok(Self(rules.into())) } else { Err(wrong) }
+    }
+
+    /// Whether there is no rule.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Applies the rules in order. False means that the set is dropped; it is left as the rule that dropped it found it.
+    #[must_use]
+    pub fn apply(&self, labels: &mut Labels) -> bool {
+        let mut text = String::new();
+        self.0.iter().all(|rule| {
+            text.clear();
+            rule.join(labels, &mut text);
+            rule.effect.apply(&text, labels)
+        })
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    source: Box<[Box<str>]>,
+    separator: Box<str>,
+    effect: Effect,
+}
+
+#[derive(Clone, Debug)]
+enum Effect {
+    Replace { pattern: Pattern, target: Template, replacement: Template, names: NameScheme },
+    Keep(Pattern),
+    Drop(Pattern),
+    KeepEqual(Box<str>),
+    DropEqual(Box<str>),
+    HashMod { modulus: NonZeroU64, target: Box<str> },
+    LabelMap { pattern: Pattern, replacement: Template },
+    LabelDrop(Pattern),
+    LabelKeep(Pattern),
+    Lowercase(Box<str>),
+    Uppercase(Box<str>),
+}
+
+impl Rule {
+    fn build(config: &RuleConfig, names: NameScheme) -> Result<Self, Vec<String>> {
+        let mut wrong = Vec::new();
+        check_keys(config, &mut wrong);
+        check_names(config, names, &mut wrong);
+        match Effect::build(config, names) {
+            Ok(effect) if wrong.is_empty() => Ok(Self {
+                source: config.source_labels.iter().map(|name| name.as_str().into()).collect(),
+                separator: config.separator.as_str().into(),
+                effect,
+            }),
+            Ok(_) => Err(wrong),
+            Err(message) => {
+                wrong.push(message);
+                Err(wrong)
+            }
+        }
+    }
+
+    fn join(&self, labels: &Labels, text: &mut String) {
+        for (index, name) in self.source.iter().enumerate() {
+            if index > 0 {
+                text.push_str(&self.separator);
+            }
+            text.push_str(labels.value(name));
+        }
+    }
+}
+
+/// Keys that the action needs, and those that it refuses.
+fn check_keys(config: &RuleConfig, wrong: &mut Vec<String>) {
+    use Action::{
+        DropEqual, HashMod, KeepEqual, LabelDrop, LabelKeep, Lowercase, Replace, Uppercase,
+    };
+    let action = config.action;
+    let needs_target =
+        matches!(action, Replace | HashMod | Lowercase | Uppercase | KeepEqual | DropEqual);
+    if needs_target && config.target_label.is_empty() {
+        wrong.push(format!("action {action} needs `target_label`"));
+    }
+    let set = [
+        ("source_labels", !config.source_labels.is_empty()),
+        ("target_label", !config.target_label.is_empty()),
+        ("modulus", config.modulus != 0),
+        ("separator", config.separator != RuleConfig::SEPARATOR),
+        ("regex", config.regex != RuleConfig::REGEX),
+        ("replacement", config.replacement != RuleConfig::REPLACEMENT),
+    ];
+    let (allowed, only): (&[&str], &str) = match action {
+        KeepEqual | DropEqual => {
+            (&["source_labels", "target_label"], "; it takes only `source_labels` and `target_label`")
+        }
+        LabelDrop | LabelKeep => (&["regex"], "; it takes only `regex`"),
+        Lowercase | Uppercase => (&["source_labels", "target_label", "modulus", "separator", "regex"], ""),
+        _ => return,
+    };
+    for (key, is_set) in set {
+        if is_set && !allowed.contains(&key) {
+            wrong.push(format!("action {action} does not take `{key}`{only}"));
+        }
+    }
+}
+
+/// Names of labels, as far as they are known before there is a match.
+fn check_names(config: &RuleConfig, names: NameScheme, wrong: &mut Vec<String>) {
+    let action = config.action;
+    let target = &config.target_label;
+    if config.source_labels.iter().any(String::is_empty) {
+        wrong.push("`source_labels` holds an empty name".to_owned());
+    }
+    let is_valid = match action {
+        Action::Replace if Template::uses_groups(target) => names.allows_template(target),
+        Action::Keep | Action::Drop | Action::LabelMap | Action::LabelDrop | Action::LabelKeep => true,
+        _ => names.allows(target),
+    };
+    if !target.is_empty() && !is_valid {
+        wrong.push(format!("`target_label` {target:?} is not a valid label name"));
+    }
+    if action == Action::LabelMap && !names.allows_template(&config.replacement) {
+        wrong.push(format!("`replacement` {:?} is not a valid label name", config.replacement));
+    }
+}
+
+impl Effect {
+    fn build(config: &RuleConfig, names: NameScheme) -> Result<Self, String> {
+        let in_regex = |error| format!("`regex` {:?} cannot be read: {error}", config.regex);
+        let pattern = || Pattern::build(&config.regex).map_err(in_regex);
+        let with_groups = || Pattern::build_with_groups(&config.regex).map_err(in_regex);
+        let target = || config.target_label.as_str().into();
+        if matches!(config.action, Action::HashMod | Action::Lowercase | Action::Uppercase) {
+            // They do not use the expression, but a wrong one is refused all the same, as upstream.
+            pattern()?;
+        }
+        Ok(match config.action {
+            Action::Replace => {
+                let templates = [&config.target_label, &config.replacement];
+                let uses_groups = templates.iter().any(|template| Template::uses_groups(template));
+                let pattern = if uses_groups { with_groups()? } else { pattern()? };
+                let [target, replacement] = templates.map(|template| Template::parse(template, pattern.names()));
+                Self::Replace { pattern, target, replacement, names }
+            }
+            Action::LabelMap => {
+                let pattern = with_groups()?;
+                let replacement = Template::parse(&config.replacement, pattern.names());
+                Self::LabelMap { pattern, replacement }
+            }
+            Action::HashMod => match NonZeroU64::new(config.modulus) {
+                Some(modulus) => Self::HashMod { modulus, target: target() },
+                None => return Err("action hashmod needs `modulus` above zero".to_owned()),
+            },
+            Action::Keep => Self::Keep(pattern()?),
+            Action::Drop => Self::Drop(pattern()?),
+            Action::LabelDrop => Self::LabelDrop(pattern()?),
+            Action::LabelKeep => Self::LabelKeep(pattern()?),
+            Action::KeepEqual => Self::KeepEqual(target()),
+            Action::DropEqual => Self::DropEqual(target()),
+            Action::Lowercase => Self::Lowercase(target()),
+            Action::Uppercase => Self::Uppercase(target()),
+        })
+    }
+
+    /// `text` is what the source labels say. False drops the set.
+    fn apply(&self, text: &str, labels: &mut Labels) -> bool {
+        match self {
+            Self::Keep(pattern) => return pattern.is_match(text),
+            Self::Drop(pattern) => return !pattern.is_match(text),
+            Self::KeepEqual(target) => return labels.value(target) == text,
+            Self::DropEqual(target) => return labels.value(target) != text,
+            Self::Replace { pattern, target, replacement, names } => {
+                if let Some(found) = pattern.find(text) {
+                    let target = target.expand(|number| found.group(number));
+                    if names.allows(&target) {
+                        labels.set(&target, &replacement.expand(|number| found.group(number)));
+                    }
+                }
+            }
+            Self::HashMod { modulus, target } => labels.set(target, &share(text, *modulus).to_string()),
+            Self::LabelMap { pattern, replacement } => map_names(labels, pattern, replacement),
+            Self::LabelDrop(pattern) => labels.retain(|name, _| !pattern.is_match(name)),
+            Self::LabelKeep(pattern) => labels.retain(|name, _| pattern.is_match(name)),
+            Self::Lowercase(target) => labels.set(target, &lower(text)),
+            Self::Uppercase(target) => labels.set(target, &upper(text)),
+        }
+        true
+    }
+}
+
+/// The share of `modulus` that a text falls into: the last eight bytes of its MD5 as a big-endian number.
+fn share(text: &str, modulus: NonZeroU64) -> u64 {
+    let digest: [u8; 16] = Md5::digest(text.as_bytes()).into();
+    let [.., a, b, c, d, e, f, g, h] = digest;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h]) % modulus
+}
+
+/// Copies labels to new names. The originals stay; of two with the same new name the one with the greater old name wins.
+fn map_names(labels: &mut Labels, pattern: &Pattern, replacement: &Template) {
+    let copies: Vec<(String, String)> = labels
+        .iter()
+        .filter_map(|(name, value)| Some((pattern.replace(name, replacement)?, value.to_owned())))
+        .filter(|(name, _)| !name.is_empty())
+        .collect();
+    for (name, value) in copies {
+        labels.set(&name, &value);
+    }
+}
+
+#[cfg(test)]
+mod tests;

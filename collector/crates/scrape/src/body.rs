@@ -1,0 +1,122 @@
+//! From the bytes of an answer to samples: the part of a scrape that costs CPU.
+//!
+//! As Prometheus `scrape` (`readResponse`, `append`): only `gzip` is decompressed, anything else is parsed as it came; a body
+//! that reaches `body_size_limit` is too large; an empty one is a good scrape without samples.
+
+use std::sync::{Mutex, PoisonError};
+
+use model::Timestamp;
+use wire::compress::{DecompressError, Decompressor, Encoding, Limit};
+
+use crate::cache::Cache;
+use crate::fetch::MAX_BODY_BYTES;
+use crate::output::Counts;
+use crate::{Fetched, Job, ScrapeError};
+
+/// Buffers of up to this size are kept although a smaller one would do.
+const SMALL_BUFFER: usize = 8 << 20;
+
+/// How a scrape went.
+#[derive(Debug)]
+pub(crate) struct Digested {
+    pub(crate) counts: Counts,
+    pub(crate) error: Option<ScrapeError>,
+    /// For `scrape_body_size_bytes`.
+    pub(crate) body_bytes: i64,
+}
+
+/// Lets the cache take what was fetched; a failure is taken as nothing.
+pub(crate) fn digest(
+    fetched: Result<Fetched, ScrapeError>,
+    job: &Job,
+    at: Timestamp,
+    cache: &mut Cache,
+    buffers: &Buffers,
+) -> Digested {
+    let outcome = match fetched {
+        Ok(fetched) => buffers.with(|buffer| take(&fetched, job, at, cache, buffer)),
+        Err(error) => Err((error, false)),
+    };
+    match outcome {
+        Ok(n_bytes) => {
+            let body_bytes = i64::try_from(n_bytes).unwrap_or(i64::MAX);
+            Digested { counts: cache.counts(), error: None, body_bytes }
+        }
+        Err((error, was_taken)) => {
+            if !was_taken {
+                cache.ingest_nothing(at);
+            }
+            let body_bytes = if error.kind() == crate::Failure::BodySizeLimit { -1 } else { 0 };
+            Digested { counts: cache.counts(), error: Some(error), body_bytes }
+        }
+    }
+}
+
+/// Gives the size of the body, or the error and whether the cache has seen the scrape already.
+fn take(
+    fetched: &Fetched,
+    job: &Job,
+    at: Timestamp,
+    cache: &mut Cache,
+    buffer: &mut Buffer,
+) -> Result<usize, (ScrapeError, bool)> {
+    let limit = job.config().limits.body_size_limit.map_or(MAX_BODY_BYTES, |limit| limit.as_u64());
+    let body = buffer.inflate(fetched, limit).map_err(|error| (error, false))?;
+    if body.is_empty() {
+        cache.ingest_nothing(at);
+        return Ok(0);
+    }
+    let (format, warning) = exposition::format_of(fetched.content_type.as_deref(), job.fallback())
+        .map_err(|error| (ScrapeError::ContentType(error.to_string()), false))?;
+    if let Some(warning) = warning {
+        tracing::debug!(job = job.name(), %warning, "content type says nothing useful");
+    }
+    cache.ingest(body, format, at).map_err(|error| (error, true))?;
+    Ok(body.len())
+}
+
+/// Buffers for decompressed bodies, used again and again: as many as scrapes are digested at the same time.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    free: Mutex<Vec<Buffer>>,
+}
+
+#[derive(Debug, Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    decompressor: Decompressor,
+}
+
+impl Buffers {
+    fn with<T>(&self, work: impl FnOnce(&mut Buffer) -> T) -> T {
+        // No code of others runs under the lock.
+        let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = free().pop().unwrap_or_default();
+        let outcome = work(&mut buffer);
+        if buffer.bytes.capacity() > SMALL_BUFFER && buffer.bytes.len() < buffer.bytes.capacity() / 4 {
+            buffer.bytes = Vec::new();
+        }
+        free().push(buffer);
+        outcome
+    }
+}
+
+impl Buffer {
+    /// The body, decompressed if need be.
+    fn inflate<'a>(&'a mut self, fetched: &'a Fetched, limit: u64) -> Result<&'a [u8], ScrapeError> {
+        let too_large = || ScrapeError::BodyTooLarge { limit };
+        // A body that reaches the limit is too large already.
+        let max_bytes = usize::try_from(limit.saturating_sub(1)).unwrap_or(usize::MAX);
+        if fetched.content_encoding.as_deref() != Some("gzip") {
+            return if fetched.body.len() > max_bytes { Err(too_large()) } else { Ok(&fetched.body) };
+        }
+        let allowed = Limit::bytes(max_bytes);
+        self.decompressor.decompress(Encoding::Gzip, &fetched.body, allowed, &mut self.bytes).map_err(
+            |error| match error {
+                DecompressError::MaxBytes { .. } => too_large(),
+                error => ScrapeError::Decompress(error.to_string()),
+            },
+        )?;
+        Ok(&self.bytes)
+    }
+}

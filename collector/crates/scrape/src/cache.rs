@@ -1,0 +1,503 @@
+//! What is remembered of a target from scrape to scrape, so that only news cost anything.
+//!
+//! The i-th line of a scrape is first compared with the i-th line of the last good one; on a miss with the few lines behind
+//! it, then it is looked up by its text, and only a text that was never seen is parsed, relabelled and checked. What came out
+//! (which series, or "dropped") is remembered under the text. A scrape is then a column of values over the target's series
+//! table.
+//!
+//! Behaviour is that of Prometheus `scrape` (`scrapeLoop.append`, `scrapeCache`): staleness, failed scrapes, duplicates, times
+//! of their own, counts. Since no storage stands behind that would refuse them, samples which are not newer than the last one
+//! of their series are dropped here. Different on purpose: a scrape that fails half-way ends every series (upstream spares
+//! those in front of the bad line); the end of a series that could not be delivered is told again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use exposition::{Event, Format, Parser, Sample, series_labels};
+use model::{Kind, Labels, Point, Scrape, SeriesId, TargetInfo, Timestamp, canonical_bits};
+
+use crate::families::Families;
+use crate::keys::{KeyId, Keys, NoRoom, Verdict};
+use crate::output::{Counts, Output};
+use crate::report::{Report, Reports, is_report};
+use crate::series::SeriesRules;
+use crate::store::Store;
+use crate::walk::Walk;
+use crate::{Job, ScrapeError, Target};
+
+/// Failed scrapes in a row after which everything about the target's series is forgotten.
+const PATIENCE: u32 = 10;
+
+/// Largest distance of an exposed time into the future, in milliseconds.
+const MAX_AHEAD: i64 = 10 * 60 * 1000;
+
+/// How many families may be gone before the table is made anew without them.
+const MAX_OLD_FAMILIES: usize = 1000;
+
+/// The memory of one target.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    job: Arc<Job>,
+    info: Arc<TargetInfo>,
+    rules: SeriesRules,
+    options: Options,
+    keys: Keys,
+    /// The lines of the last good scrape.
+    order: Vec<KeyId>,
+    /// The format in which `keys` are valid.
+    format: Option<Format>,
+    store: Store,
+    families: Families,
+    n_old_families: usize,
+    reports: Reports,
+    /// Series of the last scrape whose absence means their end.
+    live: Vec<SeriesId>,
+    /// Last times of series that are exposed with times.
+    times: HashMap<SeriesId, Timestamp>,
+    round: u32,
+    last_at: Option<Timestamp>,
+    n_keys_good: usize,
+    n_failures: u32,
+    must_sweep: bool,
+    out: Output,
+    unsent: Unsent,
+}
+
+/// What every sample asks of the job.
+#[derive(Clone, Copy, Debug)]
+struct Options {
+    honor_timestamps: bool,
+    track_timestamps_staleness: bool,
+    /// The greatest number where there is none.
+    sample_limit: u64,
+}
+
+/// What holds only once the last scrape was delivered.
+#[derive(Debug, Default)]
+struct Unsent {
+    is_delivered: bool,
+    /// Series whose end the last scrape told.
+    ended: Vec<SeriesId>,
+    /// Series that can be forgotten.
+    unseen: Vec<SeriesId>,
+    /// New entries of `times`.
+    times: HashMap<SeriesId, Timestamp>,
+    /// Series whose end could not be told yet.
+    owed: Vec<SeriesId>,
+}
+
+impl Options {
+    fn of(job: &Job) -> Self {
+        let config = job.config();
+        Self {
+            honor_timestamps: config.honor_timestamps,
+            track_timestamps_staleness: config.track_timestamps_staleness,
+            sample_limit: if config.limits.sample_limit == 0 { u64::MAX } else { config.limits.sample_limit },
+        }
+    }
+}
+
+impl Cache {
+    pub(crate) fn new(job: &Arc<Job>, target: &Target) -> Self {
+        let mut cache = Self {
+            job: Arc::clone(job),
+            info: Arc::clone(&target.info),
+            rules: SeriesRules::new(job, target),
+            options: Options::of(job),
+            keys: Keys::default(),
+            order: Vec::new(),
+            format: None,
+            store: Store::default(),
+            families: Families::default(),
+            n_old_families: 0,
+            reports: Reports::default(),
+            live: Vec::new(),
+            times: HashMap::new(),
+            round: 0,
+            last_at: None,
+            n_keys_good: 0,
+            n_failures: 0,
+            must_sweep: false,
+            out: Output::default(),
+            unsent: Unsent { is_delivered: true, ..Unsent::default() },
+        };
+        cache.make_reports();
+        cache
+    }
+
+    /// Goes on under another job or after discovery said something new. The target's own labels must be the same.
+    pub(crate) fn adapt(&mut self, job: &Arc<Job>, target: &Target) {
+        debug_assert_eq!(self.info.labels, target.info.labels, "another target needs another cache");
+        self.info = Arc::clone(&target.info);
+        if Arc::ptr_eq(&self.job, job) {
+            return;
+        }
+        let is_alike = self.job.labels_alike(job);
+        let extra_changed =
+            self.job.config().switches.extra_scrape_metrics != job.config().switches.extra_scrape_metrics;
+        self.job = Arc::clone(job);
+        self.rules = SeriesRules::new(job, target);
+        self.options = Options::of(job);
+        if !is_alike {
+            self.forget_texts();
+        }
+        if extra_changed {
+            // Those that are no longer reported end like any other series.
+            for id in self.reports.ids() {
+                self.store.state_mut(id).is_report = false;
+            }
+            let former: Vec<SeriesId> = self.reports.ids().collect();
+            self.make_reports();
+            let ended = former.into_iter().filter(|id| !self.store.state(*id).is_report);
+            self.unsent.owed.extend(ended);
+            self.must_sweep = true;
+        }
+    }
+
+    /// Takes the body of an answer. On an error, the scrape counts as failed and everything is ready to go on.
+    pub(crate) fn ingest(
+        &mut self,
+        body: &[u8],
+        format: Format,
+        at: Timestamp,
+    ) -> Result<Counts, ScrapeError> {
+        self.begin(at);
+        if self.format != Some(format) {
+            self.forget_texts();
+            self.format = Some(format);
+        }
+        let mut walk = Walk::default();
+        match self.read(body, format, &mut walk).and_then(|()| self.check_sample_limit()) {
+            Ok(()) => {
+                self.succeed(walk);
+                Ok(self.out.counts)
+            }
+            Err(error) => {
+                self.fail();
+                Err(error)
+            }
+        }
+    }
+
+    /// There is nothing to take: every series ends.
+    pub(crate) fn ingest_nothing(&mut self, at: Timestamp) {
+        self.begin(at);
+        self.fail();
+    }
+
+    /// What was counted in the scrape, also in one that failed.
+    pub(crate) fn counts(&self) -> Counts {
+        self.out.counts
+    }
+
+    /// Adds the report and gives the finished scrape away.
+    pub(crate) fn finish(&mut self, report: &Report) -> Scrape {
+        for (id, value) in self.reports.values(report) {
+            // A target that exposes `up` with just these labels was first.
+            if self.store.state(id).seen != self.round {
+                self.out.points.push(Point { series: id, bits: canonical_bits(value) });
+            }
+        }
+        self.take_scrape()
+    }
+
+    /// The last scrape reached the sink: what it said need not be said again.
+    pub(crate) fn delivered(&mut self) {
+        self.unsent.is_delivered = true;
+    }
+
+    /// The target is gone: the end of all its series, the reports among them. Nothing where there never was a scrape.
+    pub(crate) fn end(&mut self, at: Timestamp) -> Option<Scrape> {
+        if self.round == 0 {
+            return None;
+        }
+        self.begin(at);
+        self.fail();
+        self.reports.ids().for_each(|series| self.out.end(series));
+        Some(self.take_scrape())
+    }
+
+    /// Number of series that are remembered, reports included.
+    pub(crate) fn n_series(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Whether more texts are remembered than the last good scrape explains, as when every scrape has other labels and
+    /// fails.
+    fn is_swollen(&self) -> bool {
+        self.keys.len() > 2 * self.n_keys_good + 1000
+    }
+
+    fn make_reports(&mut self) {
+        let extra = self.job.config().switches.extra_scrape_metrics == Some(true);
+        self.reports = Reports::new(&self.rules, extra, &mut self.store);
+        self.reports.set_families(&mut self.store);
+    }
+
+    /// Every text will be parsed anew; series are found again by their labels.
+    fn forget_texts(&mut self) {
+        self.keys.clear();
+        self.order.clear();
+        self.must_sweep = true;
+    }
+
+    fn begin(&mut self, at: Timestamp) {
+        let unsent = &mut self.unsent;
+        if unsent.is_delivered {
+            for id in unsent.unseen.drain(..) {
+                self.times.remove(&id);
+                self.store.remove(id);
+            }
+            unsent.ended.clear();
+            self.times.extend(unsent.times.drain());
+        } else {
+            unsent.owed.append(&mut unsent.ended);
+            self.must_sweep |= !unsent.unseen.is_empty();
+            unsent.unseen.clear();
+            unsent.times.clear();
+        }
+        self.store.tidy();
+        self.round = self.round.checked_add(1).expect("fewer than 2^32 scrapes of one target");
+        let capacity = self.live.len() + self.reports.ids().count();
+        self.out = Output::new(at, capacity);
+    }
+
+    fn read(&mut self, body: &[u8], format: Format, walk: &mut Walk) -> Result<(), ScrapeError> {
+        let mut parser = Parser::new(format, body);
+        let mut kind = Kind::Unknown;
+        loop {
+            let expected = walk.expected(&self.order);
+            let predicted = expected.map_or(&[][..], |id| self.keys.text(id));
+            let Some(event) = parser.next(predicted) else { return Ok(()) };
+            match event.map_err(ScrapeError::Parse)? {
+                Event::Sample(sample) => {
+                    self.out.counts.scraped += 1;
+                    let hit =
+                        expected.filter(|id| sample.predicted && self.keys.has_spelling(*id, kind.into()));
+                    if let Some(key) = hit {
+                        walk.hit(key);
+                        self.sample(key, &sample, false);
+                    } else {
+                        self.unexpected(&sample, kind, walk).map_err(|error| error.at_line_of(&parser))?;
+                    }
+                }
+                Event::Type { family, kind: of_family } => {
+                    kind = of_family;
+                    if !is_report(&family) {
+                        self.families.kind(&family, kind, self.round, self.store.table_mut());
+                    }
+                }
+                Event::Help { family, text } if !is_report(&family) => {
+                    self.families.help(&family, &text, self.round, self.store.table_mut());
+                }
+                Event::Unit { family, unit } if !is_report(&family) => {
+                    self.families.unit(&family, &unit, self.round, self.store.table_mut());
+                }
+                Event::Help { .. } | Event::Unit { .. } | Event::Comment | Event::End => {}
+            }
+        }
+    }
+
+    /// A line that is not the expected one.
+    fn unexpected(&mut self, sample: &Sample<'_>, kind: Kind, walk: &mut Walk) -> Result<(), ScrapeError> {
+        if let Some(key) = walk.search(&self.order, &self.keys, sample.series, kind.into()) {
+            self.sample(key, sample, false);
+            return Ok(());
+        }
+        if let Some(key) = self.learn(sample.series, kind)? {
+            walk.miss(&self.order, key);
+            self.sample(key, sample, true);
+        }
+        Ok(())
+    }
+
+    /// A text that was never seen. Nothing is remembered of it once the scrape has more samples than allowed.
+    fn learn(&mut self, text: &[u8], kind: Kind) -> Result<Option<KeyId>, ScrapeError> {
+        let mut exposed = Vec::new();
+        let format = self.format.expect("set before a body is read");
+        series_labels(format, text, kind, &mut exposed).map_err(ScrapeError::Parse)?;
+        let name = exposed.first().map(|(_, name)| name.clone()).unwrap_or_default();
+        let labels = self.rules.finish(&mut exposed)?;
+        if self.is_over_limit() {
+            let n_kept = u64::from(labels.is_some());
+            self.out.counts.kept += n_kept;
+            self.out.counts.limited += n_kept;
+            return Ok(None);
+        }
+        let verdict = match labels {
+            None => Verdict::Dropped,
+            Some(labels) => Verdict::Series(self.series_of(&name, &labels)),
+        };
+        match self.keys.insert(text, kind.into(), verdict) {
+            Ok(key) => Ok(Some(key)),
+            Err(NoRoom) => Err(ScrapeError::BadSeries(
+                "the texts of all series come to more than 4 GiB (limit of one target)".to_owned(),
+            )),
+        }
+    }
+
+    fn series_of(&mut self, exposed: &str, labels: &Labels) -> SeriesId {
+        let id = self.store.id_of(labels);
+        if !self.store.state(id).is_report {
+            let table = Arc::make_mut(self.store.table_mut());
+            let family = self.families.of(exposed, labels.value("__name__"), table);
+            table.set_family(id, family);
+        }
+        id
+    }
+
+    #[inline]
+    fn sample(&mut self, key: KeyId, sample: &Sample<'_>, is_new: bool) {
+        let is_again = self.keys.mark(key, self.round);
+        let Verdict::Series(id) = self.keys.verdict(key) else { return };
+        let exposed_at = if self.options.honor_timestamps { sample.timestamp } else { None };
+        let counts = &mut self.out.counts;
+        counts.kept += 1;
+        if is_again && exposed_at.is_none() {
+            counts.duplicates += 1;
+            return;
+        }
+        counts.limited += 1;
+        if counts.limited > self.options.sample_limit {
+            return;
+        }
+        if exposed_at.is_none() && self.store.state(id).seen == self.round {
+            counts.duplicates += 1;
+            return;
+        }
+        let has_times = exposed_at.is_some() || !self.times.is_empty();
+        let is_newer = !has_times || self.is_newer(id, exposed_at);
+        let state = self.store.state_mut(id);
+        state.seen = self.round;
+        if !is_newer {
+            return;
+        }
+        if exposed_at.is_none() || self.options.track_timestamps_staleness {
+            state.tracked = self.round;
+        }
+        self.out.counts.added += u64::from(is_new);
+        self.out.push(id, sample, exposed_at);
+    }
+
+    /// Whether a sample is newer than the last one of its series; notes its time if so.
+    fn is_newer(&mut self, id: SeriesId, exposed_at: Option<Timestamp>) -> bool {
+        let at = exposed_at.unwrap_or(self.out.at);
+        if at.millis().saturating_sub(self.out.at.millis()) > MAX_AHEAD {
+            self.out.counts.out_of_bounds += 1;
+            return false;
+        }
+        let told = self.unsent.times.get(&id).or_else(|| self.times.get(&id)).copied();
+        // A series without a time of its own had the time of the scrape.
+        let tracked_before =
+            self.round.checked_sub(1).is_some_and(|last| self.store.state(id).tracked == last);
+        let last = told.max(self.last_at.filter(|_| tracked_before));
+        if last.is_some_and(|last| at <= last) {
+            // Repeating a sample is what exporters with times of their own do when they have nothing new.
+            self.out.counts.out_of_order += u64::from(last != Some(at));
+            return false;
+        }
+        if exposed_at.is_some() || told.is_some() {
+            self.unsent.times.insert(id, at);
+        }
+        true
+    }
+
+    fn is_over_limit(&self) -> bool {
+        self.out.counts.limited >= self.options.sample_limit
+    }
+
+    fn check_sample_limit(&self) -> Result<(), ScrapeError> {
+        let (found, limit) = (self.out.counts.limited, self.options.sample_limit);
+        if found > limit { Err(ScrapeError::SampleLimit { found, limit }) } else { Ok(()) }
+    }
+
+    fn succeed(&mut self, walk: Walk) {
+        let lines = walk.finish(&self.order);
+        let now_live = self.now_live();
+        let before = std::mem::replace(&mut self.live, now_live);
+        self.tell_ends(before);
+        if let Some(order) = lines {
+            self.order = order;
+            self.keys.set_positions(&self.order);
+            self.must_sweep = true;
+        }
+        if std::mem::take(&mut self.must_sweep) || self.keys.len() > self.order.len() {
+            self.keys.keep_round(self.round);
+            self.unsent.unseen = self.store.unseen(self.round);
+        }
+        self.n_keys_good = self.keys.len();
+        self.n_failures = 0;
+        self.sort_into_families();
+    }
+
+    /// Takes everything back and ends every series.
+    fn fail(&mut self) {
+        self.out.roll_back();
+        self.unsent.times.clear();
+        let before = std::mem::take(&mut self.live);
+        // No series was there in this scrape, whatever was read before it failed.
+        self.round = self.round.checked_add(1).expect("fewer than 2^32 scrapes of one target");
+        self.tell_ends(before);
+        self.n_failures += 1;
+        if self.n_failures == PATIENCE || self.is_swollen() {
+            self.forget_texts();
+            self.n_keys_good = 0;
+            self.unsent.unseen = self.store.unseen(self.round);
+        }
+    }
+
+    /// Ends the series that are not tracked now and were before, or whose end could not be told.
+    fn tell_ends(&mut self, before: Vec<SeriesId>) {
+        let owed = std::mem::take(&mut self.unsent.owed);
+        for series in before.into_iter().chain(owed) {
+            let state = self.store.state(series);
+            let is_past = self.times.get(&series).is_some_and(|last| *last >= self.out.at);
+            if state.tracked == self.round || state.is_report || is_past {
+                continue;
+            }
+            self.out.end(series);
+            self.out.counts.ended += 1;
+            self.unsent.ended.push(series);
+        }
+    }
+
+    /// The series whose absence in the next scrape will mean their end.
+    fn now_live(&self) -> Vec<SeriesId> {
+        let is_live = |id: &SeriesId| {
+            let state = self.store.state(*id);
+            state.tracked == self.round && !state.is_report
+        };
+        let mut live: Vec<SeriesId> =
+            self.out.points.iter().map(|point| point.series).filter(is_live).collect();
+        if self.out.has_timestamps() {
+            live.sort_unstable();
+            live.dedup();
+        }
+        live
+    }
+
+    /// Follows TYPE lines that came late, changed or went away.
+    fn sort_into_families(&mut self) {
+        self.n_old_families += self.families.forget_old(self.round);
+        if self.n_old_families > MAX_OLD_FAMILIES {
+            self.n_old_families = 0;
+            self.store.rebuild();
+            self.families.leave_table();
+            self.reports.set_families(&mut self.store);
+        } else if !self.families.take_changed() {
+            return;
+        }
+        if let Some(format) = self.format {
+            self.families.sort(&self.keys, format, &mut self.store);
+        }
+    }
+
+    fn take_scrape(&mut self) -> Scrape {
+        self.last_at = Some(self.out.at);
+        self.unsent.is_delivered = false;
+        self.out.take(&self.info, self.store.table())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Getting the metrics of a target over HTTP.
+//!
+//! The request is that of Prometheus `scrape` (`targetScraper.scrape`): `Accept` by `scrape_protocols`, `gzip` unless
+//! `enable_compression` is off, the timeout in a header. The loop knows only the trait [`Fetch`].
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use config::Problem;
+use futures_util::future::BoxFuture;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
+
+use crate::{Job, Target};
+
+/// Largest answer where `body_size_limit` is not set.
+pub const MAX_BODY_BYTES: u64 = 1 << 30;
+
+/// An answer with status 200.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Its content type.
+    pub content_type: Option<String>,
+    /// How it is compressed.
+    pub content_encoding: Option<String>,
+    /// The body as it came.
+    pub body: Bytes,
+}
+
+/// There is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The status is not 200.
+    #[error("the target answered with status {0}")]
+    Status(u16),
+    /// It did not come in time.
+    #[error("no answer within scrape_timeout ({limit:?})")]
+    Timeout {
+        /// The target's timeout.
+        limit: Duration,
+        /// How far it had come.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// It is larger than `body_size_limit`.
+    #[error("the answer is larger than body_size_limit")]
+    BodyTooLarge,
+    /// The target could not be reached, or the connection broke.
+    #[error("no answer")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Asks targets for their metrics.
+pub trait Fetch: Send + Sync + 'static {
+    /// Asks once, within the target's timeout.
+    ///
+    /// # Errors
+    /// When there is no answer, or one with another status than 200.
+    fn fetch<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Fetched, FetchError>>;
+}
+
+/// Asks over HTTP, as the job says.
+#[derive(Debug)]
+pub struct HttpFetch {
+    client: net::Client,
+    headers: HeaderMap,
+    /// Largest body as it comes over the wire.
+    body_limit: usize,
+}
+
+impl HttpFetch {
+    /// A client for the targets of this job.
+    ///
+    /// # Errors
+    /// When the client cannot be built; the path is relative to the job.
+    pub fn build(job: &Job) -> Result<Self, Problem> {
+        let config = job.config();
+        let client = net::Client::build(&config.client, job.base_dir())
+            .map_err(|error| Problem::at(error.key.clone(), telemetry::error_chain(&error)))?;
+        let mut headers = HeaderMap::new();
+        let accept = HeaderValue::try_from(job.accept()).expect("media types are a header value");
+        headers.insert(ACCEPT, accept);
+        let encoding = if config.enable_compression { "gzip" } else { "identity" };
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
+        let limit = config.limits.body_size_limit.map_or(MAX_BODY_BYTES, |limit| limit.as_u64());
+        // A body that reaches the limit is too large already.
+        let body_limit = usize::try_from(limit.saturating_sub(1)).unwrap_or(usize::MAX);
+        Ok(Self { client, headers, body_limit })
+    }
+
+    async fn get(&self, target: &Target) -> Result<Fetched, FetchError> {
+        let mut headers = self.headers.clone();
+        let seconds = target.timeout.as_secs_f64().to_string();
+        let seconds = HeaderValue::try_from(seconds).expect("digits are a header value");
+        headers.insert(HeaderName::from_static("x-prometheus-scrape-timeout-seconds"), seconds);
+        let request =
+            net::Request { headers, ..net::Request::get(&*target.url, target.timeout, self.body_limit) };
+        let response = self.client.send(request).await.map_err(|error| match error {
+            error if error.is_timeout() => {
+                FetchError::Timeout { limit: target.timeout, source: Some(error.into()) }
+            }
+            error if error.is_body_too_large() => FetchError::BodyTooLarge,
+            error => FetchError::Broken(error.into()),
+        })?;
+        if response.status != 200 {
+            return Err(FetchError::Status(response.status));
+        }
+        let text = |name: HeaderName| {
+            let value = response.headers.get(name)?;
+            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        Ok(Fetched {
+            content_type: text(CONTENT_TYPE),
+            content_encoding: text(CONTENT_ENCODING),
+            body: response.body,
+        })
+    }
+}
+
+impl Fetch for HttpFetch {
+    fn fetch<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        Box::pin(self.get(target))
+    }
+}

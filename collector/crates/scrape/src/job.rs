@@ -1,0 +1,275 @@
+//! A scrape job, ready to be used: inherited, checked, compiled.
+//!
+//! As the checks of Prometheus `config/config.go`, except that all mistakes are found at once. What is configured but
+//! not built in yet becomes a warning that names the key.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use config::Problem;
+use exposition::{Escaping, Format, Protocol, accept_header};
+use relabel::{RuleConfig, Rules};
+
+use crate::config::{NameScheme, ScrapeProtocol};
+use crate::{GlobalConfig, ScrapeConfig};
+
+/// A job that can be used.
+#[derive(Debug)]
+pub struct Job {
+    config: ScrapeConfig,
+    base_dir: PathBuf,
+    rules: Rules,
+    metric_rules: Rules,
+    accept: String,
+    warnings: Vec<Problem>,
+}
+
+impl Job {
+    /// Builds the job. Paths of problems are relative to it (`scrape_timeout`); `base_dir` is where relative names of
+    /// files start. Nothing is read and nothing is opened.
+    ///
+    /// # Errors
+    /// All mistakes.
+    pub fn build(
+        config: &ScrapeConfig,
+        global: &GlobalConfig,
+        base_dir: &Path,
+    ) -> Result<Self, Vec<Problem>> {
+        let config = config.inherit(global);
+        let mut problems = own_problems(&config);
+        problems.extend(config.sd.check());
+        problems
+            .extend(config.client.check_rules().into_iter().map(|(key, message)| Problem::at(key, message)));
+        let names = match config.metric_name_validation_scheme {
+            Some(NameScheme::Legacy) => relabel::NameScheme::Legacy,
+            _ => relabel::NameScheme::Utf8,
+        };
+        let (rules, wrong) = rules_of("relabel_configs", &config.relabel_configs, names);
+        problems.extend(wrong);
+        let (metric_rules, wrong) = rules_of("metric_relabel_configs", &config.metric_relabel_configs, names);
+        problems.extend(wrong);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let escaping = config.metric_name_escaping_scheme.map_or(Escaping::AllowUtf8, Escaping::from);
+        let accept = accept_header(&asked_for(&config), escaping);
+        let warnings = not_built_in(&config);
+        Ok(Self { config, base_dir: base_dir.to_owned(), rules, metric_rules, accept, warnings })
+    }
+
+    /// Builds all jobs of a `scrape_configs` list; paths of problems begin with `scrape_configs::<index>`.
+    ///
+    /// # Errors
+    /// All mistakes in all jobs, and names that are used twice.
+    pub fn build_all(
+        configs: &[ScrapeConfig],
+        global: &GlobalConfig,
+        base_dir: &Path,
+    ) -> Result<Vec<Arc<Self>>, Vec<Problem>> {
+        let (mut jobs, mut problems) = (Vec::new(), global_problems(global));
+        for (index, config) in configs.iter().enumerate() {
+            let path = format!("scrape_configs::{index}");
+            let first = configs[..index].iter().position(|other| other.job_name == config.job_name);
+            if let Some(first) = first {
+                let message = format!("the name `{}` is taken by scrape_configs::{first}", config.job_name);
+                problems.push(Problem::at(format!("{path}::job_name"), message));
+            }
+            match Self::build(config, global, base_dir) {
+                Ok(job) => jobs.push(Arc::new(job)),
+                Err(wrong) => problems.extend(wrong.into_iter().map(|problem| problem.under(&path))),
+            }
+        }
+        if problems.is_empty() { Ok(jobs) } else { Err(problems) }
+    }
+
+    /// The name, which becomes the label `job`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.config.job_name
+    }
+
+    /// The configuration as it takes effect.
+    #[must_use]
+    pub fn config(&self) -> &ScrapeConfig {
+        &self.config
+    }
+
+    /// Where relative names of files start.
+    #[must_use]
+    pub fn base_dir(&self) -> &Path {
+        &self.base_dir
+    }
+
+    /// Keys that are set and have no effect, relative to the job.
+    #[must_use]
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// What keeps this process from scraping the job, relative to it: discovery and ways of authentication that are not built
+    /// in. An allocator, which leaves both to others, does not ask.
+    #[must_use]
+    pub fn unsupported(&self) -> Vec<Problem> {
+        let mut problems = self.config.sd.unsupported();
+        problems.extend(
+            self.config.client.check_support().into_iter().map(|(key, message)| Problem::at(key, message)),
+        );
+        problems
+    }
+
+    /// The rules over labels of targets.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The rules over labels of series.
+    #[must_use]
+    pub fn metric_rules(&self) -> &Rules {
+        &self.metric_rules
+    }
+
+    /// The `Accept` header of its requests.
+    #[must_use]
+    pub fn accept(&self) -> &str {
+        &self.accept
+    }
+
+    /// The format of answers whose content type says nothing useful.
+    #[must_use]
+    pub fn fallback(&self) -> Option<Format> {
+        Protocol::from(self.config.fallback_scrape_protocol?).format()
+    }
+
+    /// Whether names of series must be of the old character set.
+    pub(crate) fn wants_legacy_names(&self) -> bool {
+        self.config.metric_name_validation_scheme == Some(NameScheme::Legacy)
+    }
+
+    /// Whether series would get the same labels and verdicts under the other job.
+    pub(crate) fn labels_alike(&self, other: &Self) -> bool {
+        let (own, theirs) = (&self.config, &other.config);
+        own.honor_labels == theirs.honor_labels
+            && own.metric_relabel_configs == theirs.metric_relabel_configs
+            && own.metric_name_validation_scheme == theirs.metric_name_validation_scheme
+            && own.limits.label_limit == theirs.limits.label_limit
+            && own.limits.label_name_length_limit == theirs.limits.label_name_length_limit
+            && own.limits.label_value_length_limit == theirs.limits.label_value_length_limit
+    }
+}
+
+/// What is wrong with `global` itself.
+fn global_problems(global: &GlobalConfig) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if global.scrape_timeout.is_some_and(|timeout| timeout > global.scrape_interval) {
+        let message = format!("must not be longer than scrape_interval ({})", global.scrape_interval);
+        problems.push(Problem::at("global::scrape_timeout", message));
+    }
+    problems.extend(protocol_problems("global::scrape_protocols", global.scrape_protocols.as_deref()));
+    if global.external_labels.contains_key("") {
+        problems.push(Problem::at("global::external_labels", "a label needs a name"));
+    }
+    problems
+}
+
+fn own_problems(config: &ScrapeConfig) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if config.job_name.is_empty() {
+        problems.push(Problem::at("job_name", "must not be empty"));
+    }
+    if let (Some(interval), Some(timeout)) = (config.scrape_interval, config.scrape_timeout)
+        && timeout > interval
+    {
+        problems.push(Problem::at(
+            "scrape_timeout",
+            format!("must not be longer than scrape_interval ({interval})"),
+        ));
+    }
+    problems.extend(protocol_problems("scrape_protocols", config.scrape_protocols.as_deref()));
+    let names_are_legacy = config.metric_name_validation_scheme == Some(NameScheme::Legacy);
+    if names_are_legacy
+        && config.metric_name_escaping_scheme == Some(crate::config::EscapingScheme::AllowUtf8)
+    {
+        let message = "`allow-utf-8` does not fit metric_name_validation_scheme `legacy`";
+        problems.push(Problem::at("metric_name_escaping_scheme", message));
+    }
+    if config.relabel_configs.is_empty() {
+        for (group, index, target) in static_targets(config).filter(|(_, _, target)| target.contains('/')) {
+            let path = format!("static_configs::{group}::targets::{index}");
+            let message = format!("`{target}` is not a host with a port");
+            problems.push(
+                Problem::at(path, message).with_hint("use scheme and metrics_path for the rest of a URL"),
+            );
+        }
+    }
+    problems
+}
+
+fn static_targets(config: &ScrapeConfig) -> impl Iterator<Item = (usize, usize, &String)> {
+    config.sd.static_configs.iter().enumerate().flat_map(|(group, targets)| {
+        targets.targets.iter().enumerate().map(move |(index, target)| (group, index, target))
+    })
+}
+
+fn protocol_problems(path: &str, protocols: Option<&[ScrapeProtocol]>) -> Vec<Problem> {
+    let Some(protocols) = protocols else { return Vec::new() };
+    if protocols.is_empty() {
+        return vec![Problem::at(path, "must not be empty")];
+    }
+    let twice = |(index, protocol): (usize, &ScrapeProtocol)| {
+        protocols[..index].contains(protocol).then(|| {
+            Problem::at(
+                format!("{path}::{index}"),
+                format!("`{}` is listed twice", Protocol::from(*protocol)),
+            )
+        })
+    };
+    protocols.iter().enumerate().filter_map(twice).collect()
+}
+
+fn rules_of(key: &str, configs: &[RuleConfig], names: relabel::NameScheme) -> (Rules, Vec<Problem>) {
+    match Rules::build_for(configs, names) {
+        Ok(rules) => (rules, Vec::new()),
+        Err(wrong) => {
+            let problem = |(index, message)| Problem::at(format!("{key}::{index}"), message);
+            (Rules::default(), wrong.into_iter().map(problem).collect())
+        }
+    }
+}
+
+/// The protocols that the configuration lists and a parser exists for; the usual ones where none is left.
+fn asked_for(config: &ScrapeConfig) -> Vec<Protocol> {
+    let listed = config.scrape_protocols.iter().flatten().map(|protocol| Protocol::from(*protocol));
+    let usable: Vec<Protocol> = listed.filter(|protocol| protocol.format().is_some()).collect();
+    if usable.is_empty() { Protocol::DEFAULT.to_vec() } else { usable }
+}
+
+/// What is set and has no effect.
+fn not_built_in(config: &ScrapeConfig) -> Vec<Problem> {
+    const NATIVE: &str = "native histograms are not built in yet; classic ones are scraped";
+    const PROTO: &str = "the protobuf format is not built in yet; the text formats are asked for";
+    let lists_proto =
+        config.scrape_protocols.as_ref().is_some_and(|list| list.contains(&ScrapeProtocol::PrometheusProto));
+    let falls_back_to_proto = config.fallback_scrape_protocol == Some(ScrapeProtocol::PrometheusProto);
+    let switches = &config.switches;
+    let is_on = |switch: Option<bool>| switch == Some(true);
+    let checks = [
+        ("scrape_native_histograms", is_on(switches.scrape_native_histograms), NATIVE),
+        ("always_scrape_classic_histograms", is_on(switches.always_scrape_classic_histograms), NATIVE),
+        ("convert_classic_histograms_to_nhcb", is_on(switches.convert_classic_histograms_to_nhcb), NATIVE),
+        ("native_histogram_bucket_limit", config.native_histogram_bucket_limit > 0, NATIVE),
+        ("native_histogram_min_bucket_factor", config.native_histogram_min_bucket_factor != 0.0, NATIVE),
+        ("scrape_protocols", lists_proto && !is_on(switches.scrape_native_histograms), PROTO),
+        ("fallback_scrape_protocol", falls_back_to_proto, PROTO),
+        (
+            "scrape_failure_log_file",
+            !config.limits.scrape_failure_log_file.is_empty(),
+            "a file for failed scrapes is not built in yet; failures are logged and shown with the target",
+        ),
+    ];
+    let set = checks.into_iter().filter(|(_, is_set, _)| *is_set);
+    set.map(|(key, _, message)| Problem::warning(key, message)).collect()
+}
+
+#[cfg(test)]
+mod tests;

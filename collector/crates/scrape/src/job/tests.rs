@@ -1,0 +1,100 @@
+use expect_test::expect;
+
+use super::*;
+use crate::tests::{config, job};
+
+fn problems(jobs: &[&str], global: &str) -> String {
+    let configs: Vec<ScrapeConfig> = jobs.iter().map(|text| config(text)).collect();
+    let global = ::config::read(&::config::parse(global, "p.yaml").unwrap().root, "global").unwrap();
+    let problems = Job::build_all(&configs, &global, Path::new(".")).map(drop).unwrap_err();
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    expect![[r#"
+        error: global::scrape_timeout: must not be longer than scrape_interval (10s)
+        error: scrape_configs::0::scrape_timeout: must not be longer than scrape_interval (10s)
+        error: scrape_configs::0::scrape_protocols::1: `PrometheusText0.0.4` is listed twice
+        error: scrape_configs::0::static_configs::0::targets::1: `http://b:1/metrics` is not a host with a port; use scheme and metrics_path for the rest of a URL
+        error: scrape_configs::0::file_sd_configs::0::files: at least one file must be named
+        error: scrape_configs::1::job_name: the name `j` is taken by scrape_configs::0
+        error: scrape_configs::1::scrape_protocols: must not be empty
+        error: scrape_configs::1::metric_name_escaping_scheme: `allow-utf-8` does not fit metric_name_validation_scheme `legacy`
+        error: scrape_configs::2::job_name: must not be empty"#]]
+    .assert_eq(&problems(
+        &[
+            "scrape_timeout: 11s\nscrape_protocols: [PrometheusText0.0.4, PrometheusText0.0.4]\n\
+             static_configs: [{targets: ['a:1', 'http://b:1/metrics']}]\nfile_sd_configs: [{files: []}]",
+            "scrape_protocols: []\nmetric_name_validation_scheme: legacy\nmetric_name_escaping_scheme: allow-utf-8",
+            "job_name: ''",
+        ],
+        "scrape_interval: 10s\nscrape_timeout: 20s",
+    ).replace("error: scrape_configs::1::scrape_timeout: must not be longer than scrape_interval (10s)\n", ""));
+}
+
+#[test]
+fn broken_rules_are_named_by_their_index() {
+    let text = problems(
+        &[
+            "relabel_configs: [{action: keep, source_labels: [a]}, {regex: '('}]\nmetric_relabel_configs: [{action: hashmod}]",
+        ],
+        "",
+    );
+    assert!(text.contains("scrape_configs::0::relabel_configs::1: "), "{text}");
+    assert!(text.contains("scrape_configs::0::metric_relabel_configs::0: "), "{text}");
+    assert!(!text.contains("relabel_configs::0: error"), "{text}");
+}
+
+#[test]
+fn a_target_may_look_like_a_url_when_rules_can_mend_it() {
+    drop(job(
+        "static_configs: [{targets: ['http://a/b']}]\nrelabel_configs: [{action: drop, source_labels: [x], regex: y}]",
+    ));
+}
+
+#[test]
+fn keys_without_effect_are_told_by_name() {
+    let job = job(
+        "scrape_native_histograms: true\nalways_scrape_classic_histograms: true\nconvert_classic_histograms_to_nhcb: true\n\
+         native_histogram_bucket_limit: 5\nnative_histogram_min_bucket_factor: 1.5\nscrape_failure_log_file: x\n\
+         fallback_scrape_protocol: PrometheusProto",
+    );
+    let paths: Vec<&str> = job.warnings().iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "scrape_native_histograms",
+            "always_scrape_classic_histograms",
+            "convert_classic_histograms_to_nhcb",
+            "native_histogram_bucket_limit",
+            "native_histogram_min_bucket_factor",
+            "fallback_scrape_protocol",
+            "scrape_failure_log_file",
+        ]
+    );
+    assert_eq!(job.warnings().iter().filter(|problem| problem.is_error()).count(), 0);
+    assert!(crate::tests::job("").warnings().is_empty());
+}
+
+#[test]
+fn protobuf_is_never_asked_for() {
+    let default = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+                   application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
+                   text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+    assert_eq!(job("").accept(), default);
+    assert_eq!(job("scrape_native_histograms: true").accept(), default);
+    assert_eq!(job("scrape_protocols: [PrometheusProto]").accept(), default);
+    assert_eq!(
+        job("scrape_protocols: [PrometheusProto, PrometheusText1.0.0]\nmetric_name_escaping_scheme: dots")
+            .accept(),
+        "text/plain;version=1.0.0;escaping=dots;q=0.6,*/*;q=0.5"
+    );
+}
+
+#[test]
+fn a_job_that_cannot_be_scraped_here_says_so() {
+    let job = job("kubernetes_sd_configs: [{role: pod}]");
+    let unsupported: Vec<String> = job.unsupported().iter().map(ToString::to_string).collect();
+    assert_eq!(unsupported, ["error: kubernetes_sd_configs: this way of discovery is not built in yet"]);
+}

@@ -1,0 +1,153 @@
+//! From what a target exposes to the labels that leave the process.
+//!
+//! As Prometheus `scrape` (`mutateSampleLabels`, `verifyLabelLimits`): `honor_labels` or `exported_`,
+//! `metric_relabel_configs`, names, limits. It runs once for each new series.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use exposition::{is_legacy_label_name, is_legacy_metric_name};
+use model::Labels;
+
+use crate::{Job, ScrapeError, Target};
+
+/// Most labels that a series may have in the end, whatever the job allows.
+const MAX_LABELS: usize = u16::MAX as usize;
+
+/// Labels as a parser gives them; empty values are present.
+pub(crate) type Exposed<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
+/// What makes labels of exposed series.
+#[derive(Clone, Debug)]
+pub(crate) struct SeriesRules {
+    job: Arc<Job>,
+    target: Labels,
+}
+
+impl SeriesRules {
+    pub(crate) fn new(job: &Arc<Job>, target: &Target) -> Self {
+        Self { job: Arc::clone(job), target: target.labels().clone() }
+    }
+
+    /// The labels that leave the process; `None` where the rules drop the series. `exposed` is sorted on the way.
+    pub(crate) fn finish(&self, exposed: &mut Exposed<'_>) -> Result<Option<Labels>, ScrapeError> {
+        exposed.sort_by(|a, b| a.0.cmp(&b.0));
+        // Filled in order, so every label goes to the end.
+        let mut labels: Labels = exposed.iter().map(|(name, value)| (name, value)).collect();
+        if self.job.config().honor_labels {
+            self.fill_gaps(exposed, &mut labels);
+        } else {
+            self.override_exposed(&mut labels);
+        }
+        if !self.job.metric_rules().apply(&mut labels) || labels.is_empty() {
+            return Ok(None);
+        }
+        self.check_names(&labels)?;
+        self.check_limits(&labels)?;
+        Ok(Some(labels))
+    }
+
+    /// Labels of one of our own series about the target.
+    pub(crate) fn report(&self, name: &str) -> Labels {
+        let mut labels = self.target.clone();
+        labels.set("__name__", name);
+        labels
+    }
+
+    /// `honor_labels: true`. A label that is exposed with an empty value keeps the target's away, too: that is how a
+    /// Pushgateway says that there is no `instance`.
+    fn fill_gaps(&self, exposed: &Exposed<'_>, labels: &mut Labels) {
+        for (name, value) in self.target.iter() {
+            if exposed.binary_search_by(|(exposed, _)| exposed.as_ref().cmp(name)).is_err() {
+                labels.set(name, value);
+            }
+        }
+    }
+
+    /// `honor_labels: false`: what is in the way of a target's label moves to the next free `exported_` name, short names
+    /// first.
+    fn override_exposed(&self, labels: &mut Labels) {
+        let mut moved: Vec<(&str, Box<str>)> = Vec::new();
+        for (name, value) in self.target.iter() {
+            if let Some(exposed) = labels.remove(name) {
+                moved.push((name, exposed));
+            }
+            labels.set(name, value);
+        }
+        moved.sort_by_key(|(name, _)| name.len());
+        for (name, value) in moved {
+            let mut free = format!("exported_{name}");
+            while labels.contains(&free) {
+                free.insert_str(0, "exported_");
+            }
+            labels.set(&free, &value);
+        }
+    }
+
+    fn check_names(&self, labels: &Labels) -> Result<(), ScrapeError> {
+        let Some(name) = labels.get("__name__") else {
+            return Err(ScrapeError::BadSeries(format!("a series has no name after relabelling: {labels}")));
+        };
+        if !self.job.wants_legacy_names() {
+            return Ok(());
+        }
+        let is_good =
+            is_legacy_metric_name(name) && labels.iter().all(|(name, _)| is_legacy_label_name(name));
+        if is_good {
+            return Ok(());
+        }
+        Err(ScrapeError::BadSeries(format!(
+            "a name in {labels} does not fit metric_name_validation_scheme `legacy`"
+        )))
+    }
+
+    fn check_limits(&self, labels: &Labels) -> Result<(), ScrapeError> {
+        let limits = &self.job.config().limits;
+        let name = labels.value("__name__");
+        if labels.len() > MAX_LABELS {
+            let message = format!("{name} has {} labels after relabelling, limit {MAX_LABELS}", labels.len());
+            return Err(ScrapeError::LabelLimit { limit: "max_labels_per_series", message });
+        }
+        let exceeded = |limit, subject: String, found: usize, allowed: u64| {
+            Err(ScrapeError::LabelLimit {
+                limit,
+                message: format!("{subject} of {name}: {found}, limit {allowed}"),
+            })
+        };
+        if exceeds(labels.len(), limits.label_limit) {
+            return exceeded("label_limit", "number of labels".to_owned(), labels.len(), limits.label_limit);
+        }
+        for (label, value) in labels.iter() {
+            if exceeds(label.len(), limits.label_name_length_limit) {
+                let subject = format!("bytes in the name of label {}", start_of(label));
+                return exceeded(
+                    "label_name_length_limit",
+                    subject,
+                    label.len(),
+                    limits.label_name_length_limit,
+                );
+            }
+            if exceeds(value.len(), limits.label_value_length_limit) {
+                let subject = format!("bytes in the value of label {}", start_of(label));
+                return exceeded(
+                    "label_value_length_limit",
+                    subject,
+                    value.len(),
+                    limits.label_value_length_limit,
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Zero means no limit.
+fn exceeds(found: usize, limit: u64) -> bool {
+    limit > 0 && found as u64 > limit
+}
+
+/// As much of a text as a message needs.
+fn start_of(text: &str) -> &str {
+    let end = text.char_indices().nth(50).map_or(text.len(), |(at, _)| at);
+    &text[..end]
+}

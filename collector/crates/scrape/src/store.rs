@@ -1,0 +1,159 @@
+//! The series of one target: who they are and when they were last there.
+
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+use model::{Labels, SeriesId, SeriesTable};
+
+/// What is remembered of a series beside its labels.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct State {
+    /// The last scrape that had a sample of it.
+    pub(crate) seen: u32,
+    /// The last scrape after which its absence means its end: that had a sample without a time of its own.
+    pub(crate) tracked: u32,
+    /// It is one of our own about the target.
+    pub(crate) is_report: bool,
+    is_taken: bool,
+}
+
+/// The series table of a target, found by labels. Different texts of one series lead to one place here, so a series is
+/// never counted twice.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    table: Arc<SeriesTable>,
+    states: Vec<State>,
+    by_labels: HashTable<u32>,
+    // Seeded: a target cannot choose labels that collide.
+    hasher: RandomState,
+}
+
+impl Store {
+    pub(crate) fn table(&self) -> &Arc<SeriesTable> {
+        &self.table
+    }
+
+    /// The table to be written to; copied first if somebody still reads an older state of it.
+    pub(crate) fn table_mut(&mut self) -> &mut Arc<SeriesTable> {
+        &mut self.table
+    }
+
+    /// Number of series.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    #[inline]
+    pub(crate) fn state(&self, id: SeriesId) -> &State {
+        &self.states[id.0 as usize]
+    }
+
+    #[inline]
+    pub(crate) fn state_mut(&mut self, id: SeriesId) -> &mut State {
+        &mut self.states[id.0 as usize]
+    }
+
+    /// The series of these labels, made if it is not there.
+    pub(crate) fn id_of(&mut self, labels: &Labels) -> SeriesId {
+        let hash = hash_of(&self.hasher, labels.iter());
+        let is_it = |id: &u32| self.table.labels(SeriesId(*id)).eq(labels.iter());
+        if let Some(id) = self.by_labels.find(hash, is_it) {
+            return SeriesId(*id);
+        }
+        let id = Arc::make_mut(&mut self.table).insert(labels.iter(), None);
+        if self.states.len() <= id.0 as usize {
+            self.states.resize(id.0 as usize + 1, State::default());
+        }
+        self.states[id.0 as usize] = State { is_taken: true, ..State::default() };
+        let (table, hasher) = (&self.table, &self.hasher);
+        let rehash = |id: &u32| hash_of(hasher, table.labels(SeriesId(*id)));
+        self.by_labels.insert_unique(hash, id.0, rehash);
+        id
+    }
+
+    /// Puts a series under a family of the table.
+    pub(crate) fn set_family(&mut self, id: SeriesId, family: Option<u32>) {
+        Arc::make_mut(&mut self.table).set_family(id, family);
+    }
+
+    pub(crate) fn remove(&mut self, id: SeriesId) {
+        let hash = hash_of(&self.hasher, self.table.labels(id));
+        if let Ok(entry) = self.by_labels.find_entry(hash, |other| *other == id.0) {
+            entry.remove();
+        }
+        Arc::make_mut(&mut self.table).remove(id);
+        self.states[id.0 as usize] = State::default();
+    }
+
+    /// Series that the scrape did not have, but for our own.
+    pub(crate) fn unseen(&self, round: u32) -> Vec<SeriesId> {
+        let is_unseen = |state: &State| state.is_taken && !state.is_report && state.seen != round;
+        let ids = self.states.iter().enumerate().filter(|(_, state)| is_unseen(state));
+        ids.map(|(id, _)| SeriesId(u32::try_from(id).expect("ids are u32"))).collect()
+    }
+
+    /// Frees what removed series left behind, when it is worth it.
+    pub(crate) fn tidy(&mut self) {
+        if self.table.wants_compaction() {
+            Arc::make_mut(&mut self.table).compact();
+        }
+    }
+
+    /// A new table with the same series under the same ids and without any family: the way to get rid of old ones.
+    pub(crate) fn rebuild(&mut self) {
+        let mut table = SeriesTable::new();
+        let mut holes = Vec::new();
+        for (id, state) in self.states.iter().enumerate() {
+            let id = SeriesId(u32::try_from(id).expect("ids are u32"));
+            let same = table.insert(self.table.labels(id), None);
+            debug_assert_eq!(same, id, "a table without free places counts upwards");
+            if !state.is_taken {
+                holes.push(id);
+            }
+        }
+        holes.into_iter().for_each(|id| table.remove(id));
+        self.table = Arc::new(table);
+    }
+}
+
+fn hash_of<'a>(hasher: &RandomState, labels: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
+    let mut hash = hasher.build_hasher();
+    for label in labels {
+        label.hash(&mut hash);
+    }
+    hash.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(name: &str) -> Labels {
+        [("__name__", name)].into_iter().collect()
+    }
+
+    #[test]
+    fn a_series_is_found_by_its_labels_until_it_is_removed() {
+        let mut store = Store::default();
+        let (one, two) = (store.id_of(&labels("one")), store.id_of(&labels("two")));
+        assert_eq!(store.id_of(&labels("one")), one);
+        store.remove(one);
+        assert_eq!((store.len(), store.id_of(&labels("two"))), (1, two));
+        assert_eq!(store.id_of(&labels("three")), one, "the place is used again");
+    }
+
+    #[test]
+    fn a_rebuilt_table_keeps_ids_and_loses_families() {
+        let mut store = Store::default();
+        let ids: Vec<SeriesId> = ["a", "b", "c"].map(|name| store.id_of(&labels(name))).into();
+        let family = model::Family { name: "a".into(), ..model::Family::default() };
+        let index = Arc::make_mut(store.table_mut()).family_index(family);
+        store.set_family(ids[0], Some(index));
+        store.remove(ids[1]);
+        store.rebuild();
+        assert_eq!((store.id_of(&labels("c")), store.len()), (ids[2], 2));
+        assert_eq!(store.table().family(ids[0]), None);
+        assert_eq!(store.id_of(&labels("new")), ids[1]);
+    }
+}

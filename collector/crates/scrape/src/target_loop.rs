@@ -1,0 +1,257 @@
+//! The life of one target: scraped tick by tick, ended when it is gone.
+//!
+//! As Prometheus `scrape` (`scrapeLoop.run`, `endOfRunStaleness`): never two scrapes at once; the end of a target's series is
+//! told one tick, one interval and a tenth of it after the last scrape, at the time of the first of these ticks. Nothing is
+//! told when the loop is released, because the target lives on elsewhere, nor when the process ends.
+//!
+//! Different on purpose: a target that comes back meanwhile goes on where it was.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::body::{Buffers, Digested, digest};
+use crate::cache::Cache;
+use crate::metrics::Metrics;
+use crate::report::Report;
+use crate::schedule::{Clock, Schedule, Tick};
+use crate::status::{Health, LastScrape, Slate};
+use crate::{Fetch, FetchError, Fetched, Job, ScrapeError, Sink, Target};
+
+/// How much longer than its timeout a scrape is waited for, so that the one who fetches can say how far it came.
+const GRACE: Duration = Duration::from_millis(10);
+
+/// Bodies of up to this size are digested where they arrive; larger ones on a thread that may be kept busy.
+const SMALL_BODY: usize = 64 << 10;
+
+/// What all loops share.
+pub(crate) struct Shared {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) sink: Arc<dyn Sink>,
+    /// One permit for each scrape that may be digested at the same time.
+    pub(crate) cpu: Arc<Semaphore>,
+    pub(crate) buffers: Buffers,
+    pub(crate) metrics: Metrics,
+    pub(crate) seed: u64,
+}
+
+/// What a loop scrapes.
+#[derive(Clone)]
+pub(crate) struct Assignment {
+    pub(crate) job: Arc<Job>,
+    pub(crate) fetch: Arc<dyn Fetch>,
+    pub(crate) target: Arc<Target>,
+    /// The job has so many targets, which is too many.
+    pub(crate) too_many: Option<usize>,
+}
+
+/// What a loop is told. Dropping the sender releases the loop: it stops at once and tells nobody.
+#[derive(Clone)]
+pub(crate) enum Order {
+    /// Scrape.
+    Run(Assignment),
+    /// The target is gone.
+    End(Assignment),
+}
+
+/// A loop.
+pub(crate) struct TargetLoop {
+    pub(crate) id: u64,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) slate: Arc<Slate>,
+    pub(crate) orders: watch::Receiver<Order>,
+    /// Told the id when the end of the series has been told.
+    pub(crate) ended: mpsc::Sender<u64>,
+    pub(crate) cache: Option<Box<Cache>>,
+    pub(crate) last: Option<Tick>,
+    pub(crate) due: Option<(Schedule, Tick)>,
+}
+
+impl TargetLoop {
+    /// Runs until it is released.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let order = self.orders.borrow_and_update().clone();
+            let goes_on = match order {
+                Order::Run(assignment) => self.scrape_next(&assignment).await,
+                Order::End(assignment) => self.end(&assignment).await,
+            };
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the next tick and scrapes, or returns early when there is a new order. `false`: released.
+    async fn scrape_next(&mut self, assignment: &Assignment) -> bool {
+        let (schedule, tick) = self.next_tick(&assignment.target);
+        let now = Tick::at(self.shared.clock.now());
+        tokio::select! {
+            biased;
+            () = sleep(tick.since(now)) => {}
+            changed = self.orders.changed() => return changed.is_ok(),
+        }
+        if let Some(last) = self.last {
+            self.shared.metrics.skipped_ticks.inc_by(schedule.n_skipped(last, tick));
+        }
+        (self.last, self.due) = (Some(tick), None);
+        let at = schedule.snap(tick, Tick::at(self.shared.clock.now()));
+        self.scrape(assignment, at).await
+    }
+
+    /// The tick that is waited for. An order that leaves the schedule as it is does not move it.
+    fn next_tick(&mut self, target: &Target) -> (Schedule, Tick) {
+        let schedule = Schedule::new(target.hash, self.shared.seed, target.interval);
+        if let Some((of, tick)) = self.due
+            && of == schedule
+        {
+            return (schedule, tick);
+        }
+        let tick = schedule.next(Tick::at(self.shared.clock.now()), self.last);
+        self.due = Some((schedule, tick));
+        (schedule, tick)
+    }
+
+    async fn scrape(&mut self, assignment: &Assignment, at: Tick) -> bool {
+        let began = Instant::now();
+        let Some(fetched) = self.fetch(assignment).await else { return false };
+        let Some((mut cache, digested)) = self.digest(assignment, fetched, at).await else { return false };
+        let job = assignment.job.config();
+        let duration = began.elapsed();
+        let scrape = cache.finish(&Report {
+            is_up: digested.error.is_none(),
+            duration,
+            n_scraped: digested.counts.scraped,
+            n_kept: digested.counts.kept,
+            n_added: digested.counts.added,
+            timeout: assignment.target.timeout,
+            sample_limit: job.limits.sample_limit,
+            body_bytes: digested.body_bytes,
+        });
+        self.note(assignment, &digested, at, duration, cache.n_series());
+        if self.send(scrape).await {
+            cache.delivered();
+        }
+        self.cache = Some(cache);
+        true
+    }
+
+    /// `None`: released.
+    async fn fetch(&self, assignment: &Assignment) -> Option<Result<Fetched, ScrapeError>> {
+        let Assignment { job, target, .. } = assignment;
+        if let Some(found) = assignment.too_many {
+            let limit = job.config().limits.target_limit;
+            return Some(Err(ScrapeError::TargetLimit { found, limit }));
+        }
+        let fetch = timeout(target.timeout + GRACE, assignment.fetch.fetch(target));
+        let fetched = tokio::select! {
+            fetched = fetch => fetched,
+            () = released(self.orders.clone()) => return None,
+        };
+        let late = || FetchError::Timeout { limit: target.timeout, source: None };
+        Some(fetched.unwrap_or_else(|_| Err(late())).map_err(ScrapeError::from))
+    }
+
+    /// The part that costs CPU, one permit at a time. `None`: the process is going down.
+    async fn digest(
+        &mut self,
+        assignment: &Assignment,
+        fetched: Result<Fetched, ScrapeError>,
+        at: Tick,
+    ) -> Option<(Box<Cache>, Digested)> {
+        let Assignment { job, target, .. } = assignment;
+        let mut cache = match self.cache.take() {
+            Some(mut cache) => {
+                cache.adapt(job, target);
+                cache
+            }
+            None => Box::new(Cache::new(job, target)),
+        };
+        let _permit = self.shared.cpu.acquire().await.ok()?;
+        let is_small = fetched.as_ref().map_or(true, |fetched| fetched.body.len() <= SMALL_BODY);
+        let (shared, job, at) = (Arc::clone(&self.shared), Arc::clone(job), at.timestamp());
+        let work = move || {
+            let digested = digest(fetched, &job, at, &mut cache, &shared.buffers);
+            (cache, digested)
+        };
+        if is_small {
+            return Some(work());
+        }
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => Some(done),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => None,
+        }
+    }
+
+    fn note(
+        &self,
+        assignment: &Assignment,
+        digested: &Digested,
+        at: Tick,
+        duration: Duration,
+        n_series: usize,
+    ) {
+        let error = digested.error.as_ref();
+        self.shared.metrics.scraped(&digested.counts, error, duration.as_secs_f64());
+        let error = error.map(|error| telemetry::error_chain(error));
+        if let Some(error) = &error {
+            let (job, target) = (assignment.job.name(), &assignment.target.url);
+            tracing::debug!(job, %target, error, "scrape failed");
+        }
+        self.slate.write(LastScrape {
+            health: if error.is_none() { Health::Up } else { Health::Down },
+            at: Some(at.timestamp()),
+            duration,
+            error,
+            n_samples: digested.counts.kept,
+            n_series,
+            refused: None,
+        });
+    }
+
+    /// Whether the sink took it.
+    async fn send(&self, scrape: model::Scrape) -> bool {
+        let Err(refused) = self.shared.sink.append(scrape).await else { return true };
+        self.shared.metrics.refused.inc();
+        self.slate.refused(&refused.reason);
+        false
+    }
+
+    /// Waits, tells the end of all series, and waits for what comes then. `false`: released.
+    async fn end(&mut self, assignment: &Assignment) -> bool {
+        let target = &assignment.target;
+        if let Some(last) = self.last {
+            let schedule = Schedule::new(target.hash, self.shared.seed, target.interval);
+            let now = Tick::at(self.shared.clock.now());
+            let tick = schedule.next(now, Some(last));
+            let patience = schedule.interval() + schedule.interval() / 10;
+            tokio::select! {
+                biased;
+                () = sleep(tick.since(now) + patience) => {}
+                changed = self.orders.changed() => return changed.is_ok(),
+            }
+            self.tell_end(tick).await;
+        }
+        // Where nobody listens any more, the sender of the orders is gone as well.
+        let _is_heard = self.ended.send(self.id).await.is_ok();
+        self.orders.changed().await.is_ok()
+    }
+
+    async fn tell_end(&mut self, tick: Tick) {
+        let Some(mut cache) = self.cache.take() else { return };
+        if let Some(scrape) = cache.end(tick.timestamp())
+            && self.send(scrape).await
+        {
+            cache.delivered();
+        }
+        self.cache = Some(cache);
+    }
+}
+
+/// Returns when the sender of the orders is gone.
+async fn released(mut orders: watch::Receiver<Order>) {
+    while orders.changed().await.is_ok() {}
+}

@@ -1,0 +1,60 @@
+//! What tests of this crate share: jobs from YAML, targets, scrapes as text.
+
+mod http;
+mod loops;
+mod same;
+
+use std::sync::Arc;
+
+use model::{Labels, STALE_BITS, Scrape};
+
+use crate::{GlobalConfig, Job, ScrapeConfig, Target, assemble};
+
+/// A job from YAML; `job_name: j` goes without saying.
+pub(crate) fn config(text: &str) -> ScrapeConfig {
+    let mut root = config::parse(text, "job.yaml").unwrap().root;
+    if root.get("job_name").is_none() {
+        root.insert("job_name", config::Node::from("j"));
+    }
+    config::read(&root, "").unwrap()
+}
+
+pub(crate) fn job(text: &str) -> Arc<Job> {
+    Arc::new(Job::build(&config(text), &GlobalConfig::default(), ".".as_ref()).unwrap())
+}
+
+pub(crate) fn labels(text: &[(&str, &str)]) -> Labels {
+    text.iter().copied().collect()
+}
+
+/// The target of this job at address `t:1`, with more labels.
+pub(crate) fn target(job: &Job, more: &[(&str, &str)]) -> Target {
+    let own = labels(&[("__address__", "t:1")]);
+    assemble(job, &labels(more), &own).unwrap().unwrap()
+}
+
+/// A scrape as exposition text: samples, ends of series, `up`; other reports only when asked for. The labels `job` and
+/// `instance` are left out where they are those of [`target`].
+pub(crate) fn show(scrape: &Scrape, with_reports: bool) -> String {
+    let mut lines = Vec::new();
+    for (index, (point, at)) in scrape.timed().enumerate() {
+        let all = scrape.table.labels(point.series);
+        let name = all.clone().find(|(name, _)| *name == "__name__").map_or("", |(_, name)| name);
+        if name.starts_with("scrape_") && !with_reports {
+            continue;
+        }
+        let shown =
+            all.filter(|label| !matches!(label, ("__name__", _) | ("job", "j") | ("instance", "t:1")));
+        let shown: Vec<String> = shown.map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+        let braces = if shown.is_empty() { String::new() } else { format!("{{{}}}", shown.join(",")) };
+        let value = match point.bits {
+            STALE_BITS => "STALE".to_owned(),
+            bits => f64::from_bits(bits).to_string(),
+        };
+        let time = if at == scrape.at { String::new() } else { format!(" @{at}") };
+        let exemplar = scrape.exemplars.iter().find(|(of, _)| *of as usize == index);
+        let exemplar = exemplar.map(|(_, it)| format!(" # {} {}", it.labels, it.value)).unwrap_or_default();
+        lines.push(format!("{name}{braces} {value}{time}{exemplar}"));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,219 @@
+//! What comes out: a series with one sample, lent for the length of a call, and a report of what did not come out.
+
+use std::fmt;
+
+use model::{Exemplar, Kind, SeriesId, SeriesTable, Timestamp};
+
+use crate::labels::Entry;
+
+/// One sample of one series.
+#[derive(Clone, Copy, Debug)]
+pub struct SeriesRef<'a> {
+    /// Name and labels.
+    pub labels: SeriesLabels<'a>,
+    /// Bits of the value; [`model::STALE_BITS`] ends the series.
+    pub bits: u64,
+    /// Time of the value.
+    pub at: Timestamp,
+    /// What is known of its family.
+    pub family: FamilyRef<'a>,
+    /// Its exemplars.
+    pub exemplars: Exemplars<'a>,
+}
+
+/// Labels of a series, `__name__` among them: sorted by name, each name once, none empty.
+#[derive(Clone, Copy, Debug)]
+pub struct SeriesLabels<'a>(pub(crate) Source<'a>);
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source<'a> {
+    /// Straight from the table of a target.
+    Table(&'a SeriesTable, SeriesId),
+    /// Places in a text.
+    Text(&'a str, &'a [Entry]),
+}
+
+impl<'a> SeriesLabels<'a> {
+    /// Names and values in order of name.
+    #[inline]
+    pub fn iter(self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone {
+        match self.0 {
+            Source::Table(table, id) => Either::Left(table.labels(id)),
+            Source::Text(text, entries) => {
+                Either::Right(entries.iter().map(move |entry| (entry.name.of(text), entry.value.of(text))))
+            }
+        }
+    }
+
+    /// The value of a label, or the empty string where it is absent.
+    #[must_use]
+    pub fn value(self, name: &str) -> &'a str {
+        self.iter().find(|label| label.0 == name).map_or("", |label| label.1)
+    }
+}
+
+impl fmt::Display for SeriesLabels<'_> {
+    /// As in exposition text: the name, then `{a="1", b="2"}`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let others: model::Labels = self.iter().filter(|label| label.0 != "__name__").collect();
+        write!(f, "{}{others}", self.value("__name__"))
+    }
+}
+
+/// One of two iterators over the same items.
+#[derive(Clone)]
+enum Either<L, R> {
+    Left(L),
+    Right(R),
+}
+
+impl<T, L: Iterator<Item = T>, R: Iterator<Item = T>> Iterator for Either<L, R> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        match self {
+            Self::Left(left) => left.next(),
+            Self::Right(right) => right.next(),
+        }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match self {
+            Self::Left(left) => left.size_hint(),
+            Self::Right(right) => right.size_hint(),
+        }
+    }
+}
+
+impl<T, L: ExactSizeIterator<Item = T>, R: ExactSizeIterator<Item = T>> ExactSizeIterator for Either<L, R> {}
+
+/// What is known of a series' family; empty where nothing is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FamilyRef<'a> {
+    /// The family's name, without the suffix of its series.
+    pub name: &'a str,
+    /// Its type.
+    pub kind: Kind,
+    /// The HELP text.
+    pub help: &'a str,
+    /// The UNIT word.
+    pub unit: &'a str,
+}
+
+/// Exemplars of one sample.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Exemplars<'a>(pub(crate) &'a [(u32, Exemplar)]);
+
+impl<'a> Exemplars<'a> {
+    /// The exemplars, in order.
+    #[inline]
+    pub fn iter(self) -> impl ExactSizeIterator<Item = &'a Exemplar> + Clone {
+        self.0.iter().map(|(_, exemplar)| exemplar)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What a translation did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Samples that were emitted.
+    pub n_samples: usize,
+    /// Strings in which invalid UTF-8 was replaced.
+    pub n_repaired: usize,
+    /// Points that were not translated, one entry per reason.
+    pub dropped: Vec<Dropped>,
+}
+
+impl Report {
+    /// Points that were not translated, for any reason.
+    #[must_use]
+    pub fn n_dropped(&self) -> usize {
+        self.dropped.iter().map(|dropped| dropped.n_points).sum()
+    }
+
+    pub(crate) fn drop_points(&mut self, reason: Reason, metric: &[u8], n_points: usize) {
+        if n_points == 0 {
+            return;
+        }
+        match self.dropped.iter_mut().find(|dropped| dropped.reason == reason) {
+            Some(dropped) => dropped.n_points += n_points,
+            None => {
+                let metric = String::from_utf8_lossy(metric).into_owned();
+                self.dropped.push(Dropped { reason, metric, n_points });
+            }
+        }
+    }
+}
+
+/// Points that were not translated for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Why.
+    pub reason: Reason,
+    /// Name of the first metric to which it happened.
+    pub metric: String,
+    /// How many points.
+    pub n_points: usize,
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} points dropped, of `{}` first: {}", self.n_points, self.metric, self.reason)
+    }
+}
+
+/// Why a point was not translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Exponential histograms have no classic form.
+    ExponentialHistogram,
+    /// Series count from a fixed start.
+    Delta,
+    /// It is not known what the values count from.
+    UnspecifiedTemporality,
+    /// The point has neither a value nor the flag that says so.
+    NoValue,
+    /// The metric has no name, or none is left when illegal characters are gone.
+    Nameless,
+    /// An attribute's key has no character that a label name may have.
+    NamelessLabel,
+    /// The point cannot be decoded.
+    Malformed,
+}
+
+impl Reason {
+    /// A short word for a metric's label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ExponentialHistogram => "exponential_histogram",
+            Self::Delta => "delta",
+            Self::UnspecifiedTemporality => "unspecified_temporality",
+            Self::NoValue => "no_value",
+            Self::Nameless => "nameless",
+            Self::NamelessLabel => "nameless_label",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ExponentialHistogram => "exponential_histogram: needs native histograms",
+            Self::Delta => "delta: put `deltatocumulative` before this exporter",
+            Self::UnspecifiedTemporality => "unspecified_temporality: is neither cumulative nor delta",
+            Self::NoValue => "no_value: has neither a value nor the flag for none",
+            Self::Nameless => "nameless: no name is left without illegal characters",
+            Self::NamelessLabel => "nameless_label: a label has no name without illegal characters",
+            Self::Malformed => "malformed: cannot be decoded",
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! Groups as OTLP messages.
+
+use model::{Exemplar, Scrape, SeriesId, Timestamp};
+use wire::otlp::{Number, write};
+
+use super::assemble::{Distribution, ends, is_attribute};
+use super::group::{MetricGroup, ResourceGroup, ScopeGroup, Shape};
+use crate::resource::Attributes;
+use crate::scraped::{ABSENT, SCOPE_PREFIX, ScopeInfo, TYPE};
+use crate::units;
+
+/// One encoded `ResourceMetrics`.
+pub(super) fn resource(scrape: &Scrape, group: &ResourceGroup<'_>, own: &ScopeInfo<'_>) -> Vec<u8> {
+    let info = group.info.iter().flat_map(|series| scrape.table.labels(*series));
+    let attributes = Attributes::of(&scrape.target, group.job, group.instance, info);
+    let mut out = Vec::with_capacity(100 * scrape.points.len());
+    write::resource(&mut out, "", |out| {
+        for (key, value) in attributes.iter() {
+            write::attribute(out, write::RESOURCE_ATTRIBUTES, key, value);
+        }
+    });
+    for scope in group.scopes.iter().filter(|scope| !scope.metrics.is_empty()) {
+        write_scope(&mut out, scrape, scope, own);
+    }
+    out
+}
+
+fn write_scope(out: &mut Vec<u8>, scrape: &Scrape, scope: &ScopeGroup<'_>, own: &ScopeInfo<'_>) {
+    let known = |key: &str| {
+        let of_key = |label: &&(&str, &str)| label.0.strip_prefix(SCOPE_PREFIX) == Some(key);
+        scope.labels.iter().find(of_key).map_or("", |label| label.1)
+    };
+    let is_own = scope.labels.is_empty();
+    let (name, version) = if is_own { (own.name, own.version) } else { (known("name"), known("version")) };
+    write::scope_metrics(out, known("schema_url"), |out| {
+        write::scope(out, name, version, |out| {
+            for (label, value) in &scope.labels {
+                let key = &label[SCOPE_PREFIX.len()..];
+                if !["name", "version", "schema_url"].contains(&key) {
+                    write::attribute(out, write::SCOPE_ATTRIBUTES, key, value);
+                }
+            }
+        });
+        for metric in &scope.metrics {
+            write_metric(out, scrape, metric);
+        }
+    });
+}
+
+fn write_metric(out: &mut Vec<u8>, scrape: &Scrape, metric: &MetricGroup<'_>) {
+    let mut unit = String::new();
+    units::push_ucum(&mut unit, metric.described.unit);
+    let head = write::MetricHead { name: metric.key.name, description: metric.described.help, unit: &unit };
+    write::metric(out, &head, |out| {
+        match metric.key.shape {
+            Shape::Gauge => write::gauge(out, |out| write_numbers(out, scrape, metric)),
+            Shape::Sum { is_monotonic } => {
+                write::cumulative_sum(out, is_monotonic, |out| write_numbers(out, scrape, metric));
+            }
+            Shape::Histogram => write::cumulative_histogram(out, |out| {
+                metric.distributions.iter().for_each(|point| write_histogram(out, scrape, point));
+            }),
+            Shape::Summary => write::summary(out, |out| {
+                metric.distributions.iter().for_each(|point| write_summary(out, scrape, point));
+            }),
+        }
+        write::attribute(out, write::METRIC_METADATA, TYPE, metric.key.kind.as_str());
+        if !metric.key.absent.is_empty() {
+            write::attribute(out, write::METRIC_METADATA, ABSENT, &metric.key.absent.print());
+        }
+    });
+}
+
+fn write_numbers(out: &mut Vec<u8>, scrape: &Scrape, metric: &MetricGroup<'_>) {
+    for (index, at) in &metric.numbers {
+        let point = scrape.points[*index as usize];
+        let (value, flags) = if ends(scrape, *index) {
+            (None, write::NO_RECORDED_VALUE)
+        } else {
+            (Some(Number::Double(f64::from_bits(point.bits))), 0)
+        };
+        write::number_point(out, 0, at.unix_nanos(), flags, value, |out| {
+            write_attributes(out, write::NUMBER_ATTRIBUTES, scrape, point.series, metric.key.shape);
+            write_exemplars(out, write::NUMBER_EXEMPLARS, scrape, *index, *at);
+        });
+    }
+}
+
+fn flags_of(point: &Distribution) -> u32 {
+    if point.is_stale { write::NO_RECORDED_VALUE } else { 0 }
+}
+
+fn write_histogram(out: &mut Vec<u8>, scrape: &Scrape, point: &Distribution) {
+    let head = write::HistogramHead {
+        start: 0,
+        time: point.at.unix_nanos(),
+        count: point.count,
+        sum: point.sum,
+        bucket_counts: &point.bucket_counts,
+        bounds: &point.bounds,
+        flags: flags_of(point),
+    };
+    write::histogram_point(out, &head, |out| {
+        write_attributes(out, write::HISTOGRAM_ATTRIBUTES, scrape, point.series, Shape::Histogram);
+        for index in &point.buckets {
+            write_exemplars(out, write::HISTOGRAM_EXEMPLARS, scrape, *index, point.at);
+        }
+    });
+}
+
+fn write_summary(out: &mut Vec<u8>, scrape: &Scrape, point: &Distribution) {
+    let head = write::SummaryHead {
+        start: 0,
+        time: point.at.unix_nanos(),
+        count: point.count,
+        sum: point.sum.unwrap_or(0.0),
+        quantiles: &point.quantiles,
+        flags: flags_of(point),
+    };
+    write::summary_point(out, &head, |out| {
+        write_attributes(out, write::SUMMARY_ATTRIBUTES, scrape, point.series, Shape::Summary);
+    });
+}
+
+fn write_attributes(out: &mut Vec<u8>, field: u32, scrape: &Scrape, series: SeriesId, shape: Shape) {
+    for (name, value) in scrape.table.labels(series).filter(|label| is_attribute(label.0, shape)) {
+        write::attribute(out, field, name, value);
+    }
+}
+
+fn write_exemplars(out: &mut Vec<u8>, field: u32, scrape: &Scrape, index: u32, at: Timestamp) {
+    let from = scrape.exemplars.partition_point(|exemplar| exemplar.0 < index);
+    for (_, exemplar) in scrape.exemplars[from..].iter().take_while(|exemplar| exemplar.0 == index) {
+        write_exemplar(out, field, exemplar, at);
+    }
+}
+
+/// Ids become ids where they have the right size and are not zero; whatever else they are called, as the Go receiver
+/// does, in any case of letters.
+fn write_exemplar(out: &mut Vec<u8>, field: u32, exemplar: &Exemplar, at: Timestamp) {
+    let id_of = |name: &str| exemplar.labels.iter().find(|label| label.0.eq_ignore_ascii_case(name));
+    let trace_id = id_of("trace_id").and_then(|label| Some((label.0, parse_id::<16>(label.1)?)));
+    let span_id = id_of("span_id").and_then(|label| Some((label.0, parse_id::<8>(label.1)?)));
+    let head = write::ExemplarHead {
+        time: exemplar.at.unwrap_or(at).unix_nanos(),
+        value: exemplar.value,
+        trace_id: trace_id.map(|id| id.1),
+        span_id: span_id.map(|id| id.1),
+    };
+    let is_id =
+        |name: &str| trace_id.is_some_and(|id| id.0 == name) || span_id.is_some_and(|id| id.0 == name);
+    write::exemplar(out, field, &head, |out| {
+        for (name, value) in exemplar.labels.iter().filter(|label| !is_id(label.0)) {
+            write::attribute(out, write::EXEMPLAR_ATTRIBUTES, name, value);
+        }
+    });
+}
+
+fn parse_id<const N: usize>(hex: &str) -> Option<[u8; N]> {
+    let mut id = [0; N];
+    if hex.len() != 2 * N || !hex.is_ascii() {
+        return None;
+    }
+    for (byte, digits) in id.iter_mut().zip(hex.as_bytes().chunks(2)) {
+        let digits = str::from_utf8(digits).ok()?;
+        *byte = u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?;
+    }
+    (id != [0; N]).then_some(id)
+}

@@ -1,0 +1,244 @@
+//! A scrape as series, without OTLP in between.
+//!
+//! Series go out as they stand in the table wherever the way through OTLP would change nothing. That is nearly always;
+//! what remains is put together by the same code that serves OTLP.
+
+use std::collections::HashMap;
+
+use model::{Scrape, SeriesId, SeriesTable, Timestamp, is_stale};
+
+use super::otlp::push_scraped_name;
+use super::{Emit, FamilySpans, Run, Sample, Scratch, Seen, ToSeries};
+use crate::labels::{INSTANCE, JOB, Mark, Rank};
+use crate::names;
+use crate::resource::{Attributes, IDENTIFYING};
+use crate::scraped::{Absent, Described, Known, SCOPE_PREFIX, TARGET_INFO};
+use crate::series::{Exemplars, FamilyRef, Reason, Report, SeriesLabels, SeriesRef, Source};
+
+pub(super) fn translate(
+    options: &ToSeries,
+    scrape: &Scrape,
+    scratch: &mut Scratch,
+    emit: &mut Emit<'_>,
+) -> Report {
+    let run = Run::new(options, &mut scratch.labels, emit);
+    let start = run.labels.mark();
+    let mut direct = Direct {
+        run,
+        start,
+        scrape,
+        target: Known {
+            job: scrape.target.labels.value("job"),
+            instance: scrape.target.labels.value("instance"),
+            ..Known::default()
+        },
+        resources: Vec::new(),
+        by_identity: HashMap::new(),
+        last: 0,
+        attributes: Vec::new(),
+    };
+    direct.run();
+    direct.run.report
+}
+
+struct Direct<'a, 'r, 'e> {
+    run: Run<'r, 'e>,
+    start: Mark,
+    scrape: &'a Scrape,
+    /// `job` and `instance` of the target, for series that have none.
+    target: Known<'a>,
+    resources: Vec<Resource<'a>>,
+    by_identity: HashMap<(&'a str, &'a str), usize>,
+    /// The resource of the series before.
+    last: usize,
+    /// The attributes of each resource, where series get them.
+    attributes: Vec<Attributes<'a>>,
+}
+
+/// Series of one `job` and `instance`.
+struct Resource<'a> {
+    job: &'a str,
+    instance: &'a str,
+    /// Its `target_info` series.
+    info: Vec<SeriesId>,
+    seen: Seen,
+}
+
+impl<'a> Direct<'a, '_, '_> {
+    fn table(&self) -> &'a SeriesTable {
+        &self.scrape.table
+    }
+
+    fn run(&mut self) {
+        if self.run.options.resource_to_telemetry {
+            // A `target_info` that comes late belongs to the series before it too.
+            for point in &self.scrape.points {
+                let known = Known::of(self.table(), point.series);
+                let resource = self.resource(&known);
+                if known.name == TARGET_INFO && !is_stale(point.bits) {
+                    self.resources[resource].info.push(point.series);
+                }
+            }
+            self.attributes = self.resources.iter().map(|resource| self.attributes_of(resource)).collect();
+        }
+        let mut exemplars = &self.scrape.exemplars[..];
+        for (index, (point, at)) in self.scrape.timed().enumerate() {
+            let n_before = exemplars.iter().take_while(|exemplar| (exemplar.0 as usize) < index).count();
+            let rest = &exemplars[n_before..];
+            let n_own = rest.iter().take_while(|exemplar| exemplar.0 as usize == index).count();
+            exemplars = &rest[n_own..];
+            self.point(point.series, point.bits, at, Exemplars(&rest[..n_own]));
+        }
+        for index in 0..self.resources.len() {
+            self.target_info(index);
+        }
+    }
+
+    /// The resource of a series.
+    fn resource(&mut self, known: &Known<'a>) -> usize {
+        let job = if known.job.is_empty() { self.target.job } else { known.job };
+        let instance = if known.instance.is_empty() { self.target.instance } else { known.instance };
+        if self.resources.get(self.last).is_some_and(|last| last.job == job && last.instance == instance) {
+            return self.last;
+        }
+        let next = self.resources.len();
+        self.last = *self.by_identity.entry((job, instance)).or_insert(next);
+        if self.last == next {
+            self.resources.push(Resource { job, instance, info: Vec::new(), seen: Seen::default() });
+        }
+        self.last
+    }
+
+    fn attributes_of(&self, resource: &Resource<'a>) -> Attributes<'a> {
+        let table = self.table();
+        let info = resource.info.iter().flat_map(|series| table.labels(*series));
+        Attributes::of(&self.scrape.target, resource.job, resource.instance, info)
+    }
+
+    fn point(&mut self, series: SeriesId, bits: u64, at: Timestamp, exemplars: Exemplars<'_>) {
+        let table = self.table();
+        let known = Known::of(table, series);
+        let resource = self.resource(&known);
+        if known.name == TARGET_INFO {
+            if !self.run.options.resource_to_telemetry && !is_stale(bits) {
+                self.resources[resource].info.push(series);
+            }
+            return;
+        }
+        self.resources[resource].seen.add(at, is_stale(bits));
+        if !self.is_final(&known, series) {
+            self.rebuilt(&known, (series, resource), (bits, at), exemplars);
+            return;
+        }
+        let described = Described::of(table.family(series), known.name);
+        let family = FamilyRef {
+            name: table.family(series).map_or(known.name, |family| &family.name),
+            kind: described.kind,
+            help: described.help,
+            unit: described.unit,
+        };
+        let labels = SeriesLabels(Source::Table(table, series));
+        (self.run.emit)(SeriesRef { labels, bits, at, family, exemplars });
+        self.run.report.n_samples += 1;
+    }
+
+    /// Whether the series goes out as it stands in the table.
+    fn is_final(&self, known: &Known<'_>, series: SeriesId) -> bool {
+        let options = self.run.options;
+        let adds_nothing = options.namespace.is_empty()
+            && options.external_labels.is_empty()
+            && !options.resource_to_telemetry
+            && (options.scope_info || !known.is_scoped);
+        let escapes = options.strategy.escapes();
+        adds_nothing
+            && (!escapes
+                || (names::is_legal_metric(known.name)
+                    && self.table().labels(series).all(|label| names::is_legal_label(label.0))))
+    }
+
+    /// Emits a series to which the options add something, or whose names need escaping.
+    fn rebuilt(
+        &mut self,
+        known: &Known<'a>,
+        (series, resource): (SeriesId, usize),
+        (bits, at): (u64, Timestamp),
+        exemplars: Exemplars<'_>,
+    ) {
+        let (table, options) = (self.table(), self.run.options);
+        self.push_identity(known.job, known.instance);
+        if let Some(attributes) = self.attributes.get(resource) {
+            for (key, value) in attributes.iter().filter(|attribute| options.shares(attribute.0)) {
+                let (key, value) = (self.run.labels.push(key), self.run.labels.push(value));
+                self.run.labels.share(key, value);
+            }
+        }
+        for (name, value) in table.labels(series) {
+            match name {
+                "__name__" | "job" | "instance" => {}
+                _ if name.starts_with(SCOPE_PREFIX) => {
+                    if options.scope_info {
+                        let value = self.run.labels.push(value);
+                        self.run.scope_label(&name[SCOPE_PREFIX.len()..], value);
+                    }
+                }
+                _ => {
+                    let (key, value) = (self.run.labels.push(name), self.run.labels.push(value));
+                    self.run.labels.attribute(key, value, true);
+                }
+            }
+        }
+        if self.run.labels.assemble(options.strategy, Absent::default()) {
+            let labels = &mut self.run.labels;
+            let mut prefixed = |name: &str| {
+                let push = |out: &mut String| {
+                    names::push_namespace(out, options.strategy, &options.namespace);
+                    push_scraped_name(out, options.strategy, name);
+                };
+                labels.span(push).0
+            };
+            let name = prefixed(known.name);
+            let described = Described::of(table.family(series), known.name);
+            let family = FamilySpans {
+                name: table.family(series).map_or(name, |family| prefixed(&family.name)),
+                kind: described.kind,
+                help: labels.push(described.help),
+                unit: labels.push(described.unit),
+            };
+            self.run.emit_series(name, None, &Sample { family: &family, bits, at, exemplars });
+        } else {
+            self.run.report.drop_points(Reason::NamelessLabel, known.name.as_bytes(), 1);
+        }
+        self.run.labels.rewind(self.start);
+    }
+
+    fn push_identity(&mut self, job: &str, instance: &str) {
+        let labels = &mut self.run.labels;
+        for (rank, name, value) in [(Rank::Job, JOB, job), (Rank::Instance, INSTANCE, instance)] {
+            if !value.is_empty() {
+                let value = labels.push(value);
+                labels.surround(rank, name, value);
+            }
+        }
+    }
+
+    fn target_info(&mut self, index: usize) {
+        let resource = &self.resources[index];
+        let (seen, job, instance) = (resource.seen, resource.job, resource.instance);
+        if !self.run.options.target_info || (job.is_empty() && instance.is_empty()) {
+            return;
+        }
+        let attributes = self.attributes_of(resource);
+        self.push_identity(job, instance);
+        self.run.target_info(seen, |run| {
+            let others = attributes.iter().filter(|(key, _)| !IDENTIFYING.contains(key));
+            let mut n_others = 0;
+            for (key, value) in others {
+                n_others += 1;
+                let (key, value) = (run.labels.push(key), run.labels.push(value));
+                run.labels.attribute(key, value, false);
+            }
+            n_others
+        });
+        self.run.labels.rewind(self.start);
+    }
+}

@@ -1,0 +1,310 @@
+//! Remote write 1.0: `prometheus.WriteRequest`, snappy block compressed.
+//!
+//! Requests are written by appending series to a buffer; a `WriteRequest` is nothing but its series, so requests can
+//! also be joined by concatenation. The structs are for whoever receives: sinks, tests, servers.
+
+use model::{Exemplar as ModelExemplar, Kind};
+use prost::Message as _;
+
+use crate::proto::{put_bytes, put_fixed64, put_len, put_text, put_uint, varint_len};
+
+/// `Content-Type` of a request.
+pub const CONTENT_TYPE: &str = "application/x-protobuf";
+/// `Content-Encoding` of a request: the snappy block format.
+pub const CONTENT_ENCODING: &str = "snappy";
+/// Name of the header that says which version is spoken.
+pub const VERSION_HEADER: &str = "X-Prometheus-Remote-Write-Version";
+/// Value of [`VERSION_HEADER`].
+pub const VERSION: &str = "0.1.0";
+
+/// Appends one `TimeSeries` to a `WriteRequest`.
+///
+/// `labels` are sorted by name and none is empty, `samples` are value bits and milliseconds since the epoch, in order
+/// of time. An exemplar without a time gets that of the last sample. Lengths are computed first, so everything is
+/// written once and in place.
+pub fn append_series<'a, 'e>(
+    out: &mut Vec<u8>,
+    labels: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    samples: &[(u64, i64)],
+    exemplars: impl Iterator<Item = &'e ModelExemplar> + Clone,
+) {
+    let last = samples.last().map_or(0, |sample| sample.1);
+    let len = labels.clone().map(|label| framed(label_len(label))).sum::<usize>()
+        + samples.iter().map(|sample| framed(sample_len(*sample))).sum::<usize>()
+        + exemplars.clone().map(|exemplar| framed(exemplar_len(exemplar, last))).sum::<usize>();
+    out.reserve(6 + len);
+    put_len(out, 1, len);
+    for label in labels {
+        put_label(out, label);
+    }
+    for (bits, at) in samples {
+        put_len(out, 2, sample_len((*bits, *at)));
+        put_value_and_time(out, (1, *bits), (2, *at));
+    }
+    for exemplar in exemplars {
+        put_len(out, 3, exemplar_len(exemplar, last));
+        for label in exemplar.labels.iter() {
+            put_label(out, label);
+        }
+        put_value_and_time(out, (2, exemplar.value.to_bits()), (3, exemplar_time(exemplar, last)));
+    }
+}
+
+/// Length of a nested message with its tag (numbers below 16) and length.
+#[inline]
+fn framed(len: usize) -> usize {
+    1 + varint_len(len as u64) + len
+}
+
+#[inline]
+fn label_len((name, value): (&str, &str)) -> usize {
+    framed(name.len()) + framed(value.len())
+}
+
+#[inline]
+fn put_label(out: &mut Vec<u8>, label: (&str, &str)) {
+    put_len(out, 1, label_len(label));
+    put_bytes(out, 1, label.0.as_bytes());
+    put_bytes(out, 2, label.1.as_bytes());
+}
+
+/// Zero is the default of both fields and takes no place; minus zero does.
+#[inline]
+fn sample_len((bits, at): (u64, i64)) -> usize {
+    let value = if bits == 0 { 0 } else { 9 };
+    let time = if at == 0 { 0 } else { 1 + varint_len(at as u64) };
+    value + time
+}
+
+#[inline]
+fn put_value_and_time(out: &mut Vec<u8>, value: (u32, u64), time: (u32, i64)) {
+    if value.1 != 0 {
+        put_fixed64(out, value.0, value.1);
+    }
+    if time.1 != 0 {
+        put_uint(out, time.0, time.1 as u64);
+    }
+}
+
+fn exemplar_time(exemplar: &ModelExemplar, last: i64) -> i64 {
+    exemplar.at.map_or(last, |at| at.millis())
+}
+
+fn exemplar_len(exemplar: &ModelExemplar, last: i64) -> usize {
+    exemplar.labels.iter().map(|label| framed(label_len(label))).sum::<usize>()
+        + sample_len((exemplar.value.to_bits(), exemplar_time(exemplar, last)))
+}
+
+/// Appends the metadata of a family to a `WriteRequest`.
+pub fn append_metadata(out: &mut Vec<u8>, kind: Kind, family: &str, help: &str, unit: &str) {
+    let text_len = |text: &str| if text.is_empty() { 0 } else { framed(text.len()) };
+    let number = metadata_type(kind) as u64;
+    let type_len = if number == 0 { 0 } else { 2 };
+    put_len(out, 3, type_len + text_len(family) + text_len(help) + text_len(unit));
+    if number != 0 {
+        put_uint(out, 1, number);
+    }
+    put_text(out, 2, family);
+    put_text(out, 4, help);
+    put_text(out, 5, unit);
+}
+
+/// The number of a kind in `MetricMetadata.type`; remote write 2 uses the same ones.
+#[must_use]
+pub fn metadata_type(kind: Kind) -> i32 {
+    match kind {
+        Kind::Unknown => 0,
+        Kind::Counter => 1,
+        Kind::Gauge => 2,
+        Kind::Histogram => 3,
+        Kind::GaugeHistogram => 4,
+        Kind::Summary => 5,
+        Kind::Info => 6,
+        Kind::StateSet => 7,
+    }
+}
+
+/// Reads a request that has been decompressed.
+pub fn decode(request: &[u8]) -> Result<WriteRequest, DecodeError> {
+    WriteRequest::decode(request).map_err(DecodeError)
+}
+
+/// Bytes that are not a `WriteRequest`.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot decode a remote write request")]
+pub struct DecodeError(#[source] prost::DecodeError);
+
+/// A request.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct WriteRequest {
+    /// Samples by series.
+    #[prost(message, repeated, tag = "1")]
+    pub timeseries: Vec<TimeSeries>,
+    /// What is known of families.
+    #[prost(message, repeated, tag = "3")]
+    pub metadata: Vec<MetricMetadata>,
+}
+
+/// One series with some of its samples.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TimeSeries {
+    /// Name and labels, sorted by name.
+    #[prost(message, repeated, tag = "1")]
+    pub labels: Vec<Label>,
+    /// Samples in order of time.
+    #[prost(message, repeated, tag = "2")]
+    pub samples: Vec<Sample>,
+    /// Exemplars in order of time.
+    #[prost(message, repeated, tag = "3")]
+    pub exemplars: Vec<Exemplar>,
+    /// Native histograms in order of time.
+    #[prost(message, repeated, tag = "4")]
+    pub histograms: Vec<Histogram>,
+}
+
+impl TimeSeries {
+    /// The value of a label, or the empty string where it is absent.
+    #[must_use]
+    pub fn label(&self, name: &str) -> &str {
+        self.labels.iter().find(|label| label.name == name).map_or("", |label| &label.value)
+    }
+}
+
+/// Name and value.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct Label {
+    /// Name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Value.
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+/// A value at a time.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Sample {
+    /// The value.
+    #[prost(double, tag = "1")]
+    pub value: f64,
+    /// Milliseconds since the epoch.
+    #[prost(int64, tag = "2")]
+    pub timestamp: i64,
+}
+
+/// An observation kept as an example.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Exemplar {
+    /// Its labels.
+    #[prost(message, repeated, tag = "1")]
+    pub labels: Vec<Label>,
+    /// Its value.
+    #[prost(double, tag = "2")]
+    pub value: f64,
+    /// Milliseconds since the epoch.
+    #[prost(int64, tag = "3")]
+    pub timestamp: i64,
+}
+
+/// What is known of a family.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct MetricMetadata {
+    /// See [`metadata_type`].
+    #[prost(int32, tag = "1")]
+    pub r#type: i32,
+    /// The family's name.
+    #[prost(string, tag = "2")]
+    pub metric_family_name: String,
+    /// The HELP text.
+    #[prost(string, tag = "4")]
+    pub help: String,
+    /// The UNIT word.
+    #[prost(string, tag = "5")]
+    pub unit: String,
+}
+
+/// A native histogram.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Histogram {
+    /// Number of observations.
+    #[prost(oneof = "histogram::Count", tags = "1, 2")]
+    pub count: Option<histogram::Count>,
+    /// Their sum.
+    #[prost(double, tag = "3")]
+    pub sum: f64,
+    /// Resolution: bounds are powers of 2^(2^-schema); -53 means custom bounds.
+    #[prost(sint32, tag = "4")]
+    pub schema: i32,
+    /// Width of the zero bucket.
+    #[prost(double, tag = "5")]
+    pub zero_threshold: f64,
+    /// Observations in the zero bucket.
+    #[prost(oneof = "histogram::ZeroCount", tags = "6, 7")]
+    pub zero_count: Option<histogram::ZeroCount>,
+    /// Runs of buckets below zero.
+    #[prost(message, repeated, tag = "8")]
+    pub negative_spans: Vec<BucketSpan>,
+    /// Counts below zero, each relative to the one before.
+    #[prost(sint64, repeated, tag = "9")]
+    pub negative_deltas: Vec<i64>,
+    /// Counts below zero of a float histogram.
+    #[prost(double, repeated, tag = "10")]
+    pub negative_counts: Vec<f64>,
+    /// Runs of buckets above zero.
+    #[prost(message, repeated, tag = "11")]
+    pub positive_spans: Vec<BucketSpan>,
+    /// Counts above zero, each relative to the one before.
+    #[prost(sint64, repeated, tag = "12")]
+    pub positive_deltas: Vec<i64>,
+    /// Counts above zero of a float histogram.
+    #[prost(double, repeated, tag = "13")]
+    pub positive_counts: Vec<f64>,
+    /// Whether counting started anew: 0 unknown, 1 yes, 2 no, 3 it is a gauge.
+    #[prost(int32, tag = "14")]
+    pub reset_hint: i32,
+    /// Milliseconds since the epoch.
+    #[prost(int64, tag = "15")]
+    pub timestamp: i64,
+    /// Bounds of schema -53.
+    #[prost(double, repeated, tag = "16")]
+    pub custom_values: Vec<f64>,
+}
+
+/// A run of buckets of a native histogram.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct BucketSpan {
+    /// Gap to the run before, or index of the first bucket.
+    #[prost(sint32, tag = "1")]
+    pub offset: i32,
+    /// Number of buckets.
+    #[prost(uint32, tag = "2")]
+    pub length: u32,
+}
+
+/// Choices inside [`Histogram`].
+pub mod histogram {
+    /// Number of observations.
+    #[derive(Clone, Copy, PartialEq, prost::Oneof)]
+    pub enum Count {
+        /// Of an integer histogram.
+        #[prost(uint64, tag = "1")]
+        Int(u64),
+        /// Of a float histogram.
+        #[prost(double, tag = "2")]
+        Float(f64),
+    }
+
+    /// Observations in the zero bucket.
+    #[derive(Clone, Copy, PartialEq, prost::Oneof)]
+    pub enum ZeroCount {
+        /// Of an integer histogram.
+        #[prost(uint64, tag = "6")]
+        Int(u64),
+        /// Of a float histogram.
+        #[prost(double, tag = "7")]
+        Float(f64),
+    }
+}
+
+#[cfg(test)]
+mod tests;

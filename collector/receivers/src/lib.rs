@@ -1,0 +1,7 @@
+//! Receivers: one file each, adapters only.
+
+mod otlp;
+mod prometheus;
+
+pub use otlp::Otlp;
+pub use prometheus::Prometheus;

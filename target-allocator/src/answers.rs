@@ -1,0 +1,281 @@
+//! Bodies of answers, encoded once per change and not per request.
+//!
+//! Shapes as upstream: an http_sd list has one group per target, `{"targets":["h:1"],"labels":{..}}`, labels in order
+//! of name, and ends with a newline; the list of a collector that has nothing is `[]` and a newline. Upstream's order
+//! of targets is random; here it is by address, so that equal content is equal bytes and can have a validator.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use bytes::Bytes;
+use wire::compress::{Encoding, compress};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::items::Item;
+use crate::placement::JobPlacement;
+use crate::roster::Roster;
+
+/// Bodies shorter than this are not worth compressing.
+const WORTH_COMPRESSING: usize = 512;
+
+/// The list of a collector that has no target.
+pub static EMPTY_LIST: LazyLock<Arc<Answer>> = LazyLock::new(|| Arc::new(Answer::new(b"[]\n".to_vec())));
+
+/// A JSON body with its validator, and its compressed form once somebody has asked for it.
+#[derive(Debug)]
+pub struct Answer {
+    body: Bytes,
+    etag: String,
+    gzip: OnceLock<Option<Bytes>>,
+}
+
+impl Answer {
+    /// Seals a body.
+    #[must_use]
+    pub fn new(body: Vec<u8>) -> Self {
+        let etag = format!("W/\"{:016x}\"", xxh3_64(&body));
+        Self { body: body.into(), etag, gzip: OnceLock::new() }
+    }
+
+    /// The body as it is.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// A weak validator: equal for equal bodies, on every replica.
+    #[must_use]
+    pub fn etag(&self) -> &str {
+        &self.etag
+    }
+
+    /// The body as gzip; `None` where that is not worth it.
+    #[must_use]
+    pub fn gzip(&self) -> Option<&Bytes> {
+        let compress = || {
+            if self.body.len() < WORTH_COMPRESSING {
+                return None;
+            }
+            let mut out = Vec::new();
+            compress(Encoding::Gzip, &self.body, &mut out);
+            (out.len() < self.body.len()).then(|| Bytes::from(out))
+        };
+        self.gzip.get_or_init(compress).as_ref()
+    }
+
+    /// Whether an `If-None-Match` header names this body.
+    #[must_use]
+    pub fn matches(&self, if_none_match: &str) -> bool {
+        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+        if_none_match.trim() == "*" || if_none_match.split(',').any(|tag| opaque(tag) == opaque(&self.etag))
+    }
+}
+
+/// The http_sd list of one collector and job.
+#[must_use]
+pub fn list<'a>(items: impl Iterator<Item = &'a Arc<Item>>) -> Vec<u8> {
+    let mut out = Vec::from(*b"[");
+    put_groups(&mut out, items);
+    out.extend_from_slice(b"]\n");
+    out
+}
+
+/// The lists of every member for one job: owners only, each target exactly once.
+#[must_use]
+pub fn all_lists(job: &str, placed: &JobPlacement, roster: &Roster) -> Vec<u8> {
+    let mut out = Vec::from(*b"{");
+    let lists = placed.owned_by_member(roster.len());
+    for (at, (member, items)) in roster.iter().zip(lists).enumerate() {
+        let link = format!("/jobs/{}/targets?collector_id={}", query_escape(job), query_escape(&member.name));
+        put_comma(&mut out, at);
+        put_text(&mut out, &member.name);
+        out.extend_from_slice(b":{\"_link\":");
+        put_text(&mut out, &link);
+        out.extend_from_slice(b",\"targets\":[");
+        put_groups(&mut out, items.into_iter());
+        out.extend_from_slice(b"]}");
+    }
+    out.extend_from_slice(b"}\n");
+    out
+}
+
+/// `/jobs`: the jobs given, with links.
+#[must_use]
+pub fn job_list<'a>(jobs: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    let mut out = Vec::from(*b"{");
+    for (index, job) in jobs.enumerate() {
+        put_comma(&mut out, index);
+        put_text(&mut out, job);
+        out.extend_from_slice(b":{\"_link\":");
+        put_text(&mut out, &format!("/jobs/{}/targets", query_escape(job)));
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"}\n");
+    out
+}
+
+/// What is answered with 503 while the question cannot be answered: a list of texts, which no client takes for a map of
+/// jobs or a list of target groups, whether or not it looks at the status.
+#[must_use]
+pub fn not_ready(reasons: &[String]) -> Vec<u8> {
+    let mut out = Vec::from(*b"[\"not ready\"");
+    for reason in reasons {
+        out.push(b',');
+        put_text(&mut out, reason);
+    }
+    out.extend_from_slice(b"]\n");
+    out
+}
+
+/// As Go's `url.QueryEscape`: space is `+`, and all but letters, digits and `-_.~` is percent-encoded.
+#[must_use]
+pub fn query_escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' ' => out.push('+'),
+            b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() => out.push(char::from(byte)),
+            byte => write!(out, "%{byte:02X}").expect("writing to a string cannot fail"),
+        }
+    }
+    out
+}
+
+/// As Go's `url.QueryUnescape`: `+` is a space; `None` where a percent sign is not followed by two hexadecimal digits,
+/// or where the result is not text.
+#[must_use]
+pub fn query_unescape(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        rest = tail;
+        match first {
+            b'+' => out.push(b' '),
+            b'%' => {
+                let digits = std::str::from_utf8(tail.get(..2)?).ok()?;
+                let plain = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+                out.push(u8::from_str_radix(digits, 16).ok().filter(|_| plain)?);
+                rest = &tail[2..];
+            }
+            byte => out.push(*byte),
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+fn put_groups<'a>(out: &mut Vec<u8>, items: impl Iterator<Item = &'a Arc<Item>>) {
+    for (index, item) in items.enumerate() {
+        put_comma(out, index);
+        out.extend_from_slice(b"{\"targets\":[");
+        put_text(out, item.address());
+        out.extend_from_slice(b"],\"labels\":{");
+        for (index, (name, value)) in item.labels.iter().enumerate() {
+            put_comma(out, index);
+            put_text(out, name);
+            out.push(b':');
+            put_text(out, value);
+        }
+        out.extend_from_slice(b"}}");
+    }
+}
+
+fn put_comma(out: &mut Vec<u8>, index: usize) {
+    if index > 0 {
+        out.push(b',');
+    }
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(&mut *out, text).expect("writing text to memory cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Labels;
+
+    use super::*;
+
+    fn item(address: &str, more: &[(&str, &str)]) -> Arc<Item> {
+        let mut labels: Labels = more.iter().copied().collect();
+        labels.set("__address__", address);
+        Arc::new(Item { hash: 1, labels })
+    }
+
+    #[test]
+    fn a_list_has_the_shape_of_http_sd() {
+        let items = [item("h1:9100", &[("env", "x")]), item("h2:9100", &[("q", "a\"b\\\n")])];
+        let text = String::from_utf8(list(items.iter())).unwrap();
+        let expected = concat!(
+            r#"[{"targets":["h1:9100"],"labels":{"__address__":"h1:9100","env":"x"}},"#,
+            r#"{"targets":["h2:9100"],"labels":{"__address__":"h2:9100","q":"a\"b\\\n"}}]"#,
+            "\n"
+        );
+        assert_eq!(text, expected);
+        assert_eq!(list([].iter()), b"[]\n");
+    }
+
+    #[test]
+    fn all_lists_have_an_entry_per_member_even_when_empty() {
+        let placed = JobPlacement {
+            items: [item("h1:9100", &[])].into(),
+            owners: vec![Some(0)],
+            ..JobPlacement::default()
+        };
+        let text = String::from_utf8(all_lists("node/plain", &placed, &Roster::of(["c-0", "c-1"]))).unwrap();
+        let expected = concat!(
+            r#"{"c-0":{"_link":"/jobs/node%2Fplain/targets?collector_id=c-0","targets":["#,
+            r#"{"targets":["h1:9100"],"labels":{"__address__":"h1:9100"}}]},"#,
+            r#""c-1":{"_link":"/jobs/node%2Fplain/targets?collector_id=c-1","targets":[]}}"#,
+            "\n"
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn jobs_are_listed_with_escaped_links() {
+        let text = String::from_utf8(job_list(["a b", "node/plain"].into_iter())).unwrap();
+        let expected = concat!(
+            r#"{"a b":{"_link":"/jobs/a+b/targets"},"node/plain":{"_link":"/jobs/node%2Fplain/targets"}}"#,
+            "\n"
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn escaping_is_that_of_go() {
+        for (plain, escaped) in [
+            ("a b+c/d", "a+b%2Bc%2Fd"),
+            ("x-_.~", "x-_.~"),
+            ("\u{e4}%", "%C3%A4%25"),
+            ("serviceMonitor/a/b/0", "serviceMonitor%2Fa%2Fb%2F0"),
+        ] {
+            assert_eq!(query_escape(plain), escaped);
+            assert_eq!(query_unescape(escaped).as_deref(), Some(plain));
+        }
+        assert_eq!(query_unescape("a%20b").as_deref(), Some("a b"));
+        for bad in ["%", "%2", "%zz", "%+1", "%ff"] {
+            assert_eq!(query_unescape(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn nobody_takes_a_refusal_for_a_list() {
+        let body = not_ready(&["discovery of job \"a\" has not answered yet".to_owned()]);
+        let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert!(!value.is_object());
+        assert!(value.as_array().unwrap().iter().all(serde_json::Value::is_string));
+        assert!(!value.as_array().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_validator_follows_the_body() {
+        let one = Answer::new(b"[]\n".to_vec());
+        assert!(one.matches(EMPTY_LIST.etag()));
+        assert!(one.matches(&format!("\"x\", {}", one.etag())));
+        assert!(one.matches(one.etag().trim_start_matches("W/")));
+        assert!(one.matches("*"));
+        assert!(!one.matches(Answer::new(b"{}".to_vec()).etag()));
+        assert!(one.gzip().is_none(), "too short to compress");
+    }
+}

@@ -1,0 +1,52 @@
+//! `per-node`: each target goes to the member on its own node.
+//!
+//! As upstream, with two clarifications: several members on one node share its targets by rendezvous (upstream lets
+//! one of them win by chance), and a target without a node, or on a node without a member, goes to the fallback
+//! strategy where one is configured and to nobody otherwise. Which labels tell the node is
+//! [`crate::items::node_of`]'s business.
+
+use std::collections::HashMap;
+
+use xxhash_rust::xxh64::xxh64;
+
+use super::{Fallback, Subject, consistent, least_weighted};
+use crate::roster::Roster;
+
+pub(super) fn assign(
+    subjects: &[Subject<'_>],
+    roster: &Roster,
+    fallback: Option<Fallback>,
+) -> Vec<Option<usize>> {
+    let mut by_node: HashMap<&str, Vec<(usize, u64)>> = HashMap::new();
+    for (at, member) in roster.iter().enumerate() {
+        by_node.entry(member.serves_node()).or_default().push((at, xxh64(member.name.as_bytes(), 0)));
+    }
+    let on_node = |subject: &Subject<'_>| {
+        let members = by_node.get(subject.node?)?;
+        consistent::best(subject.hash, members.iter().copied())
+    };
+    let mut owners: Vec<Option<usize>> = subjects.iter().map(on_node).collect();
+    match fallback {
+        None => {}
+        Some(Fallback::ConsistentHashing) => {
+            let ring = consistent::Ring::new(roster);
+            for (subject, owner) in subjects.iter().zip(&mut owners) {
+                *owner = owner.or_else(|| ring.owner(subject.hash));
+            }
+        }
+        Some(Fallback::LeastWeighted) => by_least_weight(subjects, &mut owners, roster),
+    }
+    owners
+}
+
+/// Upstream's fallback counts the targets that members have by node, and leaves a target where it is.
+fn by_least_weight(subjects: &[Subject<'_>], owners: &mut [Option<usize>], roster: &Roster) {
+    let mut load = least_weighted::Load::new(roster.len());
+    for (subject, owner) in subjects.iter().zip(owners.iter_mut()) {
+        *owner = owner.or(subject.current.filter(|at| *at < roster.len()));
+        if let Some(at) = owner {
+            load.add(*at, subject.job);
+        }
+    }
+    least_weighted::place_rest(subjects, owners, &mut load);
+}

@@ -1,0 +1,148 @@
+//! One job with its running discovery.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use config::Problem;
+use discovery::{Context, Discovery, Group, Snapshot};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::Shared;
+use crate::items::Items;
+use crate::jobs::{Found, FoundInGroup, JobSpec};
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use crate::view::JobState;
+
+/// Problems of one job that are shown.
+const MAX_PROBLEMS: usize = 5;
+
+/// A job, its discovery, and what was found last.
+pub(super) struct Running {
+    spec: Arc<JobSpec>,
+    snapshots: watch::Receiver<Snapshot>,
+    /// What was found in each group at the last look.
+    groups: Vec<(Arc<Group>, FoundInGroup)>,
+    /// Nothing until discovery has settled for the first time.
+    found: Option<Found>,
+    problems: Vec<String>,
+    /// The snapshot must be looked at although it did not change.
+    is_stale: bool,
+    _discovery: Discovery,
+    /// Wakes the loop on every change; ends with the job.
+    _bell: JoinSet<()>,
+}
+
+impl Running {
+    pub(super) fn start(
+        spec: &Arc<JobSpec>,
+        settings: &Settings,
+        shared: &Shared,
+    ) -> Result<Self, Vec<Problem>> {
+        let context =
+            Context { metrics: shared.metrics.registry().clone(), ..Context::new(&settings.base_dir) };
+        let sd = discovery::SdConfigs {
+            foreign: discovery::ForeignConfigs::default(),
+            ..spec.config().sd.clone()
+        };
+        let under_job =
+            |problem: Problem| problem.under(&format!("config::scrape_configs: job `{}`", spec.name()));
+        let discovery = discovery::spawn(spec.name(), &sd, &context)
+            .map_err(|problems| problems.into_iter().map(under_job).collect::<Vec<_>>())?;
+        let mut bell = JoinSet::new();
+        let (mut snapshots, changed) = (discovery.snapshots(), Arc::clone(&shared.changed));
+        drop(bell.spawn(async move {
+            while snapshots.changed().await.is_ok() {
+                changed.notify_one();
+            }
+        }));
+        Ok(Self {
+            spec: Arc::clone(spec),
+            snapshots: discovery.snapshots(),
+            groups: Vec::new(),
+            found: None,
+            problems: Vec::new(),
+            is_stale: true,
+            _discovery: discovery,
+            _bell: bell,
+        })
+    }
+
+    /// Whether the running discovery serves another configuration of the job as well.
+    pub(super) fn finds_alike(&self, spec: &JobSpec, settings: &Settings) -> bool {
+        self.spec.config().sd == spec.config().sd && self.spec.base_dir() == settings.base_dir
+    }
+
+    /// Goes on under a new configuration with the same discovery.
+    pub(super) fn with(self, spec: &Arc<JobSpec>) -> Self {
+        Self { spec: Arc::clone(spec), groups: Vec::new(), is_stale: true, ..self }
+    }
+
+    /// Answers with what the predecessor found, until the own discovery has settled.
+    pub(super) fn after(self, old: Self) -> Self {
+        Self { found: old.found, ..self }
+    }
+
+    /// Looks at every target again, because they are filtered differently now.
+    pub(super) fn look_again(&mut self) {
+        self.groups.clear();
+        self.is_stale = true;
+    }
+
+    /// Takes over what discovery found since the last look.
+    pub(super) fn refresh(&mut self, settings: &Settings, metrics: &Metrics) {
+        if !self.is_stale && !self.snapshots.has_changed().unwrap_or(false) {
+            return;
+        }
+        self.is_stale = false;
+        let snapshot = self.snapshots.borrow_and_update().clone();
+        self.problems = snapshot.problems.iter().take(MAX_PROBLEMS).map(ToString::to_string).collect();
+        if !snapshot.settled {
+            return;
+        }
+        let began = Instant::now();
+        self.look_at(&snapshot.groups, settings.filters);
+        let mut found = Found::of(self.groups.iter().map(|(_, found)| found));
+        metrics.processed(self.spec.name(), began.elapsed());
+        if let Some(before) = self.found.as_ref().filter(|before| before.items == found.items) {
+            found.items = Arc::clone(&before.items);
+        }
+        self.found = Some(found);
+    }
+
+    /// Looks at the groups that changed.
+    fn look_at(&mut self, groups: &[Arc<Group>], filters: bool) {
+        // The old groups live until the end of this function, so that no new one can have the address of an old one.
+        let old = std::mem::take(&mut self.groups);
+        let mut known: HashMap<*const Group, FoundInGroup> =
+            old.iter().map(|(group, found)| (Arc::as_ptr(group), found.clone())).collect();
+        let look = |group: &Arc<Group>| {
+            let found =
+                known.remove(&Arc::as_ptr(group)).unwrap_or_else(|| self.spec.targets(group, filters));
+            (Arc::clone(group), found)
+        };
+        self.groups = groups.iter().map(look).collect();
+    }
+
+    /// Whether it has not answered yet, though it can.
+    pub(super) fn is_silent(&self) -> bool {
+        self.found.is_none() && self.spec.unanswerable().is_none()
+    }
+
+    /// The targets, once they are known.
+    pub(super) fn items(&self) -> Option<&Items> {
+        self.found.as_ref().map(|found| &found.items)
+    }
+
+    pub(super) fn state(&self) -> JobState {
+        let silent = || format!("discovery of job `{}` has not answered yet", self.spec.name());
+        let waits_for = self.spec.unanswerable().or_else(|| self.found.is_none().then(silent));
+        let mut problems = self.problems.clone();
+        if let Some((n, why)) = self.found.as_ref().and_then(|found| found.refused.as_ref()) {
+            problems.push(format!("{n} targets cannot be scraped; the first one, because {why}"));
+        }
+        JobState { waits_for, n_dropped: self.found.as_ref().map_or(0, |found| found.n_dropped), problems }
+    }
+}

@@ -1,0 +1,276 @@
+use std::ffi::OsString;
+use std::path::Path;
+
+use http::Request;
+use telemetry::Registry;
+
+use super::*;
+use crate::Allocator;
+use crate::flags::Flags;
+use crate::settings::{Input, load};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Nothing;
+
+impl config::World for Nothing {
+    fn env(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn read(&self, _: &str) -> Result<String, String> {
+        Err("there are no files here".to_owned())
+    }
+}
+
+/// An allocator without sockets, and the folder of its configuration.
+struct World {
+    allocator: Allocator,
+    folder: tempfile::TempDir,
+}
+
+fn settings(text: &str, base_dir: &Path) -> Settings {
+    let flags = Flags::parse_args([OsString::from("muster-allocator")]).unwrap();
+    let input = Input { text, source: "ta.yaml", base_dir, flags: &flags, world: &Nothing };
+    load(&input).unwrap().settings
+}
+
+impl World {
+    fn start(text: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), text)
+    }
+
+    fn start_in(folder: tempfile::TempDir, text: &str) -> Self {
+        let allocator = Allocator::detached(settings(text, folder.path()), Registry::new()).unwrap();
+        Self { allocator, folder }
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        let request = Request::get(path).body(()).unwrap().into_parts().0;
+        let response = self.allocator.api().answer(&request, false).await;
+        (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
+    }
+
+    /// Addresses in the list of a collector.
+    async fn list(&self, job: &str, collector: &str) -> Vec<String> {
+        let (status, body) = self.get(&format!("/jobs/{job}/targets?collector_id={collector}")).await;
+        assert_eq!(status, 200, "{body}");
+        let groups: Vec<serde_json::Value> = serde_json::from_str(&body).unwrap();
+        groups.iter().map(|group| group["targets"][0].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Waits for a view of which something is true.
+    async fn until(&self, holds: impl Fn(&View) -> bool) -> Arc<View> {
+        let mut views = self.allocator.api().views();
+        tokio::time::timeout(600 * SECOND, views.wait_for(|view| holds(view))).await.unwrap().unwrap().clone()
+    }
+
+    async fn ready(&self) -> Arc<View> {
+        self.until(|view| view.why_no_lists().is_empty()).await
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+    }
+
+    async fn reload(&self, text: &str) -> Result<(), Vec<Problem>> {
+        self.allocator.reload(settings(text, self.folder.path())).await
+    }
+}
+
+fn addresses(range: std::ops::Range<usize>) -> String {
+    range.map(|index| format!("'h{index}:1'")).collect::<Vec<_>>().join(", ")
+}
+
+fn fixed_job(name: &str, range: std::ops::Range<usize>) -> String {
+    format!("{{job_name: {name}, static_configs: [{{targets: [{}]}}]}}", addresses(range))
+}
+
+fn with_jobs(members: &str, jobs: &[String]) -> String {
+    format!("collectors: {members}\nconfig: {{scrape_configs: [{}]}}\n", jobs.join(", "))
+}
+
+/// A server that takes connections and never answers: discovery over HTTP stays silent.
+fn silent_server() -> (std::net::TcpListener, String) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/targets", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_static_configuration_is_ready_at_once_and_every_target_has_one_owner() {
+    let world = World::start(&with_jobs(
+        "{static: [s-0, s-1, s-2]}",
+        &[fixed_job("a", 0..30), fixed_job("b", 0..30)],
+    ));
+    let view = world.ready().await;
+    assert_eq!(view.placement.epoch, 1);
+    for job in ["a", "b"] {
+        let mut all = Vec::new();
+        for collector in ["s-0", "s-1", "s-2"] {
+            all.extend(world.list(job, collector).await);
+        }
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 30);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_discovery_stays_silent_holds_answers_back_until_patience_ends() {
+    let (_listener, url) = silent_server();
+    let silent = format!("{{job_name: late, http_sd_configs: [{{url: '{url}'}}]}}");
+    let world = World::start(&with_jobs("{static: [s-0]}", &[fixed_job("a", 0..3), silent]));
+    let began = Instant::now();
+    world.until(|view| !view.jobs.is_empty()).await;
+    for path in ["/readyz", "/scrape_configs", "/jobs", "/jobs/a/targets?collector_id=s-0"] {
+        let (status, body) = world.get(path).await;
+        assert!(status == 503 && body.contains("discovery of job `late`"), "{path}: {body}");
+    }
+    world.ready().await;
+    assert!(began.elapsed() >= PATIENCE);
+    assert_eq!(world.list("a", "s-0").await.len(), 3);
+    assert_eq!(world.get("/jobs/late/targets?collector_id=s-0").await.0, 503, "never an empty list");
+    assert!(world.get("/scrape_configs").await.1.contains("\"late\""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_cannot_be_discovered_here_is_held_back_alone() {
+    let foreign = "{job_name: c, consul_sd_configs: [{server: 'c:8500'}]}".to_owned();
+    let world = World::start(&with_jobs("{static: [s-0]}", &[fixed_job("a", 0..3), foreign]));
+    world.ready().await;
+    assert_eq!(world.list("a", "s-0").await.len(), 3);
+    let (status, body) = world.get("/jobs/c/targets?collector_id=s-0").await;
+    assert!(status == 503 && body.contains("consul_sd_configs"), "{body}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_member_in_the_file_takes_over_what_it_has_fetched() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("members"), "s-0\ns-1\n").unwrap();
+    let world = World::start_in(folder, &with_jobs("{file: members}", &[fixed_job("a", 0..60)]));
+    world.ready().await;
+    let before = (world.list("a", "s-0").await, world.list("a", "s-1").await);
+
+    world.write("members", "s-0\ns-1\ns-2\n");
+    let view = world.until(|view| view.placement.roster.len() == 3).await;
+    let n_moved = view.moves.total();
+    assert!(n_moved > 0);
+    assert_eq!((world.list("a", "s-0").await, world.list("a", "s-1").await), before, "nobody lets go yet");
+
+    let taken = world.list("a", "s-2").await;
+    assert_eq!(taken.len() as u64, n_moved);
+    world.until(|view| view.jobs["a"].placed.holds.is_empty()).await;
+    let kept = [world.list("a", "s-0").await, world.list("a", "s-1").await].concat();
+    assert_eq!(kept.len() + taken.len(), 60);
+    assert!(taken.iter().all(|address| !kept.contains(address)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_leaves_the_file_is_answered_with_an_empty_list_and_its_targets_have_owners() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("members"), "s-0\ns-1\n").unwrap();
+    let world = World::start_in(folder, &with_jobs("{file: members}", &[fixed_job("a", 0..20)]));
+    world.ready().await;
+    world.write("members", "s-0\n");
+    world.until(|view| view.placement.roster.len() == 1).await;
+    assert_eq!(world.list("a", "s-0").await.len(), 20);
+    assert_eq!(world.list("a", "s-1").await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pollers_gather_and_then_share_and_a_silent_one_loses_its_targets() {
+    let world = World::start(&with_jobs("{polling: {grace: 10s, settle: 5s}}", &[fixed_job("a", 0..40)]));
+    world.until(|view| view.waits_for.is_empty()).await;
+    assert_eq!(world.get("/scrape_configs").await.0, 200, "members appear only when somebody can ask");
+    for collector in ["s-0", "s-1"] {
+        assert_eq!(world.get(&format!("/jobs/a/targets?collector_id={collector}")).await.0, 503);
+    }
+    world.ready().await;
+    let share = world.list("a", "s-0").await.len();
+    assert!(share < 40 && world.list("a", "s-1").await.len() + share == 40);
+
+    let mut n_listed = 0;
+    for _ in 0..12 {
+        tokio::time::sleep(SECOND).await;
+        n_listed = world.list("a", "s-0").await.len();
+    }
+    assert_eq!(n_listed, 40, "s-1 was silent for longer than its grace");
+
+    let back = world.list("a", "s-1").await;
+    assert_eq!(back.len(), 40 - share, "the first answer after the return is complete");
+}
+
+#[tokio::test(start_paused = true)]
+async fn changed_meta_labels_are_served_without_a_move() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("t.yaml"), "- {targets: ['h:1'], labels: {__meta_uid: old}}\n")
+        .unwrap();
+    let job = "{job_name: a, file_sd_configs: [{files: [t.yaml]}]}".to_owned();
+    let world = World::start_in(folder, &with_jobs("{static: [s-0, s-1]}", &[job]));
+    let view = world.ready().await;
+    let owner = view.jobs["a"].placed.owners.clone();
+    world.write("t.yaml", "- {targets: ['h:1'], labels: {__meta_uid: new}}\n");
+    let is_new = |view: &View| view.jobs["a"].placed.items[0].labels.value("__meta_uid") == "new";
+    let view = world.until(is_new).await;
+    assert_eq!(view.jobs["a"].placed.owners, owner);
+    assert_eq!(view.moves.total(), 0);
+    let (_, body) = world.get("/jobs/a/targets").await;
+    assert!(body.contains("\"__meta_uid\":\"new\""), "{body}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_keeps_owners_and_answers_new_jobs_when_they_have_settled() {
+    let members = "{static: [s-0, s-1]}";
+    let world = World::start(&with_jobs(members, &[fixed_job("a", 0..20), fixed_job("gone", 0..2)]));
+    let before = world.ready().await;
+    let (_listener, url) = silent_server();
+    let silent = format!("{{job_name: late, http_sd_configs: [{{url: '{url}'}}]}}");
+    world.reload(&with_jobs(members, &[fixed_job("a", 0..20), silent])).await.unwrap();
+    let after = world.until(|view| view.jobs.contains_key("late")).await;
+    assert_eq!(after.jobs["a"].placed.owners, before.jobs["a"].placed.owners);
+    assert_eq!(world.get("/readyz").await.0, 200, "one new job does not stop the others");
+    assert_eq!(world.get("/jobs/late/targets?collector_id=s-0").await.0, 503);
+    assert_eq!(world.list("gone", "s-0").await, [""; 0]);
+    assert!(!world.get("/scrape_configs").await.1.contains("gone"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_with_a_new_discovery_keeps_its_targets_until_that_has_settled() {
+    let members = "{static: [s-0]}";
+    let world = World::start(&with_jobs(members, &[fixed_job("a", 0..5)]));
+    world.ready().await;
+    let (_listener, url) = silent_server();
+    let silent = format!("{{job_name: a, http_sd_configs: [{{url: '{url}'}}]}}");
+    world.reload(&with_jobs(members, &[silent])).await.unwrap();
+    world.until(|view| view.configs.pretty["a"].contains("http_sd_configs")).await;
+    assert_eq!(world.list("a", "s-0").await.len(), 5);
+    world.reload(&with_jobs(members, &[fixed_job("a", 5..7)])).await.unwrap();
+    world.until(|view| view.jobs["a"].placed.items.len() == 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_strategy_moves_targets_for_that_reason() {
+    let job = fixed_job("a", 0..40);
+    let world = World::start(&with_jobs("{static: [s-0, s-1]}", std::slice::from_ref(&job)));
+    world.ready().await;
+    let text = with_jobs("{static: [s-0, s-1]}", &[job]);
+    world.reload(&format!("allocation_strategy: per-node\n{text}")).await.unwrap();
+    let view = world.until(|view| view.placement.epoch == 2).await;
+    assert_eq!(view.moves.total(), 40);
+    assert!(view.jobs["a"].placed.owners.iter().all(Option::is_none), "no target names a node");
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_did_not_change_are_the_same_bytes_in_the_next_view() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("t.yaml"), "- {targets: ['h:1']}\n").unwrap();
+    let followed = "{job_name: b, file_sd_configs: [{files: [t.yaml]}]}".to_owned();
+    let world =
+        World::start_in(folder, &with_jobs("{static: [s-0, s-1]}", &[fixed_job("a", 0..9), followed]));
+    let before = world.ready().await;
+    world.write("t.yaml", "- {targets: ['h:1', 'h:2']}\n");
+    let after = world.until(|view| view.jobs["b"].placed.items.len() == 2).await;
+    assert!(Arc::ptr_eq(&before.jobs["a"], &after.jobs["a"]));
+    assert!(after.placement.epoch > before.placement.epoch);
+}

@@ -1,0 +1,247 @@
+//! What is scraped: the `config` section, a Prometheus configuration.
+//!
+//! As upstream, `global` and `scrape_configs` are read with Prometheus' own strictness, and what a Prometheus server does
+//! beside scraping is accepted and ignored. A job is rendered the way Prometheus prints it, everything inherited filled in.
+//! A job that uses `kubernetes_sd_configs` is refused for now; one that uses another mechanism which is not built in is kept,
+//! shown under `/scrape_configs`, and its lists are answered with 503: an empty list would end its scrapes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use config::{Node, Problem, Secret};
+use model::Labels;
+use schemars::JsonSchema;
+use scrape::{GlobalConfig, Job, ScrapeConfig, assemble, discovered_labels};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::items::{Item, Items, arranged, identity};
+
+/// Rules of the Prometheus operator keep a target when this label is there, whatever its shard.
+const DISABLE_SHARDING: &str = "__tmp_disable_sharding";
+
+/// A job, ready to be used.
+#[derive(Debug)]
+pub struct JobSpec {
+    job: Arc<Job>,
+    /// Whether its rules look at [`DISABLE_SHARDING`].
+    is_sharded: bool,
+    redacted: Value,
+    full: Value,
+}
+
+/// The targets of a job.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// What is left after filtering.
+    pub items: Items,
+    /// How many the rules dropped.
+    pub n_dropped: usize,
+    /// How many cannot be scraped, and why the first of them cannot.
+    pub refused: Option<(usize, String)>,
+}
+
+/// The targets of one group of a job. Groups that did not change are not looked at again.
+#[derive(Clone, Debug, Default)]
+pub struct FoundInGroup {
+    items: Vec<Arc<Item>>,
+    n_dropped: usize,
+    refused: Option<(usize, String)>,
+}
+
+impl Found {
+    /// All groups of a job together.
+    #[must_use]
+    pub fn of<'a>(groups: impl Iterator<Item = &'a FoundInGroup> + Clone) -> Self {
+        let items = groups.clone().flat_map(|group| group.items.iter().cloned());
+        let n_dropped = groups.clone().map(|group| group.n_dropped).sum();
+        let refused = groups.filter_map(|group| group.refused.clone());
+        let refused = refused.reduce(|(n, first), (more, _)| (n + more, first));
+        Self { items: arranged(items), n_dropped, refused }
+    }
+}
+
+/// What a Prometheus server does beside scraping.
+const IGNORED: [&str; 8] =
+    ["alerting", "otlp", "remote_read", "remote_write", "rule_files", "runtime", "storage", "tracing"];
+
+/// The section without [`IGNORED`].
+#[derive(Deserialize, JsonSchema)]
+struct Section {
+    /// What jobs inherit.
+    #[serde(default)]
+    global: GlobalConfig,
+    /// The jobs.
+    #[serde(default)]
+    scrape_configs: Vec<ScrapeConfig>,
+    /// Files with more jobs; not read.
+    #[serde(default)]
+    scrape_config_files: Vec<String>,
+}
+
+/// Reads the jobs of a `config` section, sorted by name; problems go where the others are.
+pub fn read(section: Option<&Node>, base_dir: &Path, problems: &mut Vec<Problem>) -> Vec<Arc<JobSpec>> {
+    let Some(mut node) = section.cloned() else { return Vec::new() };
+    for key in IGNORED {
+        drop(node.remove(key));
+    }
+    let node = &node;
+    let section = match config::read::<Section>(node, "config") {
+        Ok(section) => section,
+        Err(wrong) => {
+            problems.extend(wrong);
+            return Vec::new();
+        }
+    };
+    if !section.scrape_config_files.is_empty() {
+        let problem =
+            Problem::error("scrape_config_files", "files with more jobs are not read by the allocator")
+                .with_hint("write the jobs into `scrape_configs`");
+        problems.push(problem.within("config", node));
+    }
+    for (index, config) in section.scrape_configs.iter().enumerate() {
+        let path = format!("scrape_configs::{index}");
+        problems.extend(
+            mechanisms(config).into_iter().map(|problem| problem.under(&path).within("config", node)),
+        );
+    }
+    match Job::build_all(&section.scrape_configs, &section.global, base_dir) {
+        Ok(jobs) => {
+            let mut specs: Vec<_> = jobs.into_iter().map(|job| Arc::new(JobSpec::new(job))).collect();
+            specs.sort_by(|one, other| one.name().cmp(other.name()));
+            specs
+        }
+        Err(wrong) => {
+            problems.extend(wrong.into_iter().map(|problem| problem.within("config", node)));
+            Vec::new()
+        }
+    }
+}
+
+fn mechanisms(config: &ScrapeConfig) -> Vec<Problem> {
+    let refuse = |key: &str| {
+        if key == "kubernetes_sd_configs" {
+            Problem::error(key, "discovery in Kubernetes is not built in yet")
+                .with_hint("use `static_configs`, `file_sd_configs` or `http_sd_configs`")
+        } else {
+            Problem::warning(key, "this way of discovery is not built in yet")
+                .with_hint("the job is shown, and its lists of targets are answered with 503")
+        }
+    };
+    config.sd.foreign.keys().map(refuse).collect()
+}
+
+impl JobSpec {
+    fn new(job: Arc<Job>) -> Self {
+        let render = || sorted(serde_json::to_value(job.config()).unwrap_or_default());
+        let (redacted, full) = (render(), Secret::revealing(render));
+        let rules = &job.config().relabel_configs;
+        let is_sharded = serde_json::to_string(rules).is_ok_and(|text| text.contains(DISABLE_SHARDING));
+        Self { job, is_sharded, redacted, full }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.job.name()
+    }
+
+    /// The job as it takes effect.
+    #[must_use]
+    pub fn config(&self) -> &ScrapeConfig {
+        self.job.config()
+    }
+
+    /// Where relative names of files start.
+    #[must_use]
+    pub fn base_dir(&self) -> &Path {
+        self.job.base_dir()
+    }
+
+    /// As `/scrape_configs` shows it, keys sorted, credentials as `<secret>`.
+    #[must_use]
+    pub fn redacted(&self) -> &Value {
+        &self.redacted
+    }
+
+    /// As [`Self::redacted`], with credentials.
+    #[must_use]
+    pub fn full(&self) -> &Value {
+        &self.full
+    }
+
+    /// Whether clients that see [`Self::redacted`] miss credentials.
+    #[must_use]
+    pub fn has_secrets(&self) -> bool {
+        self.redacted != self.full
+    }
+
+    /// Why lists of its targets cannot be given at all.
+    #[must_use]
+    pub fn unanswerable(&self) -> Option<String> {
+        let keys: Vec<&str> = self.config().sd.foreign.keys().collect();
+        let why = || format!("job `{}` uses {}, which is not built in yet", self.name(), keys.join(" and "));
+        (!keys.is_empty()).then(why)
+    }
+
+    /// The targets of a group that discovery found. Without `filters`, those that rules drop, and those that cannot be
+    /// scraped, are among them.
+    #[must_use]
+    pub fn targets(&self, group: &discovery::Group, filters: bool) -> FoundInGroup {
+        let mut found = FoundInGroup::default();
+        for target in &group.targets {
+            let outcome = assemble(&self.job, &group.labels, &self.seeded(target));
+            let hash = match outcome {
+                Ok(Some(target)) => Some(target.hash),
+                Ok(None) => {
+                    found.n_dropped += 1;
+                    None
+                }
+                Err(why) => {
+                    found.refused.get_or_insert((0, why)).0 += 1;
+                    None
+                }
+            };
+            let whole = || identity(&discovered_labels(&self.job, &group.labels, target), self.name());
+            if let Some(hash) = hash.or_else(|| (!filters).then(whole)) {
+                found.items.push(Arc::new(Item { hash, labels: merged(&group.labels, target) }));
+            }
+        }
+        found
+    }
+
+    /// Upstream sets the label for every target, so that rules which shard by `$(SHARD)` keep all of them.
+    fn seeded(&self, target: &Labels) -> Labels {
+        let mut target = target.clone();
+        if self.is_sharded {
+            target.set(DISABLE_SHARDING, "true");
+        }
+        target
+    }
+}
+
+/// What is served: the target's labels over its group's.
+fn merged(group: &Labels, target: &Labels) -> Labels {
+    let mut labels = group.clone();
+    for (name, value) in target.iter() {
+        labels.set(name, value);
+    }
+    labels
+}
+
+/// With the keys of every map in order, whichever map type the JSON crate was built with.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<(String, Value)> =
+                map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+            Value::Object(entries.into_iter().collect())
+        }
+        Value::Array(items) => items.into_iter().map(sorted).collect(),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+use super::*;
+
+fn specs(text: &str) -> Vec<Arc<JobSpec>> {
+    let node = config::parse(text, "prometheus.yaml").unwrap().root;
+    let mut problems = Vec::new();
+    let specs = read(Some(&node), Path::new("/conf"), &mut problems);
+    assert!(problems.is_empty(), "{problems:?}");
+    specs
+}
+
+/// The targets of every static job, as `discovery` would hand them over.
+fn found(text: &str) -> Vec<(String, Found)> {
+    let find = |spec: &Arc<JobSpec>| {
+        let groups = spec.config().sd.static_configs.iter().enumerate();
+        let groups: Vec<FoundInGroup> =
+            groups.map(|(index, group)| spec.targets(&group.group(index), true)).collect();
+        (spec.name().to_owned(), Found::of(groups.iter()))
+    };
+    specs(text).iter().map(find).collect()
+}
+
+fn served(text: &str) -> String {
+    let line = |(job, found): (String, Found)| {
+        let labels: Vec<String> = found.items.iter().map(|item| item.labels.to_string()).collect();
+        format!("{job}: {}\n", labels.join(" "))
+    };
+    found(text).into_iter().map(line).collect()
+}
+
+#[test]
+fn a_job_is_rendered_as_prometheus_prints_it() {
+    let specs = specs(
+        "global: {scrape_interval: 20s}
+scrape_configs:
+- job_name: node/plain
+  static_configs: [{targets: ['h1:9100']}]
+  relabel_configs: [{source_labels: [job], target_label: __tmp_prometheus_job_name}]
+",
+    );
+    expect_test::expect![[r#"
+        {
+          "always_scrape_classic_histograms": false,
+          "convert_classic_histograms_to_nhcb": false,
+          "enable_compression": true,
+          "enable_http2": true,
+          "extra_scrape_metrics": false,
+          "follow_redirects": true,
+          "honor_timestamps": true,
+          "job_name": "node/plain",
+          "metric_name_escaping_scheme": "allow-utf-8",
+          "metric_name_validation_scheme": "utf8",
+          "metrics_path": "/metrics",
+          "relabel_configs": [
+            {
+              "action": "replace",
+              "replacement": "$1",
+              "separator": ";",
+              "source_labels": [
+                "job"
+              ],
+              "target_label": "__tmp_prometheus_job_name"
+            }
+          ],
+          "scheme": "http",
+          "scrape_interval": "20s",
+          "scrape_native_histograms": false,
+          "scrape_protocols": [
+            "OpenMetricsText1.0.0",
+            "OpenMetricsText0.0.1",
+            "PrometheusText1.0.0",
+            "PrometheusText0.0.4"
+          ],
+          "scrape_timeout": "10s",
+          "static_configs": [
+            {
+              "targets": [
+                "h1:9100"
+              ]
+            }
+          ],
+          "track_timestamps_staleness": false
+        }"#]]
+    .assert_eq(&format!("{:#}", specs[0].redacted()));
+    assert!(!specs[0].has_secrets());
+}
+
+#[test]
+fn keepequal_has_no_regex_in_either_list() {
+    let specs = specs(
+        "scrape_configs:
+- job_name: a
+  relabel_configs: [{action: keepequal, source_labels: [x], target_label: y}]
+  metric_relabel_configs: [{action: DropEqual, source_labels: [x], target_label: y}]
+",
+    );
+    for key in ["relabel_configs", "metric_relabel_configs"] {
+        assert!(specs[0].full()[key][0].get("regex").is_none(), "{}", specs[0].full());
+    }
+}
+
+#[test]
+fn credentials_are_in_the_full_form_alone() {
+    let specs = specs(
+        "scrape_configs:
+- {job_name: a, basic_auth: {username: u, password: hush}}
+- {job_name: b, authorization: {credentials: hush}}
+- {job_name: c, oauth2: {client_id: i, client_secret: hush, token_url: 'http://t/'}}
+- {job_name: d, bearer_token: hush}
+",
+    );
+    for spec in specs {
+        let (redacted, full) = (spec.redacted().to_string(), spec.full().to_string());
+        assert!(redacted.contains("<secret>") && !redacted.contains("hush"), "{redacted}");
+        assert!(full.contains("hush") && !full.contains("<secret>"), "{full}");
+        assert!(spec.has_secrets());
+        assert!(!format!("{:?}", spec.config()).contains("hush"));
+    }
+}
+
+#[test]
+fn labels_are_served_as_they_are_before_relabelling() {
+    let text = "scrape_configs:
+- job_name: a
+  static_configs: [{targets: ['h1:1', 'h2:1'], labels: {env: x}}]
+  relabel_configs:
+  - {source_labels: [__address__], regex: 'h2.*', action: drop}
+  - {target_label: env, replacement: changed}
+  - {source_labels: [__address__], target_label: __address__, replacement: 'proxy:9'}
+";
+    assert_eq!(served(text), "a: {__address__=\"h1:1\", env=\"x\"}\n");
+    assert_eq!(found(text)[0].1.n_dropped, 1);
+}
+
+#[test]
+fn without_the_filter_dropped_targets_are_served_as_well() {
+    let text = "scrape_configs:
+- job_name: a
+  static_configs: [{targets: ['h1:1', 'h2:1']}]
+  relabel_configs: [{source_labels: [__address__], regex: 'h2.*', action: drop}]
+";
+    let spec = &specs(text)[0];
+    let group = spec.config().sd.static_configs[0].group(0);
+    assert_eq!(spec.targets(&group, false).items.len(), 2);
+    assert_eq!(spec.targets(&group, true).items.len(), 1);
+}
+
+// The next tests hold what upstream's conformance suite holds; the fixtures are our own.
+
+#[test]
+fn hashmod_keeps_the_bucket_that_prometheus_computes() {
+    let text = "scrape_configs:
+- job_name: right
+  static_configs: [{targets: ['h:1'], labels: {c: baz}}]
+  relabel_configs:
+  - {source_labels: [c], target_label: d, action: hashmod, modulus: 1000}
+  - {source_labels: [d], regex: '976', action: keep}
+- job_name: newline
+  static_configs: [{targets: ['h:1'], labels: {a: \"foo\\nbar\"}}]
+  relabel_configs:
+  - {source_labels: [a], target_label: b, action: hashmod, modulus: 1000}
+  - {source_labels: [b], regex: '734', action: keep}
+- job_name: wrong
+  static_configs: [{targets: ['h:1'], labels: {c: baz}}]
+  relabel_configs:
+  - {source_labels: [c], target_label: d, action: hashmod, modulus: 1000}
+  - {source_labels: [d], regex: '975', action: keep}
+";
+    let n_found: Vec<(String, usize)> =
+        found(text).into_iter().map(|(job, found)| (job, found.items.len())).collect();
+    assert_eq!(n_found, [("newline".into(), 1), ("right".into(), 1), ("wrong".into(), 0)]);
+}
+
+#[test]
+fn rules_see_the_labels_that_prometheus_seeds() {
+    let text = "scrape_configs:
+- job_name: a
+  scrape_interval: 30s
+  metrics_path: /m
+  params: {module: [http_2xx, other]}
+  static_configs: [{targets: ['h:1']}]
+  relabel_configs:
+  - {source_labels: [job], regex: a, action: keep}
+  - {source_labels: [__scheme__, __metrics_path__], regex: 'http;/m', action: keep}
+  - {source_labels: [__scrape_interval__, __scrape_timeout__], regex: '30s;10s', action: keep}
+  - {source_labels: [__param_module], regex: http_2xx, action: keep}
+- job_name: b
+  static_configs: [{targets: ['h:1']}]
+  relabel_configs: [{source_labels: [job], regex: b, action: drop}]
+";
+    assert_eq!(served(text), "a: {__address__=\"h:1\"}\nb: \n");
+}
+
+#[test]
+fn equal_after_relabelling_is_one_target_and_different_paths_are_two() {
+    let text = "scrape_configs:
+- job_name: rewritten
+  static_configs: [{targets: ['h2:1', 'h1:1']}]
+  relabel_configs: [{target_label: __address__, replacement: 'same:1'}]
+- job_name: paths
+  static_configs:
+  - {targets: ['h:1'], labels: {__metrics_path__: /a}}
+  - {targets: ['h:1'], labels: {__metrics_path__: /b}}
+";
+    assert_eq!(
+        served(text),
+        "paths: {__address__=\"h:1\", __metrics_path__=\"/a\"} {__address__=\"h:1\", __metrics_path__=\"/b\"}\n\
+         rewritten: {__address__=\"h1:1\"}\n"
+    );
+}
+
+#[test]
+fn the_same_address_in_two_jobs_is_two_targets() {
+    let text = "scrape_configs:
+- {job_name: a, static_configs: [{targets: ['h:1']}]}
+- {job_name: b, static_configs: [{targets: ['h:1']}]}
+";
+    let found = found(text);
+    assert_ne!(found[0].1.items[0].hash, found[1].1.items[0].hash);
+}
+
+#[test]
+fn rules_that_shard_keep_every_target() {
+    let text = "scrape_configs:
+- job_name: a
+  static_configs: [{targets: ['h:1']}]
+  relabel_configs:
+  - {source_labels: [__address__, __tmp_hash], regex: '(.+);', target_label: __tmp_hash}
+  - {source_labels: [__tmp_hash], target_label: __tmp_hash, action: hashmod, modulus: 1}
+  - {source_labels: [__tmp_hash, __tmp_disable_sharding], regex: '$(SHARD);|.+;.+', action: keep}
+";
+    assert_eq!(served(text), "a: {__address__=\"h:1\"}\n");
+}
+
+#[test]
+fn targets_that_cannot_be_scraped_are_counted_with_the_reason() {
+    let text = "scrape_configs:
+- job_name: a
+  static_configs: [{targets: ['h:1', 'h:2']}]
+  relabel_configs: [{target_label: __address__, replacement: ''}]
+";
+    let found = &found(text)[0].1;
+    assert_eq!(found.items.len(), 0);
+    assert_eq!(found.refused, Some((2, "the target has no address".to_owned())));
+}
+
+#[test]
+fn what_a_server_does_beside_scraping_is_ignored_and_unknown_keys_are_not() {
+    let ignored = "rule_files: [x]\nalerting: {}\nremote_write: [{url: 'http://x'}]\nstorage: {}\nscrape_configs: [{job_name: a}]\n";
+    assert_eq!(specs(ignored).len(), 1);
+    let mut problems = Vec::new();
+    let node = config::parse("scrape_konfigs: []\nscrape_config_files: [x]\n", "p.yaml").unwrap().root;
+    assert!(read(Some(&node), Path::new("/"), &mut problems).is_empty());
+    assert!(problems[0].to_string().contains("p.yaml:1:1"), "{problems:?}");
+    let node = config::parse("scrape_config_files: [x]\n", "p.yaml").unwrap().root;
+    let mut problems = Vec::new();
+    read(Some(&node), Path::new("/"), &mut problems);
+    assert!(problems[0].to_string().contains("config::scrape_config_files"), "{problems:?}");
+}

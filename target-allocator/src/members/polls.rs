@@ -1,0 +1,128 @@
+//! Who asked, and when. Bounded in number ([`MAX_MEMBERS`]) and in size of names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::LastPolls;
+use crate::roster::{MAX_MEMBERS, Member, Roster};
+
+/// The longest a collector's announced interval can stretch its lease.
+pub const MAX_LEASE: Duration = Duration::from_secs(600);
+
+/// The lease of collectors where `collectors.polling` does not say: only pages show it then.
+const SHOWN_LEASE: Duration = Duration::from_secs(120);
+
+/// When a collector last asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Poll {
+    /// When.
+    pub at: Instant,
+    /// How long that is good for: the grace, or twice the interval which the collector announced, when that is longer.
+    pub lease: Duration,
+}
+
+impl Poll {
+    /// When the collector has been away too long.
+    #[must_use]
+    pub fn ends_at(&self) -> Instant {
+        self.at + self.lease
+    }
+}
+
+/// What hearing from a collector means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It was known already.
+    Known,
+    /// It is a new member.
+    Joined,
+    /// It is not a member, and asking does not make it one.
+    Stranger,
+    /// It would be one member more than [`MAX_MEMBERS`].
+    TooMany,
+}
+
+/// Remembers polls.
+#[derive(Debug, Default)]
+pub struct Polls {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Set where whoever asks becomes a member.
+    grace: Option<Duration>,
+    /// The names that are remembered where asking makes nobody a member.
+    expected: BTreeSet<Arc<str>>,
+    last: BTreeMap<Arc<str>, Poll>,
+}
+
+impl Polls {
+    /// Whether whoever asks becomes a member (with this grace), or only expected members are remembered.
+    pub fn accept(&self, grace: Option<Duration>) {
+        let mut inner = self.lock();
+        inner.grace = grace;
+        if grace.is_none() {
+            let expected = std::mem::take(&mut inner.expected);
+            inner.last.retain(|name, _| expected.contains(name));
+            inner.expected = expected;
+        }
+    }
+
+    /// Names the members, where asking makes nobody one. Others are forgotten.
+    pub fn expect(&self, roster: &Roster) {
+        let mut inner = self.lock();
+        let names = roster.iter().map(|member| Arc::clone(&member.name));
+        inner.expected = names.collect();
+        let Inner { expected, last, .. } = &mut *inner;
+        last.retain(|name, _| expected.contains(name));
+    }
+
+    /// A collector asked. `announced` is the interval at which it says it asks.
+    pub fn hear(&self, name: &str, announced: Option<Duration>, now: Instant) -> Heard {
+        let mut inner = self.lock();
+        let grace = inner.grace.unwrap_or(SHOWN_LEASE);
+        let lease = announced.map_or(grace, |interval| grace.max(interval.saturating_mul(2).min(MAX_LEASE)));
+        let poll = Poll { at: now, lease };
+        if let Some(known) = inner.last.get_mut(name) {
+            *known = poll;
+            return Heard::Known;
+        }
+        if inner.grace.is_none() {
+            if inner.expected.contains(name) {
+                inner.last.insert(name.into(), poll);
+                return Heard::Known;
+            }
+            return Heard::Stranger;
+        }
+        if inner.last.len() >= MAX_MEMBERS {
+            return Heard::TooMany;
+        }
+        inner.last.insert(name.into(), poll);
+        Heard::Joined
+    }
+
+    /// Forgets whoever has been away too long; tells who is left, and when the next lease ends.
+    #[must_use]
+    pub fn alive(&self, now: Instant) -> (Roster, Option<Instant>) {
+        let mut inner = self.lock();
+        inner.last.retain(|_, poll| poll.ends_at() > now);
+        let members = inner.last.keys().map(|name| Member { name: Arc::clone(name), node: None });
+        let roster = Roster::new(members);
+        let next_end = inner.last.values().map(Poll::ends_at).min();
+        (roster, next_end)
+    }
+
+    /// The last polls by name.
+    #[must_use]
+    pub fn last(&self) -> LastPolls {
+        self.lock().last.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

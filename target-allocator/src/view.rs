@@ -1,0 +1,185 @@
+//! What is answered: one immutable value, replaced as a whole.
+//!
+//! Every request is answered from one [`View`], so that no answer mixes two assignments. Bodies are encoded when the
+//! view is made; what did not change is shared with the view before.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use crate::answers::{Answer, EMPTY_LIST, all_lists, job_list, list};
+use crate::items::Item;
+use crate::moves::MoveLog;
+use crate::placement::{JobPlacement, Placement};
+use crate::roster::Roster;
+
+/// The bodies of `/scrape_configs`.
+#[derive(Debug)]
+pub struct Configs {
+    /// With `<secret>` in place of credentials.
+    pub redacted: Answer,
+    /// With credentials.
+    pub full: Answer,
+    /// Each job's configuration, redacted and indented, for pages.
+    pub pretty: BTreeMap<Arc<str>, String>,
+}
+
+/// What there is to say about a job beside its targets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobState {
+    /// Why its targets are not known; empty when they are.
+    pub waits_for: Option<String>,
+    /// Discovered targets that relabelling drops.
+    pub n_dropped: usize,
+    /// What discovery complains about, newest state.
+    pub problems: Vec<String>,
+}
+
+/// One job of a view.
+#[derive(Debug, Default)]
+pub struct JobView {
+    /// What there is to say about it.
+    pub state: JobState,
+    /// Who has its targets.
+    pub placed: Arc<JobPlacement>,
+    /// The list of each member, by position in the roster.
+    lists: Vec<Arc<Answer>>,
+    /// Members that must fetch their list before others let go.
+    awaited: Vec<usize>,
+    all: OnceLock<Arc<Answer>>,
+}
+
+impl JobView {
+    fn new(
+        state: JobState,
+        placed: Arc<JobPlacement>,
+        roster: &Roster,
+        before: Option<(&Self, &Roster)>,
+    ) -> Self {
+        let same_roster = before.filter(|(_, before)| *before == roster).map(|(view, _)| view);
+        let encode = |(at, items): (usize, Vec<&Arc<Item>>)| {
+            if items.is_empty() {
+                return Arc::clone(&EMPTY_LIST);
+            }
+            if let Some(view) = same_roster.filter(|view| view.placed.lists_alike(&placed, at)) {
+                return Arc::clone(view.list(at));
+            }
+            let answer = Answer::new(list(items.into_iter()));
+            let old = before.and_then(|(view, before)| Some(view.list(before.position(roster.name(at))?)));
+            old.filter(|old| old.body() == answer.body()).map_or_else(|| Arc::new(answer), Arc::clone)
+        };
+        let lists = placed.listed_by_member(roster.len()).into_iter().enumerate().map(encode).collect();
+        let awaited = placed.awaited();
+        Self { state, placed, lists, awaited, all: OnceLock::new() }
+    }
+
+    /// The list of a member.
+    #[must_use]
+    pub fn list(&self, at: usize) -> &Arc<Answer> {
+        self.lists.get(at).unwrap_or(&EMPTY_LIST)
+    }
+
+    /// Whether others hold targets until this member has fetched its list.
+    #[must_use]
+    pub fn awaits(&self, at: usize) -> bool {
+        self.awaited.contains(&at)
+    }
+
+    /// The lists of all members.
+    #[must_use]
+    pub fn all(&self, job: &str, roster: &Roster) -> &Arc<Answer> {
+        self.all.get_or_init(|| Arc::new(Answer::new(all_lists(job, &self.placed, roster))))
+    }
+}
+
+/// Everything that is answered at one moment.
+#[derive(Debug)]
+pub struct View {
+    /// Who has what.
+    pub placement: Placement,
+    /// Every configured job.
+    pub jobs: BTreeMap<Arc<str>, Arc<JobView>>,
+    /// Why nothing is answered; empty when something is.
+    pub waits_for: Vec<String>,
+    /// Why members are not known, if so.
+    pub members_wait_for: Option<String>,
+    /// Whether whoever asks becomes a member.
+    pub is_polling: bool,
+    /// Whether plain HTTP clients see credentials.
+    pub shows_secrets: bool,
+    /// The scrape configs.
+    pub configs: Arc<Configs>,
+    /// The body of `/jobs`.
+    pub job_list: Answer,
+    /// What moved.
+    pub moves: MoveLog,
+}
+
+/// What a view is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// See [`View::placement`].
+    pub placement: Placement,
+    /// What there is to say about every configured job.
+    pub jobs: BTreeMap<Arc<str>, JobState>,
+    /// See [`View::waits_for`].
+    pub waits_for: Vec<String>,
+    /// See [`View::members_wait_for`].
+    pub members_wait_for: Option<String>,
+    /// See [`View::is_polling`].
+    pub is_polling: bool,
+    /// See [`View::shows_secrets`].
+    pub shows_secrets: bool,
+    /// See [`View::configs`].
+    pub configs: Arc<Configs>,
+    /// See [`View::moves`].
+    pub moves: MoveLog,
+}
+
+impl View {
+    /// Encodes what changed since `before`.
+    #[must_use]
+    pub fn new(parts: Parts, before: Option<&Self>) -> Self {
+        let roster = &parts.placement.roster;
+        let same_roster = before.filter(|before| before.placement.roster == *roster);
+        let mut jobs = BTreeMap::new();
+        for (job, state) in parts.jobs {
+            let placed = parts.placement.jobs.get(&job).cloned().unwrap_or_default();
+            let known = before.and_then(|before| before.jobs.get(&job));
+            let unchanged = known.filter(|known| {
+                same_roster.is_some() && known.state == state && Arc::ptr_eq(&known.placed, &placed)
+            });
+            let predecessor =
+                known.zip(before).map(|(known, before)| (known.as_ref(), &before.placement.roster));
+            let fresh = || Arc::new(JobView::new(state, placed, roster, predecessor));
+            let view = unchanged.cloned().unwrap_or_else(fresh);
+            jobs.insert(job, view);
+        }
+        let with_targets = jobs.iter().filter(|(_, view)| !view.placed.items.is_empty());
+        let job_list = Answer::new(job_list(with_targets.map(|(job, _)| &**job)));
+        Self {
+            placement: parts.placement,
+            jobs,
+            waits_for: parts.waits_for,
+            members_wait_for: parts.members_wait_for,
+            is_polling: parts.is_polling,
+            shows_secrets: parts.shows_secrets,
+            configs: parts.configs,
+            job_list,
+            moves: parts.moves,
+        }
+    }
+
+    /// Why answers that depend on discovery alone cannot be given; empty when they can. Where whoever asks becomes a
+    /// member, members cannot appear before something is answered, so that they are no condition then.
+    #[must_use]
+    pub fn why_not_ready(&self) -> Vec<String> {
+        let members = self.members_wait_for.iter().filter(|_| !self.is_polling);
+        self.waits_for.iter().chain(members).cloned().collect()
+    }
+
+    /// Why lists of targets cannot be given; empty when they can.
+    #[must_use]
+    pub fn why_no_lists(&self) -> Vec<String> {
+        self.waits_for.iter().chain(&self.members_wait_for).cloned().collect()
+    }
+}

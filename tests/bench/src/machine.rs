@@ -1,0 +1,13 @@
+//! What machine the figures come from.
+
+/// Processor, cores and memory in one line.
+pub(crate) fn describe() -> String {
+    let field = |file: &str, name: &str| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("unknown");
+        line.trim_start_matches([':', '\t', ' ']).trim().to_owned()
+    };
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZeroUsize::get);
+    let (processor, memory) = (field("/proc/cpuinfo", "model name"), field("/proc/meminfo", "MemTotal:"));
+    format!("{processor}, {cores} cores, {memory}")
+}

@@ -1,0 +1,130 @@
+//! The command line.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+
+use crate::headless::Script;
+use crate::stage::Plan;
+
+/// A fleet, an allocator, scrapers, a verifying sink, and a page that shows who scrapes what.
+#[derive(Debug, Parser)]
+#[command(name = "muster-demo")]
+pub(crate) struct Args {
+    /// How many targets there are.
+    #[arg(long, default_value_t = 120)]
+    targets: usize,
+    /// How often each is scraped, such as 5s or 500ms.
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    interval: Duration,
+    /// How many scrapers there are at first.
+    #[arg(long, default_value_t = 3)]
+    scrapers: usize,
+    /// Where the page is [default: 127.0.0.1:7357, or another port if that is taken].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
+    /// Leave Prometheus out even where it is installed.
+    #[arg(long)]
+    no_prometheus: bool,
+    /// Run for this long without a reader, print the result and end.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    run_for: Option<Duration>,
+    /// With --for: numbers of scrapers, one after the other, each for an equal share of the time.
+    #[arg(long, value_delimiter = ',', value_name = "N,N,..", requires = "run_for")]
+    scale: Vec<usize>,
+    /// With --for: print the result as one JSON object.
+    #[arg(long, requires = "run_for")]
+    json: bool,
+}
+
+/// Beyond this the page is no longer readable.
+pub(crate) const MAX_SCRAPERS: usize = 12;
+const MAX_TARGETS: usize = 1000;
+/// Scrapers need this long to come and go.
+const MIN_STEP: Duration = Duration::from_secs(6);
+
+impl Args {
+    /// What is to be built.
+    pub(crate) fn plan(&self) -> Result<Plan> {
+        let scrapers = self.scale.first().copied().unwrap_or(self.scrapers);
+        if !(6..=MAX_TARGETS).contains(&self.targets) {
+            bail!("--targets {}: between 6 and {MAX_TARGETS} are possible", self.targets);
+        }
+        for number in self.scale.iter().chain([&scrapers]) {
+            if !(1..=MAX_SCRAPERS).contains(number) {
+                bail!("{number} scrapers: between 1 and {MAX_SCRAPERS} are possible");
+            }
+        }
+        if self.interval < Duration::from_secs(1) {
+            bail!(
+                "--interval {:?}: scrapers ask for their targets once a second, so 1s is the least",
+                self.interval
+            );
+        }
+        Ok(Plan { targets: self.targets, interval: self.interval, scrapers, prometheus: !self.no_prometheus })
+    }
+
+    /// What is to happen without a reader, if anything.
+    pub(crate) fn script(&self, plan: &Plan) -> Result<Option<Script>> {
+        let Some(run_for) = self.run_for else { return Ok(None) };
+        let scale = if self.scale.is_empty() { vec![plan.scrapers] } else { self.scale.clone() };
+        let step = run_for / scale.len() as u32;
+        let least = (plan.interval * 3).max(MIN_STEP);
+        if step < least {
+            let steps = scale.len();
+            bail!("--for {run_for:?} gives each of {steps} steps {step:?}; {least:?} are the least");
+        }
+        Ok(Some(Script { step, scale, json: self.json }))
+    }
+}
+
+/// A number with a unit: ms, s, m or h.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let seconds = match &text[split..] {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("a number and a unit (ms, s, m, h) are expected, such as 60s".to_owned()),
+    };
+    let number = text[..split].parse::<f64>().map_err(|error| error.to_string())?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(line: &str) -> Result<Option<Script>, String> {
+        let args = Args::try_parse_from(line.split(' ')).map_err(|error| error.to_string())?;
+        let plan = args.plan().map_err(|error| error.to_string())?;
+        args.script(&plan).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn steps_share_the_time_evenly() {
+        let script = script("demo --for 60s --scale 3,5,3 --json").unwrap().unwrap();
+        assert_eq!((script.step, script.scale, script.json), (Duration::from_secs(20), vec![3, 5, 3], true));
+    }
+
+    #[test]
+    fn without_a_duration_there_is_no_script() {
+        assert!(script("demo --interval 2s").unwrap().is_none());
+        assert!(script("demo --scale 3,5").is_err());
+    }
+
+    #[test]
+    fn steps_too_short_to_judge_are_refused_with_the_reason() {
+        let error = script("demo --for 30s --scale 3,5,3").unwrap_err();
+        assert_eq!(error, "--for 30s gives each of 3 steps 10s; 15s are the least");
+    }
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert!(duration("60").is_err() && duration("s").is_err() && duration("-1s").is_err());
+    }
+}

@@ -1,0 +1,64 @@
+//! Whole-binary tests: the real programs, real peers, what a user sees.
+//!
+//! One binary with a harness of its own, because a test that lacks a real peer has to be counted as ignored, with the
+//! name of what is missing, and never as passed.
+
+mod fixtures;
+mod messages;
+mod otlp;
+mod pages;
+mod programs;
+mod real_input;
+mod reload;
+mod tidy;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// One test: what it states, what it needs beside the programs, how it is run.
+struct Case {
+    name: &'static str,
+    needs: &'static [&'static str],
+    run: fn() -> anyhow::Result<()>,
+}
+
+impl Case {
+    const fn new(name: &'static str, run: fn() -> anyhow::Result<()>) -> Self {
+        Self { name, needs: &[], run }
+    }
+
+    const fn needing(
+        name: &'static str,
+        needs: &'static [&'static str],
+        run: fn() -> anyhow::Result<()>,
+    ) -> Self {
+        Self { name, needs, run }
+    }
+
+    fn trial(&self, area: &str) -> Trial {
+        let missing: Vec<&str> =
+            self.needs.iter().copied().filter(|peer| world::peers::find(peer).is_none()).collect();
+        let name = match missing.as_slice() {
+            [] => format!("{area}::{}", self.name),
+            missing => format!("{area}::{} (skipped: {} not installed)", self.name, missing.join(", ")),
+        };
+        let run = self.run;
+        Trial::test(name, move || run().map_err(|error| format!("{error:#}").into()))
+            .with_ignored_flag(!missing.is_empty())
+    }
+}
+
+fn main() -> ExitCode {
+    let areas: [(&str, &[Case]); 7] = [
+        ("tidy", tidy::CASES),
+        ("fixtures", fixtures::CASES),
+        ("messages", messages::CASES),
+        ("otlp", otlp::CASES),
+        ("reload", reload::CASES),
+        ("real_input", real_input::CASES),
+        ("pages", pages::CASES),
+    ];
+    let trials = areas.iter().flat_map(|(area, cases)| cases.iter().map(|case| case.trial(area))).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}

@@ -1,0 +1,157 @@
+//! The programs under test: where they are, and how they are run to their end.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+use world::child::{Child, free_port};
+
+/// How a program ended.
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// The collector.
+pub(crate) fn muster() -> PathBuf {
+    built("muster")
+}
+
+/// The allocator.
+pub(crate) fn muster_allocator() -> PathBuf {
+    built("muster-allocator")
+}
+
+/// A program of this workspace, beside the folder that this test was built into.
+pub(crate) fn built(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a running program has a path");
+    let profile = test.parent().and_then(Path::parent).expect("tests are built into target/PROFILE/deps");
+    profile.join(name)
+}
+
+/// Runs a program to its end.
+pub(crate) fn run(program: &Path, args: &[&str]) -> Result<Outcome> {
+    ensure!(program.exists(), "{} is not built: run `cargo xtask test`", program.display());
+    let output = Command::new(program)
+        .args(args)
+        .env("POD_NAME", "muster-0")
+        .env("K8S_NODE_NAME", "node-a")
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("running {}", program.display()))?;
+    Ok(Outcome {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+/// What a program prints; it has to succeed.
+pub(crate) fn output(program: &Path, args: &[&str]) -> Result<String> {
+    let outcome = run(program, args)?;
+    ensure!(outcome.code == Some(0), "{} {args:?} failed:\n{}", program.display(), outcome.stderr);
+    Ok(outcome.stdout)
+}
+
+/// Longest wait for a program to become ready; generous, because the machine may be busy with other tests.
+const READY: Duration = Duration::from_secs(30);
+
+/// A collector that runs in a folder of its own.
+pub(crate) struct Collector {
+    pub(crate) child: Child,
+    pub(crate) config: PathBuf,
+    pub(crate) health: String,
+    _folder: TempDir,
+}
+
+impl Collector {
+    /// Starts a collector with this configuration and waits until data flows. `HEALTH` in the text stands for the
+    /// address of its `health_check`.
+    pub(crate) async fn start(name: &str, yaml: &str) -> Result<Self> {
+        let folder = tempfile::tempdir().context("making a folder")?;
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let config = folder.path().join("config.yaml");
+        std::fs::write(&config, yaml.replace("HEALTH", &address)).context("writing the configuration")?;
+        let mut command = Command::new(muster());
+        command.arg("--config").arg(&config).current_dir(folder.path());
+        let mut child = Child::spawn(name, &mut command, folder.path())?;
+        let health = format!("http://{address}/");
+        child.ready(&health, READY).await?;
+        Ok(Self { child, config, health, _folder: folder })
+    }
+
+    /// Writes another configuration over the first one. `HEALTH` stays the address it was.
+    pub(crate) fn rewrite(&self, yaml: &str) -> Result<()> {
+        let address = self.health.trim_start_matches("http://").trim_end_matches('/');
+        std::fs::write(&self.config, yaml.replace("HEALTH", address)).context("writing the configuration")
+    }
+}
+
+/// An allocator that runs in a folder of its own.
+pub(crate) struct Allocator {
+    pub(crate) child: Child,
+    pub(crate) url: String,
+    folder: TempDir,
+}
+
+impl Allocator {
+    /// Starts an allocator with this configuration; does not wait until it has something to say.
+    pub(crate) fn start(yaml: &str) -> Result<Self> {
+        let folder = tempfile::tempdir().context("making a folder")?;
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let config = folder.path().join("allocator.yaml");
+        std::fs::write(&config, yaml).context("writing the configuration")?;
+        let child = Self::spawn(&folder, &address)?;
+        Ok(Self { child, url: format!("http://{address}"), folder })
+    }
+
+    fn spawn(folder: &TempDir, address: &str) -> Result<Child> {
+        let mut command = Command::new(muster_allocator());
+        command.arg("--config-file").arg(folder.path().join("allocator.yaml"));
+        command.arg(format!("--listen-addr={address}")).current_dir(folder.path());
+        Child::spawn("allocator", &mut command, folder.path())
+    }
+
+    /// Starts it again on the same address after it has ended.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        self.child = Self::spawn(&self.folder, self.url.trim_start_matches("http://"))?;
+        Ok(())
+    }
+
+    /// Waits until it answers `/readyz` with 200.
+    pub(crate) async fn ready(&mut self) -> Result<()> {
+        let url = format!("{}/readyz", self.url);
+        self.child.ready(&url, READY).await
+    }
+}
+
+/// Asks again and again until the answer is `Some`, or fails with what was seen last.
+pub(crate) async fn eventually<T, F: Future<Output = Result<std::result::Result<T, String>>>>(
+    what: &str,
+    deadline: Duration,
+    mut ask: impl FnMut() -> F,
+) -> Result<T> {
+    let began = Instant::now();
+    loop {
+        match ask().await? {
+            Ok(answer) => return Ok(answer),
+            Err(seen) if began.elapsed() > deadline => {
+                bail!("{what}: not within {deadline:?}; seen last: {seen}")
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+/// Runs a test that waits for sockets.
+pub(crate) fn block_on<F: Future<Output = Result<()>>>(test: F) -> Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("building a runtime")?
+        .block_on(test)
+}

@@ -1,0 +1,29 @@
+//! A fake world for tests and for the demo: exporters with a script, a remote-write sink that keeps a ledger,
+//! child processes that always end, and the real programs that run beside ours.
+//!
+//! Nothing in here is product code, and nothing in here uses product code: what the product sends is read with
+//! this crate's own structs, so that a mistake cannot cancel itself out. Everything listens on loopback, on a
+//! port the system chose.
+//!
+//! - [`fleet`]: synthetic targets whose every sample tells which scrape it belongs to.
+//! - [`sink`]: a remote-write 1.0 receiver with faults on demand; its [`ledger`] knows what arrived, how often, in which order.
+//! - [`verdict`]: fleet and ledger laid side by side: what was lost, what was never scraped, who owned what.
+//! - [`child`], [`peers`], [`browser`]: processes.
+//! - [`http`]: the small server and client under all of these.
+
+pub mod browser;
+pub mod child;
+pub mod fleet;
+pub mod http;
+pub mod ledger;
+pub mod peers;
+pub mod sink;
+pub mod verdict;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The wall clock in milliseconds, as sample timestamps have it.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock stands after 1970");
+    i64::try_from(since.as_millis()).expect("milliseconds of this age fit in 63 bits")
+}
