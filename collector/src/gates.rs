@@ -68,8 +68,8 @@ mod tests {
     fn gates_of_the_upstream_collector_are_accepted() {
         let values = ["-ottl.PanicDuplicateName,+connector.spanmetrics.legacyMetricNames".to_owned()];
         let gates = parse(&values).unwrap();
-        assert_eq!(gates["ottl.PanicDuplicateName"], false);
-        assert_eq!(gates["connector.spanmetrics.legacyMetricNames"], true);
+        assert!(!gates["ottl.PanicDuplicateName"]);
+        assert!(gates["connector.spanmetrics.legacyMetricNames"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! name of what is missing, and never as passed.
 
 mod fixtures;
+mod following;
 mod messages;
 mod otlp;
 mod pages;
@@ -50,12 +51,13 @@ impl Case {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 7] = [
+    let areas: [(&str, &[Case]); 8] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
         ("otlp", otlp::CASES),
         ("reload", reload::CASES),
+        ("following", following::CASES),
         ("real_input", real_input::CASES),
         ("pages", pages::CASES),
     ];

@@ -64,7 +64,7 @@ pub(crate) struct Collector {
     pub(crate) child: Child,
     pub(crate) config: PathBuf,
     pub(crate) health: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Collector {
@@ -80,7 +80,16 @@ impl Collector {
         let mut child = Child::spawn(name, &mut command, folder.path())?;
         let health = format!("http://{address}/");
         child.ready(&health, READY).await?;
-        Ok(Self { child, config, health, _folder: folder })
+        Ok(Self { child, config, health, folder })
+    }
+
+    /// Starts it again, with the configuration and the files that are there, after it has ended.
+    pub(crate) async fn restart(&mut self) -> Result<()> {
+        let mut command = Command::new(muster());
+        command.arg("--config").arg(&self.config).current_dir(self.folder.path());
+        let name = self.child.name().to_owned();
+        self.child = Child::spawn(&name, &mut command, self.folder.path())?;
+        self.child.ready(&self.health, READY).await
     }
 
     /// Writes another configuration over the first one. `HEALTH` stays the address it was.
@@ -94,7 +103,7 @@ impl Collector {
 pub(crate) struct Allocator {
     pub(crate) child: Child,
     pub(crate) url: String,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Allocator {
@@ -104,21 +113,14 @@ impl Allocator {
         let address = format!("127.0.0.1:{}", free_port()?);
         let config = folder.path().join("allocator.yaml");
         std::fs::write(&config, yaml).context("writing the configuration")?;
-        let child = Self::spawn(&folder, &address)?;
-        Ok(Self { child, url: format!("http://{address}"), folder })
-    }
-
-    fn spawn(folder: &TempDir, address: &str) -> Result<Child> {
         let mut command = Command::new(muster_allocator());
-        command.arg("--config-file").arg(folder.path().join("allocator.yaml"));
-        command.arg(format!("--listen-addr={address}")).current_dir(folder.path());
-        Child::spawn("allocator", &mut command, folder.path())
-    }
-
-    /// Starts it again on the same address after it has ended.
-    pub(crate) fn restart(&mut self) -> Result<()> {
-        self.child = Self::spawn(&self.folder, self.url.trim_start_matches("http://"))?;
-        Ok(())
+        command
+            .arg("--config-file")
+            .arg(config)
+            .arg(format!("--listen-addr={address}"))
+            .current_dir(folder.path());
+        let child = Child::spawn("allocator", &mut command, folder.path())?;
+        Ok(Self { child, url: format!("http://{address}"), _folder: folder })
     }
 
     /// Waits until it answers `/readyz` with 200.

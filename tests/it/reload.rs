@@ -83,13 +83,13 @@ async fn reload() -> Result<()> {
 }
 
 async fn stop() -> Result<()> {
-    let fleet = Fleet::start(world::fleet::even(3, 10)).await?;
+    let fleet = Fleet::start(world::fleet::even(1, 10)).await?;
     let sink = Sink::start().await?;
     let mut collector = Collector::start("stop", &yaml(&fleet, &[&sink])).await?;
     delivers(&sink, 0).await?;
     let status = collector.child.terminate(Duration::from_secs(15)).await?;
     ensure!(status.success(), "ended with {status}: {}", collector.child.last_words());
-    let served = fleet.attempts().len() as u64;
+    let served: u64 = fleet.targets().iter().map(|target| target.attempts().len() as u64).sum();
     let delivered = sink.ledger().totals().delivered;
     // Ten series of the exposition and five report series for every scrape that was answered.
     ensure!(delivered >= (served - 1) * 10, "{served} scrapes were served, {delivered} samples arrived");

@@ -49,7 +49,7 @@ pub(crate) fn scraper(id: &str, ports: &ScraperPorts<'_>) -> String {
     }
     format!(
         "extensions:\n  health_check:\n    endpoint: 127.0.0.1:{health}\n\
-         receivers:\n  prometheus:\n    target_allocator:\n      endpoint: {allocator}\n      interval: 1s\n      collector_id: {id}\n\
+         receivers:\n  prometheus:\n    target_allocator:\n      endpoint: {allocator}\n      interval: 1s\n      collector_id: {id}\n      http_sd_config:\n        refresh_interval: 1s\n\
          exporters:\n{exporters}\
          service:\n  extensions: [health_check]\n  telemetry:\n    metrics:\n      address: 127.0.0.1:{metrics}\n  pipelines:\n    metrics:\n      receivers: [prometheus]\n      exporters: [{names}]\n"
     )

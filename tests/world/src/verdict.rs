@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::fleet::{Attempt, Behaviour, Fleet};
-use crate::ledger::{Ledger, Up};
+use crate::ledger::{Ledger, Target, Up};
 
 /// What is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,11 @@ pub struct Verdict {
     pub unowned: Vec<String>,
     /// Targets that two collectors scraped for longer than an interval, in words.
     pub double_owned: Vec<String>,
+    /// The first targets of which something was lost, left out, late or doubled, in words.
+    pub blemishes: Vec<String>,
 }
+
+const MAX_BLEMISHES: usize = 40;
 
 /// Everything known of one target.
 #[derive(Clone, Copy)]
@@ -78,6 +82,10 @@ struct Account {
     lost: u64,
     surplus: u64,
     unscraped: u64,
+    /// When the first lost scrape was served, and its number.
+    first_lost: Option<(i64, u32)>,
+    /// The scrape before the longest pause.
+    before_pause: i64,
     unowned_ms: i64,
     double_ms: i64,
 }
@@ -125,6 +133,7 @@ pub fn verdict(fleet: &Fleet, ledger: &Ledger, window: Window) -> Verdict {
             &window,
         );
         verdict.add(&target.plan.instance, &account, &window);
+        verdict.blemish(&target.plan.instance, &account, known);
         if target.plan.behaviour != Behaviour::Flapping {
             verdict.stale_markers_on_steady_targets += known.map_or(0, |known| known.stale_markers);
         }
@@ -153,6 +162,28 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    fn blemish(&mut self, name: &str, account: &Account, known: Option<&Target>) {
+        let (out_of_order, duplicated) = known.map_or((0, 0), |known| (known.out_of_order, known.duplicated));
+        let mut words = Vec::new();
+        if let Some((at, sequence)) = account.first_lost {
+            words.push(format!("{} samples lost, first of scrape {sequence} at {at}", account.lost));
+        }
+        if account.unscraped > 0 {
+            words.push(format!("{} samples unscraped after {}", account.unscraped, account.before_pause));
+        }
+        if out_of_order > 0 {
+            words.push(format!("{out_of_order} out of order"));
+        }
+        if duplicated > 0 {
+            words.push(format!("{duplicated} duplicated"));
+        }
+        if !words.is_empty() && self.blemishes.len() < MAX_BLEMISHES {
+            self.blemishes.push(format!("{name}: {}", words.join(", ")));
+        }
+    }
+}
+
 fn account(story: &Story<'_>, window: &Window) -> Account {
     let mut account = Account { double_ms: double_owned(story.ups, window), ..Account::default() };
     for attempt in story.attempts.iter().filter(|attempt| window.holds(attempt.at)) {
@@ -160,13 +191,18 @@ fn account(story: &Story<'_>, window: &Window) -> Account {
         let served = (story.series_at)(sequence);
         let index = story.arrived.binary_search_by_key(&sequence, |(sequence, _)| *sequence);
         let arrived = index.map_or(0, |index| story.arrived[index].1);
+        if arrived < served {
+            account.first_lost.get_or_insert((attempt.at, sequence));
+        }
         account.delivered += u64::from(arrived.min(served));
         account.lost += u64::from(served.saturating_sub(arrived));
         account.surplus += u64::from(arrived.saturating_sub(served));
     }
-    for gap in gaps(story.attempts, window) {
-        let overdue = gap - window.interval_ms();
-        account.unowned_ms = account.unowned_ms.max(overdue);
+    for (from, to) in pauses(story.attempts, window) {
+        let overdue = to - from - window.interval_ms();
+        if overdue > account.unowned_ms {
+            (account.unowned_ms, account.before_pause) = (overdue, from);
+        }
         // Rounded: a scrape half an interval late is late, one and a half intervals late means one was left out.
         let left_out = (overdue + window.interval_ms() / 2).div_euclid(window.interval_ms()).max(0);
         account.unscraped += left_out as u64 * u64::from(story.series);
@@ -175,7 +211,7 @@ fn account(story: &Story<'_>, window: &Window) -> Account {
 }
 
 /// Times between scrapes that touch the window. Its edges count as scrapes only where there is none beyond them.
-fn gaps(attempts: &[Attempt], window: &Window) -> Vec<i64> {
+fn pauses(attempts: &[Attempt], window: &Window) -> Vec<(i64, i64)> {
     let mut times = attempts.iter().map(|attempt| attempt.at).collect::<Vec<_>>();
     times.sort_unstable();
     let first = times.partition_point(|at| *at < window.from).saturating_sub(1);
@@ -185,7 +221,7 @@ fn gaps(attempts: &[Attempt], window: &Window) -> Vec<i64> {
         times.insert(0, window.from);
     }
     times.push(window.to);
-    times.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    times.windows(2).map(|pair| (pair[0], pair[1])).collect()
 }
 
 /// The longest time in which two collectors both went on scraping: from the later one's first scrape to the earlier

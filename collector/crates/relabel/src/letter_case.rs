@@ -28,7 +28,9 @@ fn upper_char(character: char) -> char {
         (Some(single), None) => single,
         // Greek letters with a small iota below have one that stands beside; other long mappings have no short one.
         _ => match character {
-            '\u{1f80}'..='\u{1f87}' | '\u{1f90}'..='\u{1f97}' | '\u{1fa0}'..='\u{1fa7}' => shifted(character, 8),
+            '\u{1f80}'..='\u{1f87}' | '\u{1f90}'..='\u{1f97}' | '\u{1fa0}'..='\u{1fa7}' => {
+                shifted(character, 8)
+            }
             '\u{1fb3}' | '\u{1fc3}' | '\u{1ff3}' => shifted(character, 9),
             character => character,
         },

@@ -131,7 +131,11 @@ impl Pattern {
         }
         // Joined as text, as upstream does it: `a)|(b` is accepted there and means "begins with a or ends with b".
         let re2::Translated { pattern, names } = re2::translate(&format!("^(?s:{text})$"))?;
-        let hir = ParserBuilder::new().nest_limit(REGEX_NEST_LIMIT).build().parse(&pattern).map_err(syntax_error)?;
+        let hir = ParserBuilder::new()
+            .nest_limit(REGEX_NEST_LIMIT)
+            .build()
+            .parse(&pattern)
+            .map_err(syntax_error)?;
         let (matcher, groups) = match shortcut(&hir) {
             Some((matcher, groups)) if wants_groups && names.len() > 1 => match groups {
                 Some(start) => (matcher, Groups::From(start)),
@@ -140,7 +144,10 @@ impl Pattern {
             Some((matcher, _)) => (matcher, Groups::None),
             None => {
                 let program = program(&pattern)?;
-                (Matcher::Program(program.clone()), if wants_groups { Groups::Program(program) } else { Groups::None })
+                (
+                    Matcher::Program(program.clone()),
+                    if wants_groups { Groups::Program(program) } else { Groups::None },
+                )
             }
         };
         Ok(Self { text: text.into(), matcher, groups, names: names.into() })
@@ -200,16 +207,14 @@ impl Pattern {
 }
 
 fn program(pattern: &str) -> Result<Regex, BadPattern> {
-    RegexBuilder::new(pattern)
-        .size_limit(REGEX_SIZE_LIMIT)
-        .nest_limit(REGEX_NEST_LIMIT)
-        .build()
-        .map_err(|error| match error {
+    RegexBuilder::new(pattern).size_limit(REGEX_SIZE_LIMIT).nest_limit(REGEX_NEST_LIMIT).build().map_err(
+        |error| match error {
             regex::Error::CompiledTooBig(limit) => {
                 BadPattern(format!("the expression compiles to more than regex_size_limit ({limit} bytes)"))
             }
             error => BadPattern(error.to_string()),
-        })
+        },
+    )
 }
 
 /// The reason alone, in one line: the places in it are those of the translation.
@@ -269,15 +274,14 @@ fn items_of(hir: &Hir) -> &[Hir] {
 
 /// The branches of a sequence, as long as there are only texts and, at the end, dots.
 fn collect(items: &[Hir], branches: &mut Vec<Branch>) -> Option<()> {
-    match items {
-        [single] => match single.kind() {
-            HirKind::Alternation(alternatives) => {
-                return alternatives.iter().try_for_each(|alternative| collect(items_of(alternative), branches));
+    if let [single] = items {
+        match single.kind() {
+            HirKind::Alternation(all) => {
+                return all.iter().try_for_each(|one| collect(items_of(one), branches));
             }
             HirKind::Capture(capture) => return collect(items_of(&capture.sub), branches),
             _ => {}
-        },
-        _ => {}
+        }
     }
     let (head, rest) = match items.split_last() {
         Some((last, head)) => match dots(last) {
@@ -321,7 +325,9 @@ fn texts_of(items: &[Hir]) -> Option<Vec<String>> {
     for item in items {
         let ends = texts_of_item(item)?;
         let n_combined = texts.len() * ends.len();
-        if (texts.len() > 1 && ends.len() > 1 && n_combined > MOST_COMBINED) || n_combined * items.len() > MOST_WORK {
+        if (texts.len() > 1 && ends.len() > 1 && n_combined > MOST_COMBINED)
+            || n_combined * items.len() > MOST_WORK
+        {
             return None;
         }
         texts = texts.iter().flat_map(|text| ends.iter().map(move |end| format!("{text}{end}"))).collect();

@@ -146,12 +146,9 @@ impl Rule {
 
 /// Keys that the action needs, and those that it refuses.
 fn check_keys(config: &RuleConfig, wrong: &mut Vec<String>) {
-    use Action::{
-        DropEqual, HashMod, KeepEqual, LabelDrop, LabelKeep, Lowercase, Replace, Uppercase,
-    };
+    use Action::{DropEqual, HashMod, KeepEqual, LabelDrop, LabelKeep, Lowercase, Replace, Uppercase};
     let action = config.action;
-    let needs_target =
-        matches!(action, Replace | HashMod | Lowercase | Uppercase | KeepEqual | DropEqual);
+    let needs_target = matches!(action, Replace | HashMod | Lowercase | Uppercase | KeepEqual | DropEqual);
     if needs_target && config.target_label.is_empty() {
         wrong.push(format!("action {action} needs `target_label`"));
     }
@@ -213,7 +210,8 @@ impl Effect {
                 let templates = [&config.target_label, &config.replacement];
                 let uses_groups = templates.iter().any(|template| Template::uses_groups(template));
                 let pattern = if uses_groups { with_groups()? } else { pattern()? };
-                let [target, replacement] = templates.map(|template| Template::parse(template, pattern.names()));
+                let [target, replacement] =
+                    templates.map(|template| Template::parse(template, pattern.names()));
                 Self::Replace { pattern, target, replacement, names }
             }
             Action::LabelMap => {

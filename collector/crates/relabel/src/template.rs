@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn the_longest_name_counts() {
-        for (template, text) in [("$1x", "odd"), ("$1_x", ""), ("$1-x", "one-x"), ("$1\u{e9}", ""), ("$portx", "")]
+        for (template, text) in
+            [("$1x", "odd"), ("$1_x", ""), ("$1-x", "one-x"), ("$1\u{e9}", ""), ("$portx", "")]
         {
             assert_eq!(expanded(template), text, "{template}");
         }

@@ -165,7 +165,7 @@ impl LabelSet {
         self.raw.push(Raw { key, value, is_shared: false, is_scraped });
     }
 
-    /// Puts the point's labels together. Says false where a label has no name left.
+    /// Puts the point's labels together. Says false where one of its own attributes has no name left.
     pub(crate) fn assemble(&mut self, strategy: Strategy, absent: Absent) -> bool {
         self.base.clear();
         self.raw.extend_from_slice(&self.shared);
@@ -179,8 +179,12 @@ impl LabelSet {
             } else if !self.shared.is_empty() && raw.key.of(&self.text) == replacing.of(&self.text) {
                 continue;
             }
-            let Some(name) = self.name_of(raw, strategy) else { return false };
-            self.base.push(Entry { name, value: raw.value, rank: Rank::Attribute });
+            match self.name_of(raw, strategy) {
+                Some(name) => self.base.push(Entry { name, value: raw.value, rank: Rank::Attribute }),
+                // Series of one resource stay apart without it.
+                None if raw.is_shared => {}
+                None => return false,
+            }
         }
         self.base.extend(self.around.iter().filter(|entry| !absent.hides(entry.rank)));
         self.settle();

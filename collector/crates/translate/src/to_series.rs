@@ -170,9 +170,12 @@ struct FamilySpans {
 }
 
 impl ToSeries {
-    /// Whether this attribute of a resource goes on every series.
+    /// Whether this attribute of a resource goes on every series. `le` and `quantile` never do: they would make one series
+    /// of all buckets.
     fn shares(&self, key: &str) -> bool {
-        self.resource_to_telemetry && !(self.exclude_service_attributes && IDENTIFYING.contains(&key))
+        let is_left_out = ["le", "quantile"].contains(&key)
+            || (self.exclude_service_attributes && IDENTIFYING.contains(&key));
+        self.resource_to_telemetry && !is_left_out
     }
 }
 

@@ -35,8 +35,12 @@ pub(super) fn print(signal: Signal, frames: &Frames, out: &mut String) -> Result
             });
             match signal {
                 Signal::Metrics => scope.metrics().try_for_each(|metric| print_metric(&metric?, out))?,
-                Signal::Logs => scope.logs().try_for_each(|record| Ok(print_record(&record?, out)))?,
-                Signal::Traces => scope.spans().try_for_each(|span| Ok(print_span(&span?, out)))?,
+                Signal::Logs => {
+                    scope.logs().try_for_each(|record| record.map(|record| print_record(&record, out)))?
+                }
+                Signal::Traces => {
+                    scope.spans().try_for_each(|span| span.map(|span| print_span(&span, out)))?
+                }
             }
         }
     }

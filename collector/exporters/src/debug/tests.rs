@@ -39,24 +39,32 @@ fn check(verbosity: Verbosity, expected: &Expect) {
 
 #[test]
 fn a_scrape_is_counted() {
-    check(Verbosity::Basic, &expect![[r#"
+    check(
+        Verbosity::Basic,
+        &expect![[r#"
         [1, 1, 1]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_scrape_is_printed_point_by_point() {
-    check(Verbosity::Normal, &expect![[r#"
+    check(
+        Verbosity::Normal,
+        &expect![[r#"
         [1, 1, 1]
         ResourceMetrics #0 service.name=j server.address=h service.instance.id=h:1 server.port=1
         ScopeMetrics #0 github.com/open-telemetry/opentelemetry-collector-contrib/receiver/prometheusreceiver@0.0.0
         temperature{room=a} 21.5
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_scrape_is_printed_in_detail() {
-    check(Verbosity::Detailed, &expect![[r#"
+    check(
+        Verbosity::Detailed,
+        &expect![[r#"
         [1, 1, 1]
         ResourceMetrics #0
         Resource SchemaURL: 
@@ -80,7 +88,8 @@ fn a_scrape_is_printed_in_detail() {
         StartTimestamp: 1970-01-01 00:00:00 +0000 UTC
         Timestamp: 2024-02-29 00:00:00 +0000 UTC
         Value: 21.500000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

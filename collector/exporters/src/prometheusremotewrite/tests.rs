@@ -79,10 +79,14 @@ fn a_scrape_is_written_with_external_labels_where_they_are_absent() {
     let exporter = exporter(
         "external_labels: {cluster: home, job: other}\nsend_metadata: true\ntarget_info: {enabled: false}",
     );
-    check(&exporter, &Batch::from_scrape(scrape(2)), &expect![[r#"
+    check(
+        &exporter,
+        &Batch::from_scrape(scrape(2)),
+        &expect![[r#"
         {__name__="requests_total", cluster="home", instance="h:1", job="j", n="0"} 0@1000
         {__name__="requests_total", cluster="home", instance="h:1", job="j", n="1"} 1@1000
-        # requests All of them."#]]);
+        # requests All of them."#]],
+    );
 }
 
 #[test]

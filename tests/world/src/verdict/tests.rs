@@ -37,6 +37,7 @@ fn what_was_served_and_did_not_arrive_is_lost() {
     let arrived = [(1, 10), (2, 7), (4, 10), (5, 10), (6, 10)];
     let account = of(&attempts(&PUNCTUAL), &arrived, &ups(&[]));
     assert_eq!((account.delivered, account.lost, account.unscraped), (47, 13, 0));
+    assert_eq!(account.first_lost, Some((7000, 2)));
 }
 
 #[test]
@@ -72,7 +73,7 @@ fn a_target_nobody_ever_asks_is_unowned_all_the_time() {
 #[test]
 fn the_scrape_before_the_window_counts_as_its_first_edge() {
     let window = Window { from: 10_000, ..WINDOW };
-    assert_eq!(gaps(&attempts(&[2.0, 13.0, 30.5]), &window), [11_000, 17_000]);
+    assert_eq!(pauses(&attempts(&[2.0, 13.0, 30.5]), &window), [(2000, 13_000), (13_000, 30_000)]);
 }
 
 #[test]

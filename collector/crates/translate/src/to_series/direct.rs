@@ -235,7 +235,7 @@ impl<'a> Direct<'a, '_, '_> {
             for (key, value) in others {
                 n_others += 1;
                 let (key, value) = (run.labels.push(key), run.labels.push(value));
-                run.labels.attribute(key, value, false);
+                run.labels.share(key, value);
             }
             n_others
         });

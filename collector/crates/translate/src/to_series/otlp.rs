@@ -106,7 +106,7 @@ impl Run<'_, '_> {
             }
             n_others += 1;
             let (key, value) = (self.push_bytes(attribute.key), self.push_value(attribute.value));
-            self.labels.attribute(key, value.unwrap_or_default(), false);
+            self.labels.share(key, value.unwrap_or_default());
         }
         n_others
     }

@@ -215,6 +215,22 @@ fn attributes_of_the_resource_become_labels_where_that_is_asked_for() {
 }
 
 #[test]
+fn an_attribute_of_the_resource_without_a_name_is_left_out() {
+    let frames = frames(
+        &[("service.name", "a"), ("!!", "x"), ("k", "v")],
+        vec![gauge("a", "", vec![number(&[], 1.0)])],
+    );
+    check(
+        &ToSeries { resource_to_telemetry: true, exclude_service_attributes: true, ..ToSeries::default() },
+        &frames,
+        &expect![[r#"
+            a{job="a", k="v"} 1
+            target_info{job="a", k="v"} 1
+        "#]],
+    );
+}
+
+#[test]
 fn scopes_become_labels_unless_they_are_switched_off() {
     let scope = InstrumentationScope {
         name: "lib".into(),

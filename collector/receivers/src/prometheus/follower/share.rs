@@ -136,8 +136,11 @@ impl Listening {
                 left.iter().copied().filter(|hash| elsewhere.contains(hash)).collect()
             }
         };
-        let is_vouched_for = matches!(whereabouts, Whereabouts::Known { is_signed: true, .. });
-        if now.is_empty() && moved.len() < left.len() && !is_vouched_for {
+        let is_vouched_for = match whereabouts {
+            Whereabouts::Unknown => false,
+            Whereabouts::Known { is_signed, .. } => is_signed || moved.len() == left.len(),
+        };
+        if now.is_empty() && !is_vouched_for {
             warn!(
                 job = job.name(), targets = left.len(), limit = ?EMPTY_HOLD,
                 "the allocator suddenly has no targets for us; they stay until that has lasted for EMPTY_HOLD"
