@@ -263,8 +263,7 @@ impl Core {
             self.jobs.values_mut().for_each(Running::look_again);
         }
         if settings.members != self.settings.members {
-            self.membership =
-                Membership::start(settings.members.clone(), &self.shared.polls, &self.shared.changed);
+            self.membership.switch(settings.members.clone(), &self.shared.changed);
         }
         self.configs = Arc::new(render(&settings.jobs));
         self.settings = settings;

@@ -77,10 +77,10 @@ impl Membership {
         Self { source, polls: Arc::clone(polls), file, gathering_until: None }
     }
 
-    /// Where members come from.
-    #[must_use]
-    pub fn source(&self) -> &Source {
-        &self.source
+    /// Takes members from another source from now on. Pollers that have gathered need not gather again.
+    pub fn switch(&mut self, source: Source, changed: &Arc<Notify>) {
+        let gathering_until = self.gathering_until.filter(|_| source.is_polling());
+        *self = Self { gathering_until, ..Self::start(source, &self.polls, changed) };
     }
 
     /// Who is there now.

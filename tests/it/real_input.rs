@@ -86,7 +86,7 @@ fn allocator_yaml(node: &Peer, fleet: &Fleet) -> String {
     let node = node.url.trim_start_matches("http://");
     format!(
         "
-collectors: {{polling: {{grace: {grace}s}}}}
+collectors: {{polling: {{grace: {grace}s, settle: 2s}}}}
 config:
   global: {{scrape_interval: {interval}s, scrape_timeout: 900ms}}
   scrape_configs:

@@ -3,7 +3,7 @@
 //! The three strategies have upstream's names and intent. `consistent-hashing` differs on purpose: upstream hashes the
 //! address before relabelling onto a ring of 1061 partitions, which moves up to half of all targets when the ring is
 //! rebuilt and leaves members idle when there are many; ours hashes the whole identity of a target and moves what must
-//! move ([`consistent`]). `least-weighted` and `per-node` follow upstream, with ties broken by order of hash and name
+//! move ([`Ring`]). `least-weighted` and `per-node` follow upstream, with ties broken by order of hash and name
 //! so that replicas which start from the same knowledge agree.
 //!
 //! Nothing here reads a clock, a socket or a map of random order: the same input gives the same answer on every

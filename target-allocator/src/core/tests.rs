@@ -202,6 +202,20 @@ async fn pollers_gather_and_then_share_and_a_silent_one_loses_its_targets() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pollers_that_have_gathered_keep_their_places_through_a_reload() {
+    let world = World::start(&with_jobs("{polling: {grace: 60s, settle: 5s}}", &[fixed_job("a", 0..40)]));
+    world.until(|view| view.waits_for.is_empty()).await;
+    world.get("/jobs/a/targets?collector_id=s-0").await;
+    world.ready().await;
+    world.reload(&with_jobs("{polling: {grace: 90s, settle: 5s}}", &[fixed_job("a", 0..50)])).await.unwrap();
+    let view = world.until(|view| view.jobs["a"].placed.items.len() == 50).await;
+    assert!(view.why_no_lists().is_empty());
+    world.reload(&with_jobs("{static: [s-0, x-1]}", &[fixed_job("a", 0..50)])).await.unwrap();
+    let view = world.until(|view| view.placement.roster.len() == 2).await;
+    assert!(!view.is_polling && view.why_no_lists().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn changed_meta_labels_are_served_without_a_move() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("t.yaml"), "- {targets: ['h:1'], labels: {__meta_uid: old}}\n")

@@ -41,8 +41,9 @@ pub enum Event<'a> {
 /// The value of a series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample<'a> {
-    /// The series as it stands in the body, from the first byte of the name to the `}` (or to the end of a name without
-    /// labels): equal text means equal series while the TYPE lines stay the same, so this is the key of caches.
+    /// The series as it stands in the body, from the first byte of the name to the `}` (or to the end of a name
+    /// without labels): equal text means equal series while the TYPE lines stay the same, so this is the key of
+    /// caches.
     pub series: &'a [u8],
     /// Whether the series is the predicted one and was taken without being parsed.
     pub predicted: bool,
@@ -57,7 +58,7 @@ pub struct Sample<'a> {
 /// An exemplar; its labels are checked, but stay escaped until asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RawExemplar<'a> {
-    /// From behind the `{` to the `}`, both there or not: checked by the parser.
+    /// From behind the `{` on, the `}` included; checked by the parser.
     pub(crate) labels: &'a [u8],
     /// Its value; NaN always has the bits [`model::NAN_BITS`].
     pub value: f64,

@@ -1,13 +1,13 @@
 //! Numbers as Go reads and writes them (`strconv.ParseFloat` and `FormatFloat(v, 'g', -1, 64)`).
 //!
-//! Rust's own rules differ in what fails a scrape (`1e999` and `+NaN` are errors in Go) and in what identifies a series
-//! (`le="1e+06"` against `le="1000000"`).
+//! Rust's own rules differ in what fails a scrape (`1e999` and `+NaN` are errors in Go) and in what identifies a
+//! series (`le="1e+06"` against `le="1000000"`).
 
 use std::fmt::Write as _;
 
-/// Reads a number as Prometheus does: decimal digits with `.` and exponent, `inf` and `infinity` in any case with a sign
-/// or without, `nan` in any case without a sign. Too large is an error, too small is zero; hexadecimal numbers and `_`
-/// are refused.
+/// Reads a number as Prometheus does: decimal digits with `.` and exponent, `inf` and `infinity` in any case with a
+/// sign or without, `nan` in any case without a sign. Too large is an error, too small is zero; hexadecimal numbers
+/// and `_` are refused.
 #[must_use]
 pub fn parse(token: &[u8]) -> Option<f64> {
     let (sign, digits) = match token {

@@ -32,8 +32,8 @@ impl fmt::Display for Warning {
 #[error("{0} and no fallback_scrape_protocol is set for the target")]
 pub struct UnknownContentType(String);
 
-/// Chooses the parser for a body. Parameters of the content type (version, charset ...) must be well formed but are not
-/// looked at. A content type that is missing, broken or foreign means `fallback`, with a warning.
+/// Chooses the parser for a body. Parameters of the content type (version, charset ...) must be well formed but are
+/// not looked at. A content type that is missing, broken or foreign means `fallback`, with a warning.
 ///
 /// # Errors
 ///

@@ -1,17 +1,18 @@
 //! Prometheus text (0.0.4, 1.0.0) and OpenMetrics 1.0: parse and print.
 //!
-//! [`Parser`] walks over the body of a scrape and lends what it finds; plain samples cost no allocation. It accepts and
-//! refuses what Prometheus' `model/textparse` does in its scrape mode, because one refused line fails a whole scrape:
-//! every leniency there (missing commas, repeated TYPE lines, a counter without `_total` ...) is one here.
-//! A caller that remembers the series of the last scrape hands the text of the one it expects to [`Parser::next`], and an
-//! unchanged line costs one comparison and one number. [`series_labels`] reads the labels of a series that is new.
+//! [`Parser`] walks over the body of a scrape and lends what it finds; plain samples cost no allocation. It accepts
+//! and refuses what Prometheus' `model/textparse` does in its scrape mode, because one refused line fails a whole
+//! scrape: every leniency there (missing commas, repeated TYPE lines, a counter without `_total` ...) is one here.
+//! A caller that remembers the series of the last scrape hands the text of the one it expects to [`Parser::next`],
+//! and an unchanged line costs one comparison and one number. [`series_labels`] reads the labels of a series that
+//! is new.
 //!
-//! [`format_of`] and [`accept_header`] choose the format, [`print`] writes text 0.0.4, [`Escaping`] fits UTF-8 names to
-//! readers that know only the old character set.
+//! [`format_of`] and [`accept_header`] choose the format, [`print`] writes text 0.0.4, [`Escaping`] fits UTF-8
+//! names to readers that know only the old character set.
 //!
-//! Left on purpose: the parser keeps no state between lines, so it neither hides nor resolves `_created` series; names
-//! that are not UTF-8 are refused when the labels of their series are read; escapes in the names of TYPE, HELP and UNIT
-//! lines and in exemplars are resolved, where Prometheus keeps the backslashes.
+//! Left on purpose: the parser keeps no state between lines, so it neither hides nor resolves `_created` series;
+//! names that are not UTF-8 are refused when the labels of their series are read; escapes in the names of TYPE,
+//! HELP and UNIT lines and in exemplars are resolved, where Prometheus keeps the backslashes.
 
 mod event;
 pub mod float;

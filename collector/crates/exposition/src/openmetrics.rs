@@ -1,9 +1,9 @@
 //! The grammar of OpenMetrics 1.0, as leniently as Prometheus reads it when it scrapes.
 //!
-//! As Prometheus `model/textparse/openmetricsparse.go` and `openmetricslex.l`: the shape of lines is strict (one space,
-//! no blank lines, `# EOF` at the end), what families may contain is not looked at: a counter without `_total`, any
-//! series with an exemplar of any length, interleaved families and repeated TYPE lines pass. Quoted UTF-8 names are
-//! read although 1.0 does not know them.
+//! As Prometheus `model/textparse/openmetricsparse.go` and `openmetricslex.l`: the shape of lines is strict (one
+//! space, no blank lines, `# EOF` at the end), what families may contain is not looked at: a counter without
+//! `_total`, any series with an exemplar of any length, interleaved families and repeated TYPE lines pass. Quoted
+//! UTF-8 names are read although 1.0 does not know them.
 
 use memchr::memchr;
 use model::{Kind, Timestamp};

@@ -1,7 +1,8 @@
 //! The parser: one walk over a body, line by line.
 //!
-//! What text and OpenMetrics have in common stands here, above all the prediction of series, which makes the parsing of
-//! an unchanged exposition a comparison and a number per line. The grammars are in `text` and `openmetrics`.
+//! What text and OpenMetrics have in common stands here, above all the prediction of series, which makes the
+//! parsing of an unchanged exposition a comparison and a number per line. The grammars are in `text` and
+//! `openmetrics`.
 
 use memchr::memchr_iter;
 
@@ -31,8 +32,8 @@ impl<'a> Parser<'a> {
 
     /// The next event; nothing at the end of the body and after an error.
     ///
-    /// `predicted` is the series expected on the next line: a [`Sample::series`] that a parser of the same format gave
-    /// before, or nothing. When the line begins with exactly this series, the series is not parsed and
+    /// `predicted` is the series expected on the next line: a [`Sample::series`] that a parser of the same format
+    /// gave before, or nothing. When the line begins with exactly this series, the series is not parsed and
     /// [`Sample::predicted`] is true. Everything else about the event is the same with and without the prediction.
     #[inline]
     pub fn next(&mut self, predicted: &[u8]) -> Option<Result<Event<'a>, ParseError>> {
@@ -57,7 +58,8 @@ impl<'a> Parser<'a> {
         event.map_err(|bad| self.fail(bad)).transpose()
     }
 
-    /// Line of the last event, counted from one. Counts the lines up to there, so it is for errors, not for every line.
+    /// Line of the last event, counted from one. Counts the lines up to there, so it is for errors, not for every
+    /// line.
     #[must_use]
     pub fn line(&self) -> usize {
         self.line_at(self.start)
@@ -130,7 +132,8 @@ impl<'a> Parser<'a> {
     /// The number at `at` and the position behind it.
     #[inline]
     pub(crate) fn number(&self, at: usize) -> Result<(f64, usize), Bad> {
-        // Most values are small whole numbers. Up to 15 digits are exact, and the pass that adds them up finds the end.
+        // Most values are small whole numbers. Up to 15 digits are exact, and the pass that adds them up finds the
+        // end.
         const EXACT_DIGITS: usize = 15;
         let rest = &self.body[at..];
         let mut whole = 0u64;

@@ -1,7 +1,7 @@
 //! The series part of a line: name and labels, in all their spellings.
 //!
-//! As Prometheus `model/textparse` (`promlex.l`, `openmetricslex.l`, `parseLVals`), whose leniencies are kept:
-//! text takes blanks anywhere and a missing comma between labels, both formats take a trailing comma, an unknown escape
+//! As Prometheus `model/textparse` (`promlex.l`, `openmetricslex.l`, `parseLVals`), whose leniencies are kept: text
+//! takes blanks anywhere and a missing comma between labels, both formats take a trailing comma, an unknown escape
 //! keeps its backslash. The name may stand in the braces, in quotes and without `=`, at any place.
 
 use std::borrow::Cow;
@@ -199,8 +199,8 @@ pub(crate) fn walk<'a>(
     if is_named { Ok(block.pos()) } else { Err(nameless()) }
 }
 
-/// Refuses a label value that is not UTF-8. Almost every series is ASCII, so the parser looks at each value only where
-/// the whole is not.
+/// Refuses a label value that is not UTF-8. Almost every series is ASCII, so the parser looks at each value only
+/// where the whole is not.
 pub(crate) fn check_value(item: Item<'_>, at: usize) -> Result<(), Bad> {
     match item {
         Item::Label { value, .. } if std::str::from_utf8(value).is_err() => {
@@ -215,8 +215,8 @@ pub(crate) fn check_value(item: Item<'_>, at: usize) -> Result<(), Bad> {
 /// included, though they mean the same as absent ones.
 ///
 /// `kind` is the one of the last TYPE line before the series, whatever family that line named: while it says
-/// histogram (summary), numbers in `le` (`quantile`) are rewritten to their OpenMetrics form, so that a series has the
-/// same identity in every format.
+/// histogram (summary), numbers in `le` (`quantile`) are rewritten to their OpenMetrics form, so that a series has
+/// the same identity in every format.
 ///
 /// # Errors
 ///
@@ -233,17 +233,15 @@ pub fn series_labels<'a>(
     let mut items = Vec::new();
     let collect = |item| {
         items.push(item);
-        Ok(())
+        if items.len() <= MAX_LABELS_PER_SERIES {
+            return Ok(());
+        }
+        let limit = MAX_LABELS_PER_SERIES;
+        Err(Bad::new(0, format!("a series has more labels than max_labels_per_series ({limit})")))
     };
     let end = walk(format, series, 0, collect).map_err(|bad| unplaced(bad.reason))?;
     if end < series.len() {
         return Err(unplaced(Bad::expected("the end of the series", series, end).reason));
-    }
-    if items.len() > MAX_LABELS_PER_SERIES {
-        return Err(unplaced(format!(
-            "a series has {} labels, more than max_labels_per_series ({MAX_LABELS_PER_SERIES})",
-            items.len()
-        )));
     }
     let normalised = match kind {
         Kind::Histogram => "le",

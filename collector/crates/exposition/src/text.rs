@@ -1,8 +1,8 @@
 //! The grammar of text 0.0.4 and 1.0.0, which is one.
 //!
-//! As Prometheus `model/textparse/promparse.go` and `promlex.l`, odd corners included: a name needs no blank before the
-//! value (`up+1`), a TYPE word must follow its name after exactly one byte, a NUL where a line begins ends the body.
-//! One difference on purpose: blanks before a name do not become part of the name.
+//! As Prometheus `model/textparse/promparse.go` and `promlex.l`, odd corners included: a name needs no blank before
+//! the value (`up+1`), a TYPE word must follow its name after exactly one byte, a NUL where a line begins ends the
+//! body. One difference on purpose: blanks before a name do not become part of the name.
 
 use std::borrow::Cow;
 

@@ -1,8 +1,8 @@
 //! A rule as configurations spell it.
 //!
-//! As Prometheus `model/relabel` (`Config`): texts may be written as any scalar (`regex: true`), null is the empty text,
-//! and a rule is printed as Prometheus prints it, so that a printed list of scrape configurations can be compared with
-//! upstream's.
+//! As Prometheus `model/relabel` (`Config`): texts may be written as any scalar (`regex: true`), null is the empty
+//! text, and a rule is printed as Prometheus prints it, so that a printed list of scrape configurations can be
+//! compared with upstream's.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -32,14 +32,14 @@ pub struct RuleConfig {
     /// Number of shares for `hashmod`.
     pub modulus: u64,
 
-    /// Label that is written, or compared by `keepequal` and `dropequal`. With `replace` it may refer to groups of the
-    /// expression.
+    /// Label that is written, or compared by `keepequal` and `dropequal`. With `replace` it may refer to groups of
+    /// the expression.
     #[serde(deserialize_with = "text")]
     #[schemars(with = "String", extend("x-null" = "none"))]
     pub target_label: String,
 
-    /// What `replace` writes and how `labelmap` names its copies; `$1` and `${name}` are groups of the expression, `$$`
-    /// is a dollar sign.
+    /// What `replace` writes and how `labelmap` names its copies; `$1` and `${name}` are groups of the expression,
+    /// `$$` is a dollar sign.
     #[serde(deserialize_with = "text")]
     #[schemars(with = "String", extend("x-null" = "none"))]
     pub replacement: String,

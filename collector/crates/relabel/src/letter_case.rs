@@ -1,7 +1,7 @@
 //! Letter case as Go's `strings.ToLower` and `ToUpper` have it: one character for one character.
 //!
-//! Rust's own functions follow the full mappings of Unicode (sharp s becomes `SS`, a final sigma is another one), which would give
-//! another label value than Prometheus gives.
+//! Rust's own functions follow the full mappings of Unicode (sharp s becomes `SS`, a final sigma is another one),
+//! which would give another label value than Prometheus gives.
 
 /// Lower case, character by character.
 pub(crate) fn lower(text: &str) -> String {

@@ -112,8 +112,8 @@ impl Pattern {
     ///
     /// # Errors
     ///
-    /// When it is not RE2, longer than [`REGEX_LENGTH_LIMIT`], nests deeper than [`REGEX_NEST_LIMIT`] or compiles to more
-    /// than [`REGEX_SIZE_LIMIT`].
+    /// When it is not RE2, longer than [`REGEX_LENGTH_LIMIT`], nests deeper than [`REGEX_NEST_LIMIT`] or compiles
+    /// to more than [`REGEX_SIZE_LIMIT`].
     pub fn build(text: &str) -> Result<Self, BadPattern> {
         Self::compile(text, false)
     }

@@ -1,12 +1,13 @@
 //! RE2 syntax, as Go's `regexp/syntax` reads it, translated to the syntax of Rust's `regex`.
 //!
-//! The two engines give the same matches; their syntaxes differ in what is allowed and what it means. Translated here:
-//! Perl classes and word boundaries are ASCII in Go; `\Q...\E`, octal escapes, `(?)` and a literal `{` exist only there;
-//! set operations in classes, `\<`, `{,n}`, `\u`, the flags `x`, `u` and `R` and stacked repetitions exist only here and are
-//! refused or taken literally, as Go does. Groups lose their names, because Go's may begin with a digit.
+//! The two engines give the same matches; their syntaxes differ in what is allowed and what it means. Translated
+//! here: Perl classes and word boundaries are ASCII in Go; `\Q...\E`, octal escapes, `(?)` and a literal `{` exist
+//! only there; set operations in classes, `\<`, `{,n}`, `\u`, the flags `x`, `u` and `R` and stacked repetitions
+//! exist only here and are refused or taken literally, as Go does. Groups lose their names, because Go's may begin
+//! with a digit.
 //!
-//! Looser than Go: properties that are neither categories nor scripts (`\p{Alphabetic}`) are accepted. Unicode versions
-//! are those of the two libraries.
+//! Looser than Go: properties that are neither categories nor scripts (`\p{Alphabetic}`) are accepted. Unicode
+//! versions are those of the two libraries.
 
 mod class;
 
@@ -84,7 +85,8 @@ struct Atom {
     start: usize,
     end: usize,
     n_repeats: u32,
-    /// Whether it ends with a repetition, and whether that is the very last thing read: only then is one more an error.
+    /// Whether it ends with a repetition, and whether that is the very last thing read: only then is one more an
+    /// error.
     is_repeated: bool,
     is_just_repeated: bool,
 }
@@ -335,8 +337,8 @@ impl<'p> Translator<'p> {
     }
 }
 
-/// `{n}`, `{n,}` or `{n,m}` at the beginning of `text`: the operator, how often it repeats and its length. Anything else is
-/// a brace that stands for itself.
+/// `{n}`, `{n,}` or `{n,m}` at the beginning of `text`: the operator, how often it repeats and its length. Anything
+/// else is a brace that stands for itself.
 fn counted(text: &str) -> Result<Option<(String, u32, usize)>, BadPattern> {
     let length = text[1..].bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b',').count();
     let inside = &text[1..=length];

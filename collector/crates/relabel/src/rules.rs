@@ -34,7 +34,7 @@ impl NameScheme {
     /// As [`Self::allows`], where groups may stand in the name.
     fn allows_template(self, template: &str) -> bool {
         static LEGACY: LazyLock<Regex> = LazyLock::new(|| {
-            Regex::new(r"\A(?:[a-zA-Z_]|\$\{[0-9A-Za-z_]+\}|\$[0-9A-Za-z_]+)(?:[0-9A-Za-z_]|\$\{[0-9A-Za-z_]+\}|\$[0-9A-Za-z_]+)*\z")
+            Regex::new(r"\A(?-u:[a-zA-Z_]|\$\{\w+\}|\$\w+)(?-u:\w|\$\{\w+\}|\$\w+)*\z")
                 .expect("the expression is constant")
         });
         match self {
@@ -81,7 +81,8 @@ impl Rules {
         self.0.is_empty()
     }
 
-    /// Applies the rules in order. False means that the set is dropped; it is left as the rule that dropped it found it.
+    /// Applies the rules in order. False means that the set is dropped; it is left as the rule that dropped it
+    /// found it.
     #[must_use]
     pub fn apply(&self, labels: &mut Labels) -> bool {
         let mut text = String::new();
@@ -267,7 +268,8 @@ fn share(text: &str, modulus: NonZeroU64) -> u64 {
     u64::from_be_bytes([a, b, c, d, e, f, g, h]) % modulus
 }
 
-/// Copies labels to new names. The originals stay; of two with the same new name the one with the greater old name wins.
+/// Copies labels to new names. The originals stay; of two with the same new name the one with the greater old name
+/// wins.
 fn map_names(labels: &mut Labels, pattern: &Pattern, replacement: &Template) {
     let copies: Vec<(String, String)> = labels
         .iter()

@@ -1,8 +1,9 @@
 //! Replacement texts with references to groups, as Go's `Regexp.Expand` reads them.
 //!
-//! `$name` takes the longest run of letters, digits and `_`, so `$1x` is the group `1x`; `${name}` says where the name
-//! ends. A name of digits without leading zero is a number. A group that is unknown or did not match is the empty text; of several
-//! groups with the same name the first that matched counts. `$$` is a dollar sign, and so is a `$` with no name behind it.
+//! `$name` takes the longest run of letters, digits and `_`, so `$1x` is the group `1x`; `${name}` says where the
+//! name ends. A name of digits without leading zero is a number. A group that is unknown or did not match is the
+//! empty text; of several groups with the same name the first that matched counts. `$$` is a dollar sign, and so is
+//! a `$` with no name behind it.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;

@@ -149,9 +149,11 @@ impl LabelSet {
         Span { start: span.start, end: self.text.len() as u32 }
     }
 
-    /// Adds a label of what surrounds the point; its name is final.
+    /// Adds a label of what surrounds the point, unless it has no value; its name is final.
     pub(crate) fn surround(&mut self, rank: Rank, name: Span, value: Span) {
-        self.around.push(Entry { name, value, rank });
+        if value.start < value.end {
+            self.around.push(Entry { name, value, rank });
+        }
     }
 
     /// Adds an attribute of the resource to every point.

@@ -214,10 +214,8 @@ impl<'a> Direct<'a, '_, '_> {
     fn push_identity(&mut self, job: &str, instance: &str) {
         let labels = &mut self.run.labels;
         for (rank, name, value) in [(Rank::Job, JOB, job), (Rank::Instance, INSTANCE, instance)] {
-            if !value.is_empty() {
-                let value = labels.push(value);
-                labels.surround(rank, name, value);
-            }
+            let value = labels.push(value);
+            labels.surround(rank, name, value);
         }
     }
 
