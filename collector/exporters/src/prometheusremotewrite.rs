@@ -397,8 +397,13 @@ impl<'a> Writer<'a> {
     #[inline]
     fn append(&mut self, shard: usize, series: &SeriesRef<'_>) {
         let body = self.bodies.of(shard);
-        let sample = [(series.bits, series.at.millis())];
-        v1::append_series(&mut body.bytes, series.labels.iter(), &sample, series.exemplars.iter());
+        let sample = (series.bits, series.at.millis());
+        match series.labels.encoded() {
+            Some(labels) if series.exemplars.is_empty() => {
+                v1::append_encoded_series(&mut body.bytes, labels.n_bytes(), labels.pieces(), sample);
+            }
+            _ => v1::append_series(&mut body.bytes, series.labels.iter(), &[sample], series.exemplars.iter()),
+        }
         body.note(1, series.at);
         if self.exporter.send_metadata && self.family != series.family.name {
             self.family.clear();

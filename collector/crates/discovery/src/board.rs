@@ -44,7 +44,8 @@ impl Context {
 pub struct Snapshot {
     /// The groups, in the order of the configuration.
     pub groups: Arc<[Arc<Group>]>,
-    /// Whether every mechanism has answered at least once: before that, an absent target is merely not known yet.
+    /// Whether every mechanism has answered at least once: before that, an absent target is merely not known
+    /// yet.
     pub settled: bool,
     /// What goes wrong now; paths are relative to the job.
     pub problems: Arc<[Problem]>,

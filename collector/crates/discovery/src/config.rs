@@ -60,8 +60,8 @@ pub struct StaticConfig {
 /// Reads target groups from files.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct FileSdConfig {
-    /// Files with lists of target groups, ending in `.json`, `.yml` or `.yaml`; the last element of a path may hold `*`.
-    /// Relative names start at the folder of the configuration.
+    /// Files with lists of target groups, ending in `.json`, `.yml` or `.yaml`; the last element of a path
+    /// may hold `*`. Relative names start at the folder of the configuration.
     pub files: Vec<String>,
 
     /// How often the files are read again even when nothing seems to have changed.
@@ -94,8 +94,8 @@ impl SdConfigs {
             && self.foreign.is_empty()
     }
 
-    /// Mistakes that the types cannot see, with paths relative to the job. What is not built in is no mistake here; see
-    /// [`SdConfigs::unsupported`].
+    /// Mistakes that the types cannot see, with paths relative to the job. What is not built in is no mistake
+    /// here; see [`SdConfigs::unsupported`].
     #[must_use]
     pub fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

@@ -1,13 +1,13 @@
 //! Target groups from files.
 //!
-//! As Prometheus `discovery/file`: names with a wildcard in the last element, `__meta_filepath`, everything read again
-//! every `refresh_interval`, a broken file keeps what it said last. Changes between refreshes are seen by looking at
-//! modification time, length and inode every second or so instead of by inotify: it costs one `stat` a file and works on
-//! every file system.
+//! As Prometheus `discovery/file`: names with a wildcard in the last element, `__meta_filepath`, everything
+//! read again every `refresh_interval`, a broken file keeps what it said last. Changes between refreshes are
+//! seen by looking at modification time, length and inode every second or so instead of by inotify: it costs
+//! one `stat` a file and works on every file system.
 //!
-//! Different on purpose: a file that is written in place is read only when two looks found it the same, because half a
-//! YAML list is a valid shorter list; a file without any content counts as torn, `[]` says "no targets"; a file must be
-//! missing in two looks before its targets go.
+//! Different on purpose: a file that is written in place is read only when two looks found it the same,
+//! because half a YAML list is a valid shorter list; a file without any content counts as torn, `[]` says "no
+//! targets"; a file must be missing in two looks before its targets go.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -77,8 +77,8 @@ impl Files {
         Self { patterns, known: BTreeMap::new(), problems: Vec::new() }
     }
 
-    /// Looks at the files once; `is_due` reads them even when they seem unchanged. Says whether there is news; the first
-    /// look always is.
+    /// Looks at the files once; `is_due` reads them even when they seem unchanged. Says whether there is
+    /// news; the first look always is.
     pub(crate) fn look(&mut self, is_due: bool) -> bool {
         let is_first = self.known.is_empty();
         let (paths, problems) = self.list();

@@ -140,7 +140,8 @@ impl JsonSchema for ForeignConfigs {
     }
 }
 
-/// A node in which every text under a key that sounds like a secret is one. Names of files and of references are none.
+/// A node in which every text under a key that sounds like a secret is one. Names of files and of references
+/// are none.
 struct Shown<'a> {
     node: &'a Node,
     is_secret: bool,

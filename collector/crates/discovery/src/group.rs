@@ -1,7 +1,7 @@
 //! Target groups, and the two ways in which files and servers write them.
 //!
-//! As Prometheus `discovery/targetgroup`: a list of `{targets, labels}`. In JSON labels and targets are strings and
-//! nothing else may stand there; YAML takes any scalar as it was written.
+//! As Prometheus `discovery/targetgroup`: a list of `{targets, labels}`. In JSON labels and targets are
+//! strings and nothing else may stand there; YAML takes any scalar as it was written.
 
 use std::sync::Arc;
 
@@ -83,8 +83,8 @@ pub fn parse_yaml(text: &str, source: &str, meta: (&str, &str)) -> Result<Vec<Gr
     parsed.root.items().enumerate().map(group).collect()
 }
 
-/// What one item of a JSON answer may hold. The aliases are there because Go reads names of fields in any case, and
-/// generators in Go write them capitalised.
+/// What one item of a JSON answer may hold. The aliases are there because Go reads names of fields in any
+/// case, and generators in Go write them capitalised.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct JsonGroup {

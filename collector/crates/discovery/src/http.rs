@@ -1,12 +1,12 @@
 //! Target groups from an HTTP endpoint.
 //!
-//! As Prometheus `discovery/http`: an answer counts only with status 200 and content type `application/json`, anything
-//! else keeps the last list; groups are known by `<url>:<index>` and carry `__meta_url`; the server is told the
-//! `refresh_interval`.
+//! As Prometheus `discovery/http`: an answer counts only with status 200 and content type `application/json`,
+//! anything else keeps the last list; groups are known by `<url>:<index>` and carry `__meta_url`; the server
+//! is told the `refresh_interval`.
 //!
-//! Different on purpose: until the first answer, and after a failure or a list that is not believed yet, the server is
-//! asked again sooner than after a whole interval; requests of many jobs are spread over the interval. The answer is
-//! bounded by [`MAX_GROUPS_BYTES`].
+//! Different on purpose: until the first answer, and after a failure or a list that is not believed yet, the
+//! server is asked again sooner than after a whole interval; requests of many jobs are spread over the
+//! interval. The answer is bounded by [`MAX_GROUPS_BYTES`].
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -87,8 +87,8 @@ impl Pace {
         Self { refresh: config.refresh_interval.as_duration(), phase: (hasher.finish() >> 32) as u32 }
     }
 
-    /// After the first answer: between half an interval and a whole one, so that endpoints that were asked together at the
-    /// start are not asked together for ever.
+    /// After the first answer: between half an interval and a whole one, so that endpoints that were asked
+    /// together at the start are not asked together for ever.
     fn first(self) -> Duration {
         let fraction = 0.5 + f64::from(self.phase) / f64::from(u32::MAX) / 2.0;
         self.refresh.mul_f64(fraction)

@@ -1,14 +1,14 @@
 //! Where targets are: static lists, files and HTTP endpoints.
 //!
-//! As Prometheus `discovery`: every mechanism yields *groups*, lists of addresses that share labels, and a job may use
-//! several mechanisms at once. [`spawn`] starts those of one job and publishes what they found as a [`Snapshot`] that
-//! can be watched; it ends when the [`Discovery`] is dropped. Mechanisms that are not built in are known by name
-//! ([`ForeignConfigs`]), so that who meets them can say so.
+//! As Prometheus `discovery`: every mechanism yields *groups*, lists of addresses that share labels, and a
+//! job may use several mechanisms at once. [`spawn`] starts those of one job and publishes what they found as
+//! a [`Snapshot`] that can be watched; it ends when the [`Discovery`] is dropped. Mechanisms that are not
+//! built in are known by name ([`ForeignConfigs`]), so that who meets them can say so.
 //!
-//! Different on purpose: changes are published at once instead of every five seconds; a snapshot says whether every
-//! mechanism has answered at least once ([`Snapshot::settled`]), so that nobody takes "not known yet" for "nothing
-//! there"; a file that is being written is read when it has come to rest; an empty list over HTTP can be doubted
-//! ([`EmptyList::Cautious`]).
+//! Different on purpose: changes are published at once instead of every five seconds; a snapshot says whether
+//! every mechanism has answered at least once ([`Snapshot::settled`]), so that nobody takes "not known yet"
+//! for "nothing there"; a file that is being written is read when it has come to rest; an empty list over
+//! HTTP can be doubted ([`EmptyList::Cautious`]).
 
 mod board;
 mod config;

@@ -5,7 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::SystemTime;
 
-/// What changes when a file is written or replaced. Links are followed: a mounted ConfigMap is replaced by turning one.
+/// What changes when a file is written or replaced. Links are followed: a mounted ConfigMap is replaced by
+/// turning one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     modified: Option<SystemTime>,

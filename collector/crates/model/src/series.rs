@@ -1,10 +1,10 @@
 //! The series of one target: final label sets, each stored once.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 
-use xxhash_rust::xxh3::Xxh3Builder;
+use hashbrown::HashTable;
 
 /// What a family of series is, by the words of the exposition formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,25 +70,34 @@ pub struct SeriesId(pub u32);
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
+    /// First of its labels in `refs`.
     start: u32,
-    n_labels: u16,
+    /// Bytes of its labels as remote write 1 wants them.
+    n_bytes: u32,
     /// Index into `families` plus one; zero means none.
     family: u32,
-    hash: u64,
+    /// [`FREE`] where there is no series.
+    n_labels: u16,
+    is_plain: bool,
 }
 
-/// Final label sets of the series of one target, with every name and value stored once.
+/// Number of labels of a place without a series.
+const FREE: u16 = u16::MAX;
+
+/// Final label sets of the series of one target, with every label stored once.
 ///
 /// The table is filled by whoever scrapes the target: labels as they leave the process, after `honor_labels`,
 /// relabelling and limits, sorted by name. Exporters read it directly, so an unchanged series costs them no parsing
 /// and no allocation. Freed places are used again. Shared by `Arc`; the writer copies on write, and as batches
 /// are encoded before `send` returns there is normally nothing to copy.
+///
+/// Labels lie there as remote write 1 sends them, so that writing a series is copying a few pieces.
 #[derive(Clone, Debug, Default)]
 pub struct SeriesTable {
-    symbols: Symbols,
-    /// Symbol ids, alternating name and value.
+    pairs: Pairs,
+    /// Labels of the series, one after the other.
     refs: Vec<u32>,
-    entries: Vec<Option<Slot>>,
+    slots: Vec<Slot>,
     free: Vec<u32>,
     families: Vec<Family>,
     family_by_name: HashMap<Box<str>, u32>,
@@ -105,7 +114,7 @@ impl SeriesTable {
     /// Number of series that are present.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len() - self.free.len()
+        self.slots.len() - self.free.len()
     }
 
     /// Whether there is no series.
@@ -114,66 +123,83 @@ impl SeriesTable {
         self.len() == 0
     }
 
-    /// Adds a series. `labels` are sorted by name and have no empty value.
+    /// Adds a series. `labels` are sorted by name, have no empty value and are fewer than 65,535.
     pub fn insert<'a>(
         &mut self,
         labels: impl IntoIterator<Item = (&'a str, &'a str)>,
         family: Option<u32>,
     ) -> SeriesId {
         let start = self.refs.len();
-        let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+        let mut n_bytes = 0;
         for (name, value) in labels {
-            self.refs.push(self.symbols.intern(name));
-            self.refs.push(self.symbols.intern(value));
-            hasher.update(name.as_bytes());
-            hasher.update(&[0xff]);
-            hasher.update(value.as_bytes());
-            hasher.update(&[0xff]);
+            let pair = self.pairs.intern(name, value);
+            n_bytes += self.pairs.get(pair).len();
+            self.refs.push(pair);
         }
-        let entry = Slot {
+        let n_labels = u16::try_from(self.refs.len() - start).ok().filter(|n| *n != FREE);
+        let slot = Slot {
             start: u32::try_from(start).expect("fewer than 2^32 label references in one target"),
-            n_labels: u16::try_from((self.refs.len() - start) / 2)
-                .expect("fewer than 65536 labels on one series"),
+            n_bytes: u32::try_from(n_bytes).expect("less than 4 GiB of labels on one series"),
             family: family.map_or(0, |index| index + 1),
-            hash: hasher.digest(),
+            n_labels: n_labels.expect("fewer than 65535 labels on one series"),
+            is_plain: false,
         };
         if let Some(place) = self.free.pop() {
-            self.entries[place as usize] = Some(entry);
+            self.slots[place as usize] = slot;
             return SeriesId(place);
         }
-        self.entries.push(Some(entry));
-        SeriesId(u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 series in one target"))
+        self.slots.push(slot);
+        SeriesId(u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 series in one target"))
     }
 
     /// Forgets a series; its place may be given to another one.
     pub fn remove(&mut self, id: SeriesId) {
-        if let Some(entry) = self.entries[id.0 as usize].take() {
-            self.n_dead_refs += usize::from(entry.n_labels) * 2;
+        let slot = &mut self.slots[id.0 as usize];
+        if slot.n_labels != FREE {
+            self.n_dead_refs += usize::from(slot.n_labels);
+            slot.n_labels = FREE;
             self.free.push(id.0);
         }
     }
 
     /// Labels of a series, sorted by name. Empty for a place that is free.
-    #[inline]
     pub fn labels(&self, id: SeriesId) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
-        let refs = self.entry(id).map_or(&[][..], |entry| {
-            let start = entry.start as usize;
-            &self.refs[start..start + usize::from(entry.n_labels) * 2]
-        });
-        refs.chunks_exact(2).map(|pair| (self.symbols.get(pair[0]), self.symbols.get(pair[1])))
+        self.refs_of(id).iter().map(|pair| split(self.pairs.get(*pair)))
     }
 
-    /// Hash over the labels of a series (xxh3, names and values separated): equal labels, equal hash, in every table.
+    /// Labels of a series in the same order, each as the field `labels` (number 1, message `Label`) of remote write 1's
+    /// `TimeSeries`, tag and length included.
+    #[inline]
+    pub fn encoded_labels(&self, id: SeriesId) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
+        self.refs_of(id).iter().map(|pair| self.pairs.get(*pair))
+    }
+
+    /// Bytes of all of [`Self::encoded_labels`].
     #[inline]
     #[must_use]
-    pub fn hash(&self, id: SeriesId) -> u64 {
-        self.entry(id).map_or(0, |entry| entry.hash)
+    pub fn n_encoded_bytes(&self, id: SeriesId) -> usize {
+        self.slot(id).map_or(0, |slot| slot.n_bytes as usize)
+    }
+
+    /// Notes that nothing about the series' labels needs a second look on the way to Prometheus; what that means is
+    /// `translate`'s. False for a series that was just added.
+    pub fn set_plain(&mut self, id: SeriesId, is_plain: bool) {
+        if let Some(slot) = self.slots.get_mut(id.0 as usize) {
+            slot.is_plain = is_plain;
+        }
+    }
+
+    /// What was noted by [`Self::set_plain`].
+    #[inline]
+    #[must_use]
+    pub fn is_plain(&self, id: SeriesId) -> bool {
+        self.slot(id).is_some_and(|slot| slot.is_plain)
     }
 
     /// The family of a series, where the exposition named one.
     #[must_use]
     pub fn family(&self, id: SeriesId) -> Option<&Family> {
-        let index = self.entry(id)?.family.checked_sub(1)?;
+        let index = self.slot(id)?.family.checked_sub(1)?;
         self.families.get(index as usize)
     }
 
@@ -191,8 +217,8 @@ impl SeriesTable {
 
     /// Puts an existing series under another family (a TYPE line that came later or changed).
     pub fn set_family(&mut self, id: SeriesId, family: Option<u32>) {
-        if let Some(Some(entry)) = self.entries.get_mut(id.0 as usize) {
-            entry.family = family.map_or(0, |index| index + 1);
+        if let Some(slot) = self.slots.get_mut(id.0 as usize) {
+            slot.family = family.map_or(0, |index| index + 1);
         }
     }
 
@@ -204,82 +230,152 @@ impl SeriesTable {
 
     /// Drops the labels of removed series from memory. Ids stay as they are.
     pub fn compact(&mut self) {
-        let mut symbols = Symbols::default();
+        let mut pairs = Pairs::default();
         let mut refs = Vec::with_capacity(self.refs.len().saturating_sub(self.n_dead_refs));
-        for entry in self.entries.iter_mut().flatten() {
-            let start = entry.start as usize;
-            entry.start = u32::try_from(refs.len()).expect("compaction never grows");
-            for old in &self.refs[start..start + usize::from(entry.n_labels) * 2] {
-                refs.push(symbols.intern(self.symbols.get(*old)));
+        for slot in self.slots.iter_mut().filter(|slot| slot.n_labels != FREE) {
+            let start = slot.start as usize;
+            slot.start = u32::try_from(refs.len()).expect("compaction never grows");
+            for old in &self.refs[start..start + usize::from(slot.n_labels)] {
+                let (name, value) = split(self.pairs.get(*old));
+                refs.push(pairs.intern(name, value));
             }
         }
-        (self.symbols, self.refs, self.n_dead_refs) = (symbols, refs, 0);
+        (self.pairs, self.refs, self.n_dead_refs) = (pairs, refs, 0);
+    }
+
+    /// Gives back memory that was reserved for growth.
+    pub fn shrink(&mut self) {
+        self.pairs.shrink();
+        self.refs.shrink_to_fit();
+        self.slots.shrink_to_fit();
+        self.free.shrink_to_fit();
+        self.families.shrink_to_fit();
     }
 
     /// Heap bytes held by the table.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.symbols.heap_bytes()
+        let of_family = |family: &Family| {
+            size_of::<Family>() + 2 * family.name.len() + family.help.len() + family.unit.len()
+        };
+        self.pairs.heap_bytes()
             + self.refs.capacity() * size_of::<u32>()
-            + self.entries.capacity() * size_of::<Option<Slot>>()
+            + self.slots.capacity() * size_of::<Slot>()
             + self.free.capacity() * size_of::<u32>()
-            + self
-                .families
-                .iter()
-                .map(|f| size_of::<Family>() + 2 * f.name.len() + f.help.len() + f.unit.len())
-                .sum::<usize>()
+            + self.families.iter().map(of_family).sum::<usize>()
     }
 
     #[inline]
-    fn entry(&self, id: SeriesId) -> Option<&Slot> {
-        self.entries.get(id.0 as usize)?.as_ref()
+    fn slot(&self, id: SeriesId) -> Option<&Slot> {
+        self.slots.get(id.0 as usize).filter(|slot| slot.n_labels != FREE)
+    }
+
+    #[inline]
+    fn refs_of(&self, id: SeriesId) -> &[u32] {
+        self.slot(id).map_or(&[], |slot| {
+            let start = slot.start as usize;
+            &self.refs[start..start + usize::from(slot.n_labels)]
+        })
     }
 }
 
-/// Every distinct string of a table, once.
+/// Every distinct label of a table, once, encoded.
 #[derive(Clone, Debug, Default)]
-struct Symbols {
-    text: String,
-    /// End of each symbol in `text`; it starts where the one before ends.
+struct Pairs {
+    bytes: Vec<u8>,
+    /// End of each pair in `bytes`; it starts where the one before ends.
     ends: Vec<u32>,
-    /// Hash of a symbol to the ids that have it. Keys are hashes already, collisions are compared by text.
-    index: HashMap<u64, u32, Xxh3Builder>,
-    /// Ids whose hash another symbol took first; practically always empty.
-    collided: Vec<u32>,
+    /// Ids by the hash of their bytes.
+    index: HashTable<u32>,
+    // Seeded: a target cannot choose labels that collide.
+    hasher: RandomState,
 }
 
-impl Symbols {
-    fn get(&self, id: u32) -> &str {
-        let id = id as usize;
-        let start = if id == 0 { 0 } else { self.ends[id - 1] as usize };
-        &self.text[start..self.ends[id] as usize]
+impl Pairs {
+    #[inline]
+    fn get(&self, id: u32) -> &[u8] {
+        pair_of(&self.bytes, &self.ends, id)
     }
 
-    fn intern(&mut self, text: &str) -> u32 {
-        let hash = xxhash_rust::xxh3::xxh3_64(text.as_bytes());
-        match self.index.get(&hash) {
-            Some(&id) if self.get(id) == text => return id,
-            Some(_) => {
-                if let Some(&id) = self.collided.iter().find(|id| self.get(**id) == text) {
-                    return id;
-                }
-            }
-            None => {}
+    fn intern(&mut self, name: &str, value: &str) -> u32 {
+        let start = self.bytes.len();
+        encode(&mut self.bytes, name, value);
+        let (known, fresh) = self.bytes.split_at(start);
+        let hash = self.hasher.hash_one(fresh);
+        if let Some(&id) = self.index.find(hash, |id| pair_of(known, &self.ends, *id) == fresh) {
+            self.bytes.truncate(start);
+            return id;
         }
-        let id = u32::try_from(self.ends.len()).expect("fewer than 2^32 symbols in one target");
-        self.text.push_str(text);
-        self.ends.push(u32::try_from(self.text.len()).expect("less than 4 GiB of label text in one target"));
-        match self.index.entry(hash) {
-            Entry::Vacant(place) => drop(place.insert(id)),
-            Entry::Occupied(_) => self.collided.push(id),
-        }
+        let id = u32::try_from(self.ends.len()).expect("fewer than 2^32 labels in one target");
+        self.ends.push(u32::try_from(self.bytes.len()).expect("less than 4 GiB of label text in one target"));
+        let (bytes, ends, hasher) = (&self.bytes, &self.ends, &self.hasher);
+        self.index.insert_unique(hash, id, |id| hasher.hash_one(pair_of(bytes, ends, *id)));
         id
     }
 
-    fn heap_bytes(&self) -> usize {
-        // A hash table entry costs key, value and one control byte, at a load of 7/8 at best.
-        self.text.capacity() + self.ends.capacity() * 4 + self.index.capacity() * 17 * 8 / 7
+    fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.ends.shrink_to_fit();
+        let (bytes, ends, hasher) = (&self.bytes, &self.ends, &self.hasher);
+        self.index.shrink_to_fit(|id| hasher.hash_one(pair_of(bytes, ends, *id)));
     }
+
+    fn heap_bytes(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * size_of::<u32>() + self.index.allocation_size()
+    }
+}
+
+#[inline]
+fn pair_of<'a>(bytes: &'a [u8], ends: &[u32], id: u32) -> &'a [u8] {
+    let id = id as usize;
+    let start = if id == 0 { 0 } else { ends[id - 1] as usize };
+    &bytes[start..ends[id] as usize]
+}
+
+/// Tag of a field 1 and of a field 2 that hold bytes, in protobuf.
+const FIELD_1: u8 = 1 << 3 | 2;
+const FIELD_2: u8 = 2 << 3 | 2;
+
+/// Field 1: a message of name (field 1) and value (field 2).
+fn encode(out: &mut Vec<u8>, name: &str, value: &str) {
+    let framed = |len: usize| 1 + varint_len(len) + len;
+    out.push(FIELD_1);
+    put_varint(out, framed(name.len()) + framed(value.len()));
+    for (tag, text) in [(FIELD_1, name), (FIELD_2, value)] {
+        out.push(tag);
+        put_varint(out, text.len());
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Name and value of what [`encode`] wrote.
+fn split(pair: &[u8]) -> (&str, &str) {
+    let (_, message) = take_varint(&pair[1..]);
+    let (n_name, rest) = take_varint(&message[1..]);
+    let (name, rest) = rest.split_at(n_name);
+    let (_, value) = take_varint(&rest[1..]);
+    let text = |bytes| std::str::from_utf8(bytes).expect("pairs are made of text");
+    (text(name), text(value))
+}
+
+fn varint_len(number: usize) -> usize {
+    let bits = (usize::BITS - (number | 1).leading_zeros()) as usize;
+    bits.div_ceil(7)
+}
+
+fn put_varint(out: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        out.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn take_varint(bytes: &[u8]) -> (usize, &[u8]) {
+    let n_bytes = 1 + bytes.iter().take_while(|byte| **byte >= 0x80).count();
+    let (varint, rest) = bytes.split_at(n_bytes);
+    let number = varint.iter().rev().fold(0, |number, byte| number << 7 | usize::from(byte & 0x7f));
+    (number, rest)
 }
 
 #[cfg(test)]
@@ -318,11 +414,36 @@ mod tests {
     }
 
     #[test]
-    fn equal_labels_have_equal_hashes_in_different_tables() {
-        let (mut one, mut two) = (SeriesTable::new(), SeriesTable::new());
-        two.insert([("other", "first")], None);
-        let (a, b) = (one.insert([("a", "1")], None), two.insert([("a", "1")], None));
-        assert_eq!(one.hash(a), two.hash(b));
+    fn labels_lie_there_as_remote_write_wants_them() {
+        let mut table = SeriesTable::new();
+        let long = "x".repeat(300);
+        let id = table.insert([("a", "1"), ("b", &*long)], None);
+        let pieces: Vec<&[u8]> = table.encoded_labels(id).collect();
+        assert_eq!(pieces[0], b"\x0a\x06\x0a\x01a\x12\x011");
+        assert_eq!(&pieces[1][..9], b"\x0a\xb2\x02\x0a\x01b\x12\xac\x02");
+        assert_eq!(table.n_encoded_bytes(id), pieces.concat().len());
+        assert_eq!(pairs(&table, id)[1], ("b".to_owned(), long));
+    }
+
+    #[test]
+    fn shrinking_changes_nothing_but_memory() {
+        let mut table = SeriesTable::new();
+        let ids: Vec<SeriesId> = (0..1000).map(|n| table.insert([("n", &*n.to_string())], None)).collect();
+        let before: Vec<_> = ids.iter().map(|id| pairs(&table, *id)).collect();
+        let n_bytes = table.heap_bytes();
+        table.shrink();
+        assert!(table.heap_bytes() <= n_bytes);
+        assert_eq!(before, ids.iter().map(|id| pairs(&table, *id)).collect::<Vec<_>>());
+        assert_eq!(table.insert([("n", "7")], None), SeriesId(1000));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_comes_back(labels in proptest::collection::btree_map("\\PC{1,9}", "\\PC{1,200}", 0..9)) {
+            let mut table = SeriesTable::new();
+            let id = table.insert(labels.iter().map(|(name, value)| (&**name, &**value)), None);
+            proptest::prop_assert!(table.labels(id).eq(labels.iter().map(|(name, value)| (&**name, &**value))));
+        }
     }
 
     #[test]

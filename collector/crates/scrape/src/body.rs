@@ -1,7 +1,8 @@
 //! From the bytes of an answer to samples: the part of a scrape that costs CPU.
 //!
-//! As Prometheus `scrape` (`readResponse`, `append`): only `gzip` is decompressed, anything else is parsed as it came; a body
-//! that reaches `body_size_limit` is too large; an empty one is a good scrape without samples.
+//! As Prometheus `scrape` (`readResponse`, `append`): only `gzip` is decompressed, anything else is parsed as
+//! it came; a body that reaches `body_size_limit` is too large; an empty one is a good scrape without
+//! samples.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -1,14 +1,15 @@
 //! What is remembered of a target from scrape to scrape, so that only news cost anything.
 //!
-//! The i-th line of a scrape is first compared with the i-th line of the last good one; on a miss with the few lines behind
-//! it, then it is looked up by its text, and only a text that was never seen is parsed, relabelled and checked. What came out
-//! (which series, or "dropped") is remembered under the text. A scrape is then a column of values over the target's series
-//! table.
+//! The i-th line of a scrape is first compared with the i-th line of the last good one; on a miss with the
+//! few lines behind it, then it is looked up by its text, and only a text that was never seen is parsed,
+//! relabelled and checked. What came out (which series, or "dropped") is remembered under the text. A scrape
+//! is then a column of values over the target's series table.
 //!
-//! Behaviour is that of Prometheus `scrape` (`scrapeLoop.append`, `scrapeCache`): staleness, failed scrapes, duplicates, times
-//! of their own, counts. Since no storage stands behind that would refuse them, samples which are not newer than the last one
-//! of their series are dropped here. Different on purpose: a scrape that fails half-way ends every series (upstream spares
-//! those in front of the bad line); the end of a series that could not be delivered is told again.
+//! Behaviour is that of Prometheus `scrape` (`scrapeLoop.append`, `scrapeCache`): staleness, failed scrapes,
+//! duplicates, times of their own, counts. Since no storage stands behind that would refuse them, samples
+//! which are not newer than the last one of their series are dropped here. Different on purpose: a scrape
+//! that fails half-way ends every series (upstream spares those in front of the bad line); the end of a
+//! series that could not be delivered is told again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -125,7 +126,8 @@ impl Cache {
         cache
     }
 
-    /// Goes on under another job or after discovery said something new. The target's own labels must be the same.
+    /// Goes on under another job or after discovery said something new. The target's own labels must be the
+    /// same.
     pub(crate) fn adapt(&mut self, job: &Arc<Job>, target: &Target) {
         debug_assert_eq!(self.info.labels, target.info.labels, "another target needs another cache");
         self.info = Arc::clone(&target.info);
@@ -154,7 +156,8 @@ impl Cache {
         }
     }
 
-    /// Takes the body of an answer. On an error, the scrape counts as failed and everything is ready to go on.
+    /// Takes the body of an answer. On an error, the scrape counts as failed and everything is ready to go
+    /// on.
     pub(crate) fn ingest(
         &mut self,
         body: &[u8],
@@ -206,7 +209,8 @@ impl Cache {
         self.unsent.is_delivered = true;
     }
 
-    /// The target is gone: the end of all its series, the reports among them. Nothing where there never was a scrape.
+    /// The target is gone: the end of all its series, the reports among them. Nothing where there never was a
+    /// scrape.
     pub(crate) fn end(&mut self, at: Timestamp) -> Option<Scrape> {
         if self.round == 0 {
             return None;
@@ -222,8 +226,8 @@ impl Cache {
         self.store.len()
     }
 
-    /// Whether more texts are remembered than the last good scrape explains, as when every scrape has other labels and
-    /// fails.
+    /// Whether more texts are remembered than the last good scrape explains, as when every scrape has other
+    /// labels and fails.
     fn is_swollen(&self) -> bool {
         self.keys.len() > 2 * self.n_keys_good + 1000
     }
@@ -268,30 +272,36 @@ impl Cache {
         loop {
             let expected = walk.expected(&self.order);
             let predicted = expected.map_or(&[][..], |id| self.keys.text(id));
-            let Some(event) = parser.next(predicted) else { return Ok(()) };
-            match event.map_err(ScrapeError::Parse)? {
+            let next = parser.next(predicted);
+            // Events are looked at where they lie: moving them costs as much as parsing a number.
+            let event = match &next {
+                None => return Ok(()),
+                Some(Ok(event)) => event,
+                Some(Err(error)) => return Err(ScrapeError::Parse(error.clone())),
+            };
+            match event {
                 Event::Sample(sample) => {
                     self.out.counts.scraped += 1;
                     let hit =
                         expected.filter(|id| sample.predicted && self.keys.has_spelling(*id, kind.into()));
                     if let Some(key) = hit {
                         walk.hit(key);
-                        self.sample(key, &sample, false);
+                        self.sample(key, sample, false);
                     } else {
-                        self.unexpected(&sample, kind, walk).map_err(|error| error.at_line_of(&parser))?;
+                        self.unexpected(sample, kind, walk).map_err(|error| error.at_line_of(&parser))?;
                     }
                 }
                 Event::Type { family, kind: of_family } => {
-                    kind = of_family;
-                    if !is_report(&family) {
-                        self.families.kind(&family, kind, self.round, self.store.table_mut());
+                    kind = *of_family;
+                    if !is_report(family) {
+                        self.families.kind(family, kind, self.round, self.store.table_mut());
                     }
                 }
-                Event::Help { family, text } if !is_report(&family) => {
-                    self.families.help(&family, &text, self.round, self.store.table_mut());
+                Event::Help { family, text } if !is_report(family) => {
+                    self.families.help(family, text, self.round, self.store.table_mut());
                 }
-                Event::Unit { family, unit } if !is_report(&family) => {
-                    self.families.unit(&family, &unit, self.round, self.store.table_mut());
+                Event::Unit { family, unit } if !is_report(family) => {
+                    self.families.unit(family, unit, self.round, self.store.table_mut());
                 }
                 Event::Help { .. } | Event::Unit { .. } | Event::Comment | Event::End => {}
             }

@@ -1,7 +1,8 @@
 //! The keys of `global` and `scrape_configs`.
 //!
-//! As Prometheus 3.14 `config/config.go`: same keys, same inheritance, same rendering. [`ScrapeConfig::inherit`] gives the
-//! job as it takes effect; printed, that is what a target allocator serves under `/scrape_configs`.
+//! As Prometheus 3.14 `config/config.go`: same keys, same inheritance, same rendering.
+//! [`ScrapeConfig::inherit`] gives the job as it takes effect; printed, that is what a target allocator
+//! serves under `/scrape_configs`.
 //!
 //! ```yaml
 //! global:
@@ -215,7 +216,8 @@ pub struct Switches {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub convert_classic_histograms_to_nhcb: Option<bool>,
 
-    /// Whether `scrape_timeout_seconds`, `scrape_sample_limit` and `scrape_body_size_bytes` are reported, too.
+    /// Whether `scrape_timeout_seconds`, `scrape_sample_limit` and `scrape_body_size_bytes` are reported,
+    /// too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra_scrape_metrics: Option<bool>,
 }
@@ -328,8 +330,8 @@ impl Default for GlobalConfig {
 }
 
 impl GlobalConfig {
-    /// `external_labels` with `$name` and `${name}` taken from the environment, where an unknown one is empty and `$$` is a
-    /// dollar sign.
+    /// `external_labels` with `$name` and `${name}` taken from the environment, where an unknown one is empty
+    /// and `$$` is a dollar sign.
     #[must_use]
     pub fn external_labels(&self, env: impl Fn(&str) -> Option<String>) -> model::Labels {
         self.external_labels.iter().map(|(name, value)| (name, expand(value, &env))).collect()
@@ -364,7 +366,8 @@ impl ScrapeConfig {
         let names = self.metric_name_validation_scheme;
         let inherited = global.metric_name_validation_scheme.unwrap_or(NameScheme::Utf8);
         job.metric_name_validation_scheme = Some(names.unwrap_or(inherited));
-        // A job that chooses its own names does not inherit how they are escaped: `allow-utf-8` would not fit `legacy`.
+        // A job that chooses its own names does not inherit how they are escaped: `allow-utf-8` would not fit
+        // `legacy`.
         let escaping = names.map_or_else(|| global.escaping(), default_escaping);
         job.metric_name_escaping_scheme = Some(self.metric_name_escaping_scheme.unwrap_or(escaping));
         job

@@ -1,10 +1,11 @@
 //! TYPE, HELP and UNIT of a target, and which series they speak of.
 //!
-//! As the metadata cache of Prometheus `scrape`, with the lookup of the collector's Prometheus receiver: a series belongs to
-//! the family of exactly its name, else to the one of its name without suffix, if that family is of a kind that has such
-//! series. Metadata is forgotten ten scrapes after it was last seen.
+//! As the metadata cache of Prometheus `scrape`, with the lookup of the collector's Prometheus receiver: a
+//! series belongs to the family of exactly its name, else to the one of its name without suffix, if that
+//! family is of a kind that has such series. Metadata is forgotten ten scrapes after it was last seen.
 //!
-//! Different on purpose: a series that `metric_relabel_configs` renamed keeps its type; its family is renamed with it.
+//! Different on purpose: a series that `metric_relabel_configs` renamed keeps its type; its family is renamed
+//! with it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -79,7 +80,8 @@ impl Families {
         }
     }
 
-    /// The family of a series in the table. `exposed` is the name that the target uses, `name` the one after relabelling.
+    /// The family of a series in the table. `exposed` is the name that the target uses, `name` the one after
+    /// relabelling.
     pub(crate) fn of(&mut self, exposed: &str, name: &str, table: &mut SeriesTable) -> Option<u32> {
         let at = self.find(exposed)?;
         if exposed == name {

@@ -1,7 +1,8 @@
 //! Getting the metrics of a target over HTTP.
 //!
-//! The request is that of Prometheus `scrape` (`targetScraper.scrape`): `Accept` by `scrape_protocols`, `gzip` unless
-//! `enable_compression` is off, the timeout in a header. The loop knows only the trait [`Fetch`].
+//! The request is that of Prometheus `scrape` (`targetScraper.scrape`): `Accept` by `scrape_protocols`,
+//! `gzip` unless `enable_compression` is off, the timeout in a header. The loop knows only the trait
+//! [`Fetch`].
 
 use std::time::Duration;
 

@@ -21,8 +21,8 @@ pub(crate) struct Assembled {
 /// Groups by source, each with what became of it.
 pub(crate) type ByGroup = HashMap<Arc<str>, (Arc<Group>, Arc<Assembled>)>;
 
-/// Assembles all groups; `former` is what the same job made of the last snapshot. Gives also what is unusable and was not
-/// before.
+/// Assembles all groups; `former` is what the same job made of the last snapshot. Gives also what is unusable
+/// and was not before.
 pub(crate) fn assemble_groups(job: &Job, groups: &[Arc<Group>], former: &ByGroup) -> (ByGroup, Vec<String>) {
     let mut newly_unusable = Vec::new();
     let mut assemble = |group: &Arc<Group>| {

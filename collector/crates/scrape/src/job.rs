@@ -1,7 +1,7 @@
 //! A scrape job, ready to be used: inherited, checked, compiled.
 //!
-//! As the checks of Prometheus `config/config.go`, except that all mistakes are found at once. What is configured but
-//! not built in yet becomes a warning that names the key.
+//! As the checks of Prometheus `config/config.go`, except that all mistakes are found at once. What is
+//! configured but not built in yet becomes a warning that names the key.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,8 +25,8 @@ pub struct Job {
 }
 
 impl Job {
-    /// Builds the job. Paths of problems are relative to it (`scrape_timeout`); `base_dir` is where relative names of
-    /// files start. Nothing is read and nothing is opened.
+    /// Builds the job. Paths of problems are relative to it (`scrape_timeout`); `base_dir` is where relative
+    /// names of files start. Nothing is read and nothing is opened.
     ///
     /// # Errors
     /// All mistakes.
@@ -106,8 +106,8 @@ impl Job {
         &self.warnings
     }
 
-    /// What keeps this process from scraping the job, relative to it: discovery and ways of authentication that are not built
-    /// in. An allocator, which leaves both to others, does not ask.
+    /// What keeps this process from scraping the job, relative to it: discovery and ways of authentication
+    /// that are not built in. An allocator, which leaves both to others, does not ask.
     #[must_use]
     pub fn unsupported(&self) -> Vec<Problem> {
         let mut problems = self.config.sd.unsupported();

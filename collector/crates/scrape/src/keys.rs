@@ -1,8 +1,9 @@
 //! Series as they are exposed: text to verdict.
 //!
-//! The text of a series, from its name to its `}`, is the key under which everything computed for it is remembered; equal
-//! text means equal labels while the TYPE lines around it say the same. All texts lie behind one another in one
-//! buffer in the order in which they were learnt, so that walking over them in that order reads memory forwards.
+//! The text of a series, from its name to its `}`, is the key under which everything computed for it is
+//! remembered; equal text means equal labels while the TYPE lines around it say the same. All texts lie
+//! behind one another in one buffer in the order in which they were learnt, so that walking over them in that
+//! order reads memory forwards.
 
 use std::hash::{BuildHasher, RandomState};
 

@@ -1,12 +1,13 @@
 //! The scrape loop: schedule, cache, limits, staleness. It knows no pipeline.
 //!
-//! [`ScrapeConfig`] is a job as the user wrote it, [`Job`] the same checked and compiled, [`assemble`] makes a [`Target`] of
-//! what discovery found (an allocator uses it, too). [`Scraper`] runs one loop for each target and gives every scrape to a
-//! [`Sink`] as a [`model::Scrape`]: a column of values over the target's series table, in which only new series cost parsing and
-//! relabelling.
+//! [`ScrapeConfig`] is a job as the user wrote it, [`Job`] the same checked and compiled, [`assemble`] makes
+//! a [`Target`] of what discovery found (an allocator uses it, too). [`Scraper`] runs one loop for each
+//! target and gives every scrape to a [`Sink`] as a [`model::Scrape`]: a column of values over the target's
+//! series table, in which only new series cost parsing and relabelling.
 //!
-//! Behaviour is that of Prometheus 3.14 `scrape`; each module says where it differs on purpose. Time comes from a
-//! [`Clock`] and tokio's timers, answers from a [`Fetch`], so that tests need neither seconds nor sockets.
+//! Behaviour is that of Prometheus 3.14 `scrape`; each module says where it differs on purpose. Time comes
+//! from a [`Clock`] and tokio's timers, answers from a [`Fetch`], so that tests need neither seconds nor
+//! sockets.
 
 mod body;
 mod cache;

@@ -1,9 +1,9 @@
 //! The targets of one job: what discovery says becomes loops.
 //!
-//! As Prometheus `scrape` (`scrapePool.sync`), with these differences on purpose: a snapshot is applied at once, not on a 5 s
-//! tick; a group that did not change is not looked at again; a target whose labels stay while its address, path or interval
-//! change keeps its loop, so none of its series ends in between; targets of a former discovery stay until the new
-//! one has settled.
+//! As Prometheus `scrape` (`scrapePool.sync`), with these differences on purpose: a snapshot is applied at
+//! once, not on a 5 s tick; a group that did not change is not looked at again; a target whose labels stay
+//! while its address, path or interval change keeps its loop, so none of its series ends in between; targets
+//! of a former discovery stay until the new one has settled.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -97,8 +97,8 @@ impl Pool {
         }
     }
 
-    /// Runs until the sender of the controls is gone. A pool whose job was closed stays, with nothing to do, because the job may
-    /// come back.
+    /// Runs until the sender of the controls is gone. A pool whose job was closed stays, with nothing to do,
+    /// because the job may come back.
     pub(crate) async fn run(mut self) {
         self.apply().await;
         let mut is_discovery_alive = true;

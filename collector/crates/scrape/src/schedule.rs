@@ -1,17 +1,19 @@
 //! When a target is scraped.
 //!
-//! As Prometheus `scrape`: a target has a fixed place in its interval, found from its identity and counted on absolute
-//! time, so restarts keep the phase and targets spread evenly; a scrape that takes too long skips ticks instead of
-//! running twice; timestamps snap to the tick when they are next to it, which makes deltas constant.
+//! As Prometheus `scrape`: a target has a fixed place in its interval, found from its identity and counted on
+//! absolute time, so restarts keep the phase and targets spread evenly; a scrape that takes too long skips
+//! ticks instead of running twice; timestamps snap to the tick when they are next to it, which makes deltas
+//! constant.
 //!
-//! Different on purpose: every tick is computed anew from the wall clock, so the phase neither drifts nor is lost when the
-//! clock is corrected.
+//! Different on purpose: every tick is computed anew from the wall clock, so the phase neither drifts nor is
+//! lost when the clock is corrected.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::Timestamp;
 
-/// Largest distance from the tick at which a timestamp still snaps to it; never more than a hundredth of the interval.
+/// Largest distance from the tick at which a timestamp still snaps to it; never more than a hundredth of the
+/// interval.
 const TOLERANCE: Duration = Duration::from_millis(2);
 
 /// Where the wall clock's time comes from.
@@ -58,8 +60,8 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// `seed` is the same for all targets of a process and differs between replicas, so that they scrape the same target
-    /// at different moments.
+    /// `seed` is the same for all targets of a process and differs between replicas, so that they scrape the
+    /// same target at different moments.
     pub(crate) fn new(target_hash: u64, seed: u64, interval: Duration) -> Self {
         let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1);
         Self { interval, offset: (target_hash ^ seed) % interval }
@@ -69,8 +71,8 @@ impl Schedule {
         Duration::from_nanos(self.interval)
     }
 
-    /// The next tick: not before now, and after the last one. A last tick that lies further ahead than an interval means that
-    /// the clock was set back; it does not count.
+    /// The next tick: not before now, and after the last one. A last tick that lies further ahead than an
+    /// interval means that the clock was set back; it does not count.
     pub(crate) fn next(&self, now: Tick, last: Option<Tick>) -> Tick {
         let earliest = match last {
             Some(last) if last.0 < now.0.saturating_add(self.interval) => now.0.max(last.0 + 1),

@@ -39,8 +39,8 @@ impl Default for Options {
     }
 }
 
-/// A seed for the moments at which targets are scraped: replicas, which differ in their host's name or in their external
-/// labels, scrape the same target at different moments.
+/// A seed for the moments at which targets are scraped: replicas, which differ in their host's name or in
+/// their external labels, scrape the same target at different moments.
 #[must_use]
 pub fn phase_seed(hostname: &str, external_labels: &Labels) -> u64 {
     xxh64(hostname.as_bytes(), external_labels.hash64())
@@ -48,8 +48,8 @@ pub fn phase_seed(hostname: &str, external_labels: &Labels) -> u64 {
 
 /// Scrapes the targets of all its jobs and gives what it finds to a sink.
 ///
-/// When it is dropped, everything stops; [`Scraper::shutdown`] waits for that. Neither tells the end of any series: the
-/// process will be back, or somebody else carries on.
+/// When it is dropped, everything stops; [`Scraper::shutdown`] waits for that. Neither tells the end of any
+/// series: the process will be back, or somebody else carries on.
 pub struct Scraper {
     shared: Arc<Shared>,
     pools: Mutex<HashMap<String, PoolHandle>>,
@@ -84,8 +84,9 @@ impl Scraper {
         Self { shared: Arc::new(shared), pools: Mutex::default() }
     }
 
-    /// From now on, these are the jobs. A job that was there before keeps its loops and everything known of its targets,
-    /// whatever changed in it; the targets of a job that is gone end as if discovery had dropped them.
+    /// From now on, these are the jobs. A job that was there before keeps its loops and everything known of
+    /// its targets, whatever changed in it; the targets of a job that is gone end as if discovery had dropped
+    /// them.
     pub async fn reload(&self, feeds: Vec<Feed>) {
         let mut messages = Vec::new();
         {
@@ -113,8 +114,8 @@ impl Scraper {
         }
     }
 
-    /// These targets of a job (by [`crate::Target::hash`]) are scraped elsewhere from now on: they are left at once, and
-    /// nobody is told that their series ended. They stay left until discovery has dropped them.
+    /// These targets of a job (by [`crate::Target::hash`]) are scraped elsewhere from now on: they are left
+    /// at once, and nobody is told that their series ended. They stay left until discovery has dropped them.
     pub async fn release(&self, job: &str, targets: Vec<u64>) {
         let controls = self.lock().get(job).map(|pool| pool.controls.clone());
         if let Some(controls) = controls {
@@ -139,8 +140,8 @@ impl Scraper {
         all
     }
 
-    /// Stops everything. Scrapes that are being fetched are given up; those that are being delivered are waited for, as long
-    /// as `grace` allows.
+    /// Stops everything. Scrapes that are being fetched are given up; those that are being delivered are
+    /// waited for, as long as `grace` allows.
     pub async fn shutdown(self, grace: Duration) {
         let pools = std::mem::take(&mut *self.lock());
         let (mut tasks, mut controls) = (Vec::new(), Vec::new());

@@ -29,7 +29,8 @@ impl SeriesRules {
         Self { job: Arc::clone(job), target: target.labels().clone() }
     }
 
-    /// The labels that leave the process; `None` where the rules drop the series. `exposed` is sorted on the way.
+    /// The labels that leave the process; `None` where the rules drop the series. `exposed` is sorted on the
+    /// way.
     pub(crate) fn finish(&self, exposed: &mut Exposed<'_>) -> Result<Option<Labels>, ScrapeError> {
         exposed.sort_by(|a, b| a.0.cmp(&b.0));
         // Filled in order, so every label goes to the end.
@@ -54,8 +55,8 @@ impl SeriesRules {
         labels
     }
 
-    /// `honor_labels: true`. A label that is exposed with an empty value keeps the target's away, too: that is how a
-    /// Pushgateway says that there is no `instance`.
+    /// `honor_labels: true`. A label that is exposed with an empty value keeps the target's away, too: that
+    /// is how a Pushgateway says that there is no `instance`.
     fn fill_gaps(&self, exposed: &Exposed<'_>, labels: &mut Labels) {
         for (name, value) in self.target.iter() {
             if exposed.binary_search_by(|(exposed, _)| exposed.as_ref().cmp(name)).is_err() {
@@ -64,8 +65,8 @@ impl SeriesRules {
         }
     }
 
-    /// `honor_labels: false`: what is in the way of a target's label moves to the next free `exported_` name, short names
-    /// first.
+    /// `honor_labels: false`: what is in the way of a target's label moves to the next free `exported_` name,
+    /// short names first.
     fn override_exposed(&self, labels: &mut Labels) {
         let mut moved: Vec<(&str, Box<str>)> = Vec::new();
         for (name, value) in self.target.iter() {

@@ -13,8 +13,8 @@ pub struct Refused {
 
 /// Takes scrapes. While a call has not returned, its target is not scraped again: that is the back-pressure.
 pub trait Sink: Send + Sync + 'static {
-    /// Takes a scrape. The table in it is shared with the loop: who keeps it makes the loop copy it before its next
-    /// change.
+    /// Takes a scrape. The table in it is shared with the loop: who keeps it makes the loop copy it before
+    /// its next change.
     ///
     /// # Errors
     /// When the scrape is not accepted.

@@ -9,8 +9,8 @@ use crate::groups::ByGroup;
 use crate::target::discovered_labels;
 use crate::{Job, Target};
 
-/// How many dropped targets are shown where `keep_dropped_targets` is not set. They are not remembered, but described anew
-/// from what discovery holds anyway, so the key bounds nothing but the answer.
+/// How many dropped targets are shown where `keep_dropped_targets` is not set. They are not remembered, but
+/// described anew from what discovery holds anyway, so the key bounds nothing but the answer.
 const DROPPED_SHOWN: usize = 1000;
 
 /// How many unusable targets are shown.

@@ -18,8 +18,8 @@ pub(crate) struct State {
     is_taken: bool,
 }
 
-/// The series table of a target, found by labels. Different texts of one series lead to one place here, so a series is
-/// never counted twice.
+/// The series table of a target, found by labels. Different texts of one series lead to one place here, so a
+/// series is never counted twice.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     table: Arc<SeriesTable>,
@@ -100,7 +100,8 @@ impl Store {
         }
     }
 
-    /// A new table with the same series under the same ids and without any family: the way to get rid of old ones.
+    /// A new table with the same series under the same ids and without any family: the way to get rid of old
+    /// ones.
     pub(crate) fn rebuild(&mut self) {
         let mut table = SeriesTable::new();
         let mut holes = Vec::new();

@@ -1,9 +1,9 @@
 //! From what discovery says to what is scraped.
 //!
-//! As Prometheus `scrape/target.go` (`PopulateLabels`), step by step: the target's labels over its group's, defaults where
-//! labels are absent, `relabel_configs`, checks, `instance`. No default port is appended, as since Prometheus 3.
-//! The identity of a target is that of the target allocator: xxHash64 over the labels that are left, sorted, and the job;
-//! equal on every machine, so it may decide who scrapes what.
+//! As Prometheus `scrape/target.go` (`PopulateLabels`), step by step: the target's labels over its group's,
+//! defaults where labels are absent, `relabel_configs`, checks, `instance`. No default port is appended, as
+//! since Prometheus 3. The identity of a target is that of the target allocator: xxHash64 over the labels
+//! that are left, sorted, and the job; equal on every machine, so it may decide who scrapes what.
 
 use std::fmt;
 use std::sync::Arc;
@@ -72,7 +72,8 @@ const HISTOGRAM_SWITCHES: [&str; 3] = [
     "__scrape_native_histograms__",
 ];
 
-/// Labels of a target before relabelling: its own over its group's, and the job's defaults where there are none.
+/// Labels of a target before relabelling: its own over its group's, and the job's defaults where there are
+/// none.
 #[must_use]
 pub fn discovered_labels(job: &Job, group: &Labels, target: &Labels) -> Labels {
     let config = job.config();
@@ -142,8 +143,9 @@ pub fn assemble(job: &Job, group: &Labels, target: &Labels) -> Result<Option<Tar
     }))
 }
 
-/// The identity: what is left after relabelling but for `__meta_*`, and the job. The hidden switches count only where they
-/// differ from the job's, so that the number is the same with allocators that do not know them.
+/// The identity: what is left after relabelling but for `__meta_*`, and the job. The hidden switches count
+/// only where they differ from the job's, so that the number is the same with allocators that do not know
+/// them.
 fn identity(job: &Job, labels: &Labels) -> u64 {
     let mut hasher = Xxh64::new(0);
     let of_job = switches(job);

@@ -1,14 +1,16 @@
 //! The life of one target: scraped tick by tick, ended when it is gone.
 //!
-//! As Prometheus `scrape` (`scrapeLoop.run`, `endOfRunStaleness`): never two scrapes at once; the end of a target's series is
-//! told one tick, one interval and a tenth of it after the last scrape, at the time of the first of these ticks. Nothing is
-//! told when the loop is released, because the target lives on elsewhere, nor when the process ends.
+//! As Prometheus `scrape` (`scrapeLoop.run`, `endOfRunStaleness`): never two scrapes at once; the end of a
+//! target's series is told one tick, one interval and a tenth of it after the last scrape, at the time of the
+//! first of these ticks. Nothing is told when the loop is released, because the target lives on elsewhere,
+//! nor when the process ends.
 //!
 //! Different on purpose: a target that comes back meanwhile goes on where it was.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use telemetry::RateLimited;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -20,7 +22,8 @@ use crate::schedule::{Clock, Schedule, Tick};
 use crate::status::{Health, LastScrape, Slate};
 use crate::{Fetch, FetchError, Fetched, Job, ScrapeError, Sink, Target};
 
-/// How much longer than its timeout a scrape is waited for, so that the one who fetches can say how far it came.
+/// How much longer than its timeout a scrape is waited for, so that the one who fetches can say how far it
+/// came.
 const GRACE: Duration = Duration::from_millis(10);
 
 /// Bodies of up to this size are digested where they arrive; larger ones on a thread that may be kept busy.
@@ -147,8 +150,9 @@ impl TargetLoop {
         }
         let fetch = timeout(target.timeout + GRACE, assignment.fetch.fetch(target));
         let fetched = tokio::select! {
-            fetched = fetch => fetched,
+            biased;
             () = released(self.orders.clone()) => return None,
+            fetched = fetch => fetched,
         };
         let late = || FetchError::Timeout { limit: target.timeout, source: None };
         Some(fetched.unwrap_or_else(|_| Err(late())).map_err(ScrapeError::from))
@@ -198,8 +202,7 @@ impl TargetLoop {
         self.shared.metrics.scraped(&digested.counts, error, duration.as_secs_f64());
         let error = error.map(|error| telemetry::error_chain(error));
         if let Some(error) = &error {
-            let (job, target) = (assignment.job.name(), &assignment.target.url);
-            tracing::debug!(job, %target, error, "scrape failed");
+            self.warn(assignment, error);
         }
         self.slate.write(LastScrape {
             health: if error.is_none() { Health::Up } else { Health::Down },
@@ -210,6 +213,19 @@ impl TargetLoop {
             n_series,
             refused: None,
         });
+    }
+
+    /// Says that the target went down; of many targets at a time, one is named.
+    fn warn(&self, assignment: &Assignment, error: &str) {
+        static DOWN: RateLimited = RateLimited::every(Duration::from_secs(10));
+        let (job, target) = (assignment.job.name(), &assignment.target.url);
+        match self.slate.read().health {
+            Health::Down => tracing::debug!(job, %target, error, "target is still down"),
+            _ => match DOWN.pass() {
+                Some(suppressed) => tracing::warn!(job, %target, error, suppressed, "target is down"),
+                None => tracing::debug!(job, %target, error, "target is down"),
+            },
+        }
     }
 
     /// Whether the sink took it.

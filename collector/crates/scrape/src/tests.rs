@@ -33,8 +33,8 @@ pub(crate) fn target(job: &Job, more: &[(&str, &str)]) -> Target {
     assemble(job, &labels(more), &own).unwrap().unwrap()
 }
 
-/// A scrape as exposition text: samples, ends of series, `up`; other reports only when asked for. The labels `job` and
-/// `instance` are left out where they are those of [`target`].
+/// A scrape as exposition text: samples, ends of series, `up`; other reports only when asked for. The labels
+/// `job` and `instance` are left out where they are those of [`target`].
 pub(crate) fn show(scrape: &Scrape, with_reports: bool) -> String {
     let mut lines = Vec::new();
     for (index, (point, at)) in scrape.timed().enumerate() {

@@ -1,7 +1,7 @@
 //! Where a scrape is among the lines of the last good one.
 //!
-//! Expositions are stable in their order, so the next line is nearly always the one behind the last. Only when a line is another
-//! one is the order written down anew.
+//! Expositions are stable in their order, so the next line is nearly always the one behind the last. Only
+//! when a line is another one is the order written down anew.
 
 use crate::keys::{KeyId, Keys, Spelling};
 
@@ -42,8 +42,8 @@ impl Walk {
         order.push(key);
     }
 
-    /// Looks for a line that is not the expected one: among those behind it, then everywhere. Goes on behind the place where it
-    /// was, so that lines which vanished or moved in between cost nothing more.
+    /// Looks for a line that is not the expected one: among those behind it, then everywhere. Goes on behind
+    /// the place where it was, so that lines which vanished or moved in between cost nothing more.
     pub(crate) fn search(
         &mut self,
         former: &[KeyId],

@@ -142,7 +142,6 @@ pub(crate) fn print_series(series: SeriesRef<'_>) -> String {
     let names: Vec<&str> = series.labels.iter().map(|label| label.0).collect();
     assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
     assert!(series.labels.iter().all(|label| !label.1.is_empty()), "{}", series.labels);
-    assert_eq!(series.labels.iter().len(), names.len());
     let mut line = format!("{} {}", series.labels, print_value(series.bits));
     if series.at != AT {
         write!(line, " {}", series.at).unwrap();

@@ -19,6 +19,6 @@ mod fixture;
 
 pub use names::Strategy;
 pub use scraped::ScopeInfo;
-pub use series::{Dropped, Exemplars, FamilyRef, Reason, Report, SeriesLabels, SeriesRef};
+pub use series::{Dropped, EncodedLabels, Exemplars, FamilyRef, Reason, Report, SeriesLabels, SeriesRef};
 pub use to_otlp::scrape_to_otlp;
-pub use to_series::{Emit, Scratch, ToSeries};
+pub use to_series::{Emit, Scratch, ToSeries, is_plain};

@@ -1,8 +1,10 @@
 //! What comes out: a series with one sample, lent for the length of a call, and a report of what did not come out.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::iter::Peekable;
 
-use model::{Exemplar, Kind, SeriesId, SeriesTable, Timestamp};
+use model::{Exemplar, Kind, Labels, SeriesId, SeriesTable, Timestamp};
 
 use crate::labels::Entry;
 
@@ -27,8 +29,8 @@ pub struct SeriesLabels<'a>(pub(crate) Source<'a>);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Source<'a> {
-    /// Straight from the table of a target.
-    Table(&'a SeriesTable, SeriesId),
+    /// Straight from the table of a target, with external labels where it has none of their name.
+    Table(&'a SeriesTable, SeriesId, &'a Labels),
     /// Places in a text.
     Text(&'a str, &'a [Entry]),
 }
@@ -36,12 +38,25 @@ pub(crate) enum Source<'a> {
 impl<'a> SeriesLabels<'a> {
     /// Names and values in order of name.
     #[inline]
-    pub fn iter(self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone {
+    pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> + Clone {
         match self.0 {
-            Source::Table(table, id) => Either::Left(table.labels(id)),
-            Source::Text(text, entries) => {
-                Either::Right(entries.iter().map(move |entry| (entry.name.of(text), entry.value.of(text))))
+            Source::Table(table, id, external) if external.is_empty() => Either::Table(table.labels(id)),
+            Source::Table(table, id, external) => {
+                Either::Merged(Merged::new(table.labels(id), external.iter()))
             }
+            Source::Text(text, entries) => {
+                Either::Text(entries.iter().map(move |entry| (entry.name.of(text), entry.value.of(text))))
+            }
+        }
+    }
+
+    /// The labels as remote write 1 sends them, where they lie there in that form already.
+    #[inline]
+    #[must_use]
+    pub fn encoded(self) -> Option<EncodedLabels<'a>> {
+        match self.0 {
+            Source::Table(table, id, external) if external.is_empty() => Some(EncodedLabels { table, id }),
+            _ => None,
         }
     }
 
@@ -52,42 +67,106 @@ impl<'a> SeriesLabels<'a> {
     }
 }
 
+/// Labels of a series as fields of remote write 1's `TimeSeries`, in order of name.
+#[derive(Clone, Copy, Debug)]
+pub struct EncodedLabels<'a> {
+    table: &'a SeriesTable,
+    id: SeriesId,
+}
+
+impl<'a> EncodedLabels<'a> {
+    /// Bytes of all pieces together.
+    #[inline]
+    #[must_use]
+    pub fn n_bytes(self) -> usize {
+        self.table.n_encoded_bytes(self.id)
+    }
+
+    /// One piece a label.
+    #[inline]
+    pub fn pieces(self) -> impl Iterator<Item = &'a [u8]> {
+        self.table.encoded_labels(self.id)
+    }
+}
+
 impl fmt::Display for SeriesLabels<'_> {
     /// As in exposition text: the name, then `{a="1", b="2"}`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let others: model::Labels = self.iter().filter(|label| label.0 != "__name__").collect();
+        let others: Labels = self.iter().filter(|label| label.0 != "__name__").collect();
         write!(f, "{}{others}", self.value("__name__"))
     }
 }
 
-/// One of two iterators over the same items.
+/// One of three iterators over the same items.
 #[derive(Clone)]
-enum Either<L, R> {
-    Left(L),
-    Right(R),
+enum Either<A, B, C> {
+    Table(A),
+    Merged(B),
+    Text(C),
 }
 
-impl<T, L: Iterator<Item = T>, R: Iterator<Item = T>> Iterator for Either<L, R> {
+impl<T, A, B, C> Iterator for Either<A, B, C>
+where
+    A: Iterator<Item = T>,
+    B: Iterator<Item = T>,
+    C: Iterator<Item = T>,
+{
     type Item = T;
 
     #[inline]
     fn next(&mut self) -> Option<T> {
         match self {
-            Self::Left(left) => left.next(),
-            Self::Right(right) => right.next(),
-        }
-    }
-
-    #[inline]
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        match self {
-            Self::Left(left) => left.size_hint(),
-            Self::Right(right) => right.size_hint(),
+            Self::Table(labels) => labels.next(),
+            Self::Merged(labels) => labels.next(),
+            Self::Text(labels) => labels.next(),
         }
     }
 }
 
-impl<T, L: ExactSizeIterator<Item = T>, R: ExactSizeIterator<Item = T>> ExactSizeIterator for Either<L, R> {}
+/// Two sorted lists of labels as one; where both have a name, the first list's label stands.
+struct Merged<A: Iterator, B: Iterator> {
+    first: Peekable<A>,
+    second: Peekable<B>,
+}
+
+impl<A: Iterator, B: Iterator> Merged<A, B> {
+    fn new(first: A, second: B) -> Self {
+        Self { first: first.peekable(), second: second.peekable() }
+    }
+}
+
+impl<'a, A, B> Clone for Merged<A, B>
+where
+    A: Iterator<Item = (&'a str, &'a str)> + Clone,
+    B: Iterator<Item = (&'a str, &'a str)> + Clone,
+{
+    fn clone(&self) -> Self {
+        Self { first: self.first.clone(), second: self.second.clone() }
+    }
+}
+
+impl<'a, A, B> Iterator for Merged<A, B>
+where
+    A: Iterator<Item = (&'a str, &'a str)>,
+    B: Iterator<Item = (&'a str, &'a str)>,
+{
+    type Item = (&'a str, &'a str);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (Some(first), Some(second)) = (self.first.peek(), self.second.peek()) else {
+            return self.first.next().or_else(|| self.second.next());
+        };
+        match first.0.cmp(second.0) {
+            Ordering::Less => self.first.next(),
+            Ordering::Greater => self.second.next(),
+            Ordering::Equal => {
+                self.second.next();
+                self.first.next()
+            }
+        }
+    }
+}
 
 /// What is known of a series' family; empty where nothing is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

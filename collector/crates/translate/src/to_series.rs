@@ -14,6 +14,8 @@
 mod direct;
 mod otlp;
 
+pub use direct::is_plain;
+
 use model::{Frames, Kind, Labels, STALE_BITS, Scrape, Timestamp};
 
 use crate::labels::{LabelSet, Rank, Span};

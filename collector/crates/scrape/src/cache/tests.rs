@@ -662,36 +662,3 @@ fn body_limits_and_content_types_are_kept() {
     assert_eq!(fetch(None, None, Vec::new(), ""), "good", "nothing has no format");
     assert_eq!(fetch(Some("application/openmetrics-text"), None, b"a 1\n".to_vec(), ""), "parse");
 }
-
-#[test]
-fn zz_temporary_speed() {
-    let job = job("");
-    let mut cache = Cache::new(&job, &target(&job, &[]));
-    let mut body = String::new();
-    for f in 0..200 {
-        body.push_str(&format!("# HELP metric_family_{f}_total Some help text for it.\n# TYPE metric_family_{f}_total counter\n"));
-        for n in 0..50 {
-            body.push_str(&format!("metric_family_{f}_total{{method=\"GET\",path=\"/api/v1/thing/{n}\",code=\"200\"}} {}\n", n * 1234 + f));
-        }
-    }
-    let report = Report { is_up: true, duration: std::time::Duration::ZERO, n_scraped: 0, n_kept: 0, n_added: 0, timeout: std::time::Duration::ZERO, sample_limit: 0, body_bytes: 0 };
-    let t = std::time::Instant::now();
-    cache.ingest(body.as_bytes(), Format::Text, Timestamp(1)).unwrap();
-    drop(cache.finish(&report)); cache.delivered();
-    println!("first: {:?}/sample", t.elapsed() / 10_000);
-    println!("bytes/series {}", (cache.store.table().heap_bytes() + cache.keys.heap_bytes()) / 10_000);
-    let t = std::time::Instant::now();
-    for i in 0..300 { cache.ingest(body.as_bytes(), Format::Text, Timestamp(2 + i)).unwrap(); drop(cache.finish(&report)); cache.delivered(); }
-    println!("steady: {:?}/sample", t.elapsed() / 3_000_000);
-    // one line vanishes/appears at the top each time
-    let bodies = [body.clone(), body.split_once("metric_family_3_total{").map(|(a, b)| format!("{a}metric_family_3_total{{{}", b.split_once('\n').unwrap().1)).unwrap_or_default()];
-    let short: String = body.lines().filter(|l| !l.contains("thing/7\"")).map(|l| format!("{l}\n")).collect();
-    let _ = bodies;
-    let t = std::time::Instant::now();
-    for i in 0..100 { let b = if i % 2 == 0 { &short } else { &body }; cache.ingest(b.as_bytes(), Format::Text, Timestamp(1000 + i)).unwrap(); drop(cache.finish(&report)); cache.delivered(); }
-    println!("2% churn: {:?}/sample", t.elapsed() / 1_000_000);
-    let mut lines: Vec<&str> = body.lines().filter(|l| !l.starts_with('#')).collect();
-    let t = std::time::Instant::now();
-    for i in 0..50 { lines.rotate_left(1 + i * 37 % 500); lines.reverse(); let b = lines.join("\n"); let b = b + "\n"; cache.ingest(b.as_bytes(), Format::Text, Timestamp(5000 + i as i64)).unwrap(); drop(cache.finish(&report)); cache.delivered(); }
-    println!("reversed each time: {:?}/sample", t.elapsed() / 500_000);
-}

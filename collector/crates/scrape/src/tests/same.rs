@@ -60,7 +60,8 @@ fn is_report(labels: &BTreeMap<&str, &str>) -> bool {
     labels.get("__name__").is_some_and(|name| crate::report::is_report(name))
 }
 
-/// Runs the bodies through one cache, and each of them through a new one; the ends of series follow from sets alone.
+/// Runs the bodies through one cache, and each of them through a new one; the ends of series follow from sets
+/// alone.
 fn compare(job: &Arc<Job>, bodies: &[String], with_families: bool) -> Result<(), TestCaseError> {
     let target = target(job, &[]);
     let mut remembering = Cache::new(job, &target);
@@ -79,7 +80,8 @@ fn compare(job: &Arc<Job>, bodies: &[String], with_families: bool) -> Result<(),
     Ok(())
 }
 
-/// A line of a body: a sample, perhaps of a series that others have too, or metadata that must stay the same in all bodies.
+/// A line of a body: a sample, perhaps of a series that others have too, or metadata that must stay the same
+/// in all bodies.
 fn line() -> impl Strategy<Value = String> {
     let value = prop_oneof![Just("1"), Just("2.5"), Just("NaN"), Just("1e3")];
     let name = prop_oneof![Just("a"), Just("b"), Just("h_bucket"), Just("drop_me"), Just("go_x")];

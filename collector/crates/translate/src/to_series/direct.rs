@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use model::{Scrape, SeriesId, SeriesTable, Timestamp, is_stale};
+use model::{Labels, Scrape, SeriesId, SeriesTable, Timestamp, is_stale};
 
 use super::otlp::push_scraped_name;
 use super::{Emit, FamilySpans, Run, Sample, Scratch, Seen, ToSeries};
@@ -15,6 +15,19 @@ use crate::resource::{Attributes, IDENTIFYING};
 use crate::scraped::{Absent, Described, Known, SCOPE_PREFIX, TARGET_INFO};
 use crate::series::{Exemplars, FamilyRef, Reason, Report, SeriesLabels, SeriesRef, Source};
 
+/// Whether a series goes out as it stands in the table, whatever the options are that leave series as they are: its
+/// names are legal everywhere, it describes neither a scope nor the target, and it has the target's own `job` and
+/// `instance`. Whoever fills a table notes the answer there ([`SeriesTable::set_plain`]), so that nobody has to look at
+/// the labels of every sample.
+#[must_use]
+pub fn is_plain(series: &Labels, target: &Labels) -> bool {
+    let name = series.value("__name__");
+    name != TARGET_INFO
+        && names::is_legal_metric(name)
+        && series.iter().all(|(name, _)| names::is_legal_label(name) && !name.starts_with(SCOPE_PREFIX))
+        && ["job", "instance"].iter().all(|label| series.value(label) == target.value(label))
+}
+
 pub(super) fn translate(
     options: &ToSeries,
     scrape: &Scrape,
@@ -23,15 +36,14 @@ pub(super) fn translate(
 ) -> Report {
     let run = Run::new(options, &mut scratch.labels, emit);
     let start = run.labels.mark();
+    let target = &scrape.target.labels;
+    let target = Known { job: target.value("job"), instance: target.value("instance"), ..Known::default() };
     let mut direct = Direct {
         run,
         start,
         scrape,
-        target: Known {
-            job: scrape.target.labels.value("job"),
-            instance: scrape.target.labels.value("instance"),
-            ..Known::default()
-        },
+        target,
+        keeps_series: options.namespace.is_empty() && !options.resource_to_telemetry,
         resources: Vec::new(),
         by_identity: HashMap::new(),
         last: 0,
@@ -47,6 +59,8 @@ struct Direct<'a, 'r, 'e> {
     scrape: &'a Scrape,
     /// `job` and `instance` of the target, for series that have none.
     target: Known<'a>,
+    /// Whether the options leave series as they are, but for external labels.
+    keeps_series: bool,
     resources: Vec<Resource<'a>>,
     by_identity: HashMap<(&'a str, &'a str), usize>,
     /// The resource of the series before.
@@ -117,6 +131,12 @@ impl<'a> Direct<'a, '_, '_> {
 
     fn point(&mut self, series: SeriesId, bits: u64, at: Timestamp, exemplars: Exemplars<'_>) {
         let table = self.table();
+        if self.keeps_series && table.is_plain(series) {
+            let own = self.resource(&Known { ..self.target });
+            self.resources[own].seen.add(at, is_stale(bits));
+            self.emit_as_it_is(series, bits, at, exemplars);
+            return;
+        }
         let known = Known::of(table, series);
         let resource = self.resource(&known);
         if known.name == TARGET_INFO {
@@ -130,30 +150,37 @@ impl<'a> Direct<'a, '_, '_> {
             self.rebuilt(&known, (series, resource), (bits, at), exemplars);
             return;
         }
-        let described = Described::of(table.family(series), known.name);
-        let family = FamilyRef {
-            name: table.family(series).map_or(known.name, |family| &family.name),
-            kind: described.kind,
-            help: described.help,
-            unit: described.unit,
-        };
-        let labels = SeriesLabels(Source::Table(table, series));
+        self.emit_as_it_is(series, bits, at, exemplars);
+    }
+
+    #[inline]
+    fn emit_as_it_is(&mut self, series: SeriesId, bits: u64, at: Timestamp, exemplars: Exemplars<'_>) {
+        let table = self.table();
+        let family = table.family(series).map_or_else(
+            || {
+                let name = Known::of(table, series).name;
+                let described = Described::of(None, name);
+                FamilyRef { name, kind: described.kind, help: described.help, unit: described.unit }
+            },
+            |family| FamilyRef {
+                name: &family.name,
+                kind: family.kind,
+                help: &family.help,
+                unit: &family.unit,
+            },
+        );
+        let labels = SeriesLabels(Source::Table(table, series, &self.run.options.external_labels));
         (self.run.emit)(SeriesRef { labels, bits, at, family, exemplars });
         self.run.report.n_samples += 1;
     }
 
-    /// Whether the series goes out as it stands in the table.
+    /// Whether the series goes out as it stands in the table, with external labels.
     fn is_final(&self, known: &Known<'_>, series: SeriesId) -> bool {
         let options = self.run.options;
-        let adds_nothing = options.namespace.is_empty()
-            && options.external_labels.is_empty()
-            && !options.resource_to_telemetry
-            && (options.scope_info || !known.is_scoped);
-        let escapes = options.strategy.escapes();
-        adds_nothing
-            && (!escapes
-                || (names::is_legal_metric(known.name)
-                    && self.table().labels(series).all(|label| names::is_legal_label(label.0))))
+        let has_final_names = !options.strategy.escapes()
+            || (names::is_legal_metric(known.name)
+                && self.table().labels(series).all(|label| names::is_legal_label(label.0)));
+        self.keeps_series && (options.scope_info || !known.is_scoped) && has_final_names
     }
 
     /// Emits a series to which the options add something, or whose names need escaping.

@@ -488,13 +488,8 @@ fn invalid_utf8_is_replaced_and_counted() {
         bytes[at..at + text.len()].copy_from_slice(broken);
     }
     frames.resources[0] = bytes.into();
-    let report = check(
-        &ToSeries::default(),
-        &frames,
-        &expect![[r#"
-            m{job="SERVIC�", k="�ALUE"} 1
-        "#]],
-    );
+    let (lines, report) = from_otlp(&ToSeries::default(), &frames, &mut Scratch::default());
+    assert_eq!(lines, ["m{job=\"SERVIC\u{fffd}\", k=\"\u{fffd}ALUE\"} 1"]);
     assert_eq!(report.n_repaired, 2);
 }
 

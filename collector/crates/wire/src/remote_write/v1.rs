@@ -6,7 +6,7 @@
 use model::{Exemplar as ModelExemplar, Kind};
 use prost::Message as _;
 
-use crate::proto::{put_bytes, put_fixed64, put_len, put_text, put_uint, varint_len};
+use crate::proto::{put_len, put_message, put_text, put_uint, varint_len};
 
 /// `Content-Type` of a request.
 pub const CONTENT_TYPE: &str = "application/x-protobuf";
@@ -29,25 +29,46 @@ pub fn append_series<'a, 'e>(
     exemplars: impl Iterator<Item = &'e ModelExemplar> + Clone,
 ) {
     let last = samples.last().map_or(0, |sample| sample.1);
-    let len = labels.clone().map(|label| framed(label_len(label))).sum::<usize>()
-        + samples.iter().map(|sample| framed(sample_len(*sample))).sum::<usize>()
-        + exemplars.clone().map(|exemplar| framed(exemplar_len(exemplar, last))).sum::<usize>();
-    out.reserve(6 + len);
-    put_len(out, 1, len);
-    for label in labels {
-        put_label(out, label);
-    }
-    for (bits, at) in samples {
-        put_len(out, 2, sample_len((*bits, *at)));
-        put_value_and_time(out, (1, *bits), (2, *at));
-    }
-    for exemplar in exemplars {
-        put_len(out, 3, exemplar_len(exemplar, last));
-        for label in exemplar.labels.iter() {
+    put_message(out, 1, |out| {
+        for label in labels {
             put_label(out, label);
         }
-        put_value_and_time(out, (2, exemplar.value.to_bits()), (3, exemplar_time(exemplar, last)));
+        for (bits, at) in samples {
+            let len = sample_len((*bits, *at));
+            let mut place = Place::new(out, framed(len));
+            place.put_len(2, len);
+            place.put_value_and_time((1, *bits), (2, *at));
+        }
+        for exemplar in exemplars {
+            put_message(out, 3, |out| {
+                for label in exemplar.labels.iter() {
+                    put_label(out, label);
+                }
+                let (bits, at) = (exemplar.value.to_bits(), exemplar.at.map_or(last, |at| at.millis()));
+                Place::new(out, sample_len((bits, at))).put_value_and_time((2, bits), (3, at));
+            });
+        }
+    });
+}
+
+/// As [`append_series`] for one sample without exemplars, from labels that are encoded already: each piece is a field
+/// `labels` with tag and length, and together they have `n_label_bytes` bytes.
+#[inline]
+pub fn append_encoded_series<'a>(
+    out: &mut Vec<u8>,
+    n_label_bytes: usize,
+    labels: impl Iterator<Item = &'a [u8]>,
+    sample: (u64, i64),
+) {
+    let sample_len = sample_len(sample);
+    let len = n_label_bytes + framed(sample_len);
+    let mut place = Place::new(out, framed(len));
+    place.put_len(1, len);
+    for label in labels {
+        place.put(label);
     }
+    place.put_len(2, sample_len);
+    place.put_value_and_time((1, sample.0), (2, sample.1));
 }
 
 /// Length of a nested message with its tag (numbers below 16) and length.
@@ -62,10 +83,20 @@ fn label_len((name, value): (&str, &str)) -> usize {
 }
 
 #[inline]
-fn put_label(out: &mut Vec<u8>, label: (&str, &str)) {
-    put_len(out, 1, label_len(label));
-    put_bytes(out, 1, label.0.as_bytes());
-    put_bytes(out, 2, label.1.as_bytes());
+fn put_label(out: &mut Vec<u8>, (name, value): (&str, &str)) {
+    let len = label_len((name, value));
+    let mut place = Place::new(out, framed(len));
+    if len < 0x80 {
+        place.put_array([0x0a, len as u8, 0x0a, name.len() as u8]);
+        place.put(name.as_bytes());
+        place.put_array([0x12, value.len() as u8]);
+    } else {
+        place.put_len(1, len);
+        place.put_len(1, name.len());
+        place.put(name.as_bytes());
+        place.put_len(2, value.len());
+    }
+    place.put(value.as_bytes());
 }
 
 /// Zero is the default of both fields and takes no place; minus zero does.
@@ -76,23 +107,79 @@ fn sample_len((bits, at): (u64, i64)) -> usize {
     value + time
 }
 
+/// Room for exactly what is written, so that nothing has to grow on the way.
+struct Place<'a> {
+    rest: &'a mut [u8],
+}
+
+impl<'a> Place<'a> {
+    #[inline]
+    fn new(out: &'a mut Vec<u8>, len: usize) -> Self {
+        let start = out.len();
+        out.resize(start + len, 0);
+        Self { rest: &mut out[start..] }
+    }
+
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        let (place, rest) = std::mem::take(&mut self.rest).split_at_mut(bytes.len());
+        copy_short(place, bytes);
+        self.rest = rest;
+    }
+
+    #[inline]
+    fn put_array<const N: usize>(&mut self, bytes: [u8; N]) {
+        let (place, rest) = std::mem::take(&mut self.rest).split_at_mut(N);
+        place.copy_from_slice(&bytes);
+        self.rest = rest;
+    }
+
+    #[inline]
+    fn put_varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.put_array([value as u8 | 0x80]);
+            value >>= 7;
+        }
+        self.put_array([value as u8]);
+    }
+
+    /// Tag (numbers below 16) and length of a field.
+    #[inline]
+    fn put_len(&mut self, field: u8, len: usize) {
+        self.put_array([field << 3 | 2]);
+        self.put_varint(len as u64);
+    }
+
+    #[inline]
+    fn put_value_and_time(&mut self, (value_field, bits): (u8, u64), (time_field, at): (u8, i64)) {
+        if bits != 0 {
+            self.put_array([value_field << 3 | 1]);
+            self.put_array(bits.to_le_bytes());
+        }
+        if at != 0 {
+            self.put_array([time_field << 3]);
+            self.put_varint(at as u64);
+        }
+    }
+}
+
+/// Copies text of the length that labels have without a call: two halves that may overlap.
 #[inline]
-fn put_value_and_time(out: &mut Vec<u8>, value: (u32, u64), time: (u32, i64)) {
-    if value.1 != 0 {
-        put_fixed64(out, value.0, value.1);
+fn copy_short(place: &mut [u8], bytes: &[u8]) {
+    #[inline]
+    fn halves<const N: usize>(place: &mut [u8], bytes: &[u8]) {
+        let last = bytes.len() - N;
+        place[..N].copy_from_slice(&bytes[..N]);
+        place[last..].copy_from_slice(&bytes[last..]);
     }
-    if time.1 != 0 {
-        put_uint(out, time.0, time.1 as u64);
+    match bytes.len() {
+        0 => {}
+        1..=3 => place.iter_mut().zip(bytes).for_each(|(place, byte)| *place = *byte),
+        4..=7 => halves::<4>(place, bytes),
+        8..=15 => halves::<8>(place, bytes),
+        16..=32 => halves::<16>(place, bytes),
+        _ => place.copy_from_slice(bytes),
     }
-}
-
-fn exemplar_time(exemplar: &ModelExemplar, last: i64) -> i64 {
-    exemplar.at.map_or(last, |at| at.millis())
-}
-
-fn exemplar_len(exemplar: &ModelExemplar, last: i64) -> usize {
-    exemplar.labels.iter().map(|label| framed(label_len(label))).sum::<usize>()
-        + sample_len((exemplar.value.to_bits(), exemplar_time(exemplar, last)))
 }
 
 /// Appends the metadata of a family to a `WriteRequest`.

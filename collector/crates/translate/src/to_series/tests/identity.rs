@@ -307,8 +307,6 @@ fn families_of_a_scrape_are_described() {
     .assert_eq(&families.join("\n"));
 }
 
-// --- random scrapes -------------------------------------------------------------------------------------------------
-
 /// Labels of a series, without its name.
 fn labels() -> impl Generate<Value = BTreeMap<String, String>> {
     let name = prop_oneof![

@@ -14,8 +14,6 @@ use prost::Message as _;
 
 use super::super::*;
 
-// --- values ---------------------------------------------------------------------------------------------------------
-
 fn value(value: Value) -> common::AnyValue {
     common::AnyValue { value: Some(value) }
 }
@@ -55,8 +53,6 @@ pub(super) fn map(entries: Vec<(&str, common::AnyValue)>) -> common::AnyValue {
         .collect();
     value(Value::KvlistValue(common::KeyValueList { values }))
 }
-
-// --- strategies -----------------------------------------------------------------------------------------------------
 
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![8 => "[a-z_.]{0,12}", 1 => ".{0,8}", 1 => "x{120,140}"]
@@ -388,8 +384,6 @@ pub(super) fn resource_spans() -> impl Strategy<Value = traces::ResourceSpans> {
     })
 }
 
-// --- from views to structs ------------------------------------------------------------------------------------------
-
 fn owned(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
@@ -657,8 +651,6 @@ pub(super) fn walk(signal: Signal, view: &ResourceView<'_>) {
     }
 }
 
-// --- items with what surrounds them ---------------------------------------------------------------------------------
-
 /// One message per point: everything around it, and the point alone.
 pub(super) fn points(resource: &metrics::ResourceMetrics) -> Vec<Vec<u8>> {
     use metrics::metric::Data;
@@ -721,8 +713,6 @@ pub(super) fn spans(resource: &traces::ResourceSpans) -> Vec<Vec<u8>> {
     }
     all
 }
-
-// --- writers --------------------------------------------------------------------------------------------------------
 
 /// One metric of every kind, through the writers.
 pub(super) fn written() -> Vec<u8> {

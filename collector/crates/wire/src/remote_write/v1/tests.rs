@@ -76,6 +76,16 @@ fn what_is_no_request_says_so() {
     assert!(std::error::Error::source(&error).is_some());
 }
 
+#[test]
+fn labels_of_every_length_are_copied_whole() {
+    for len in (0..140).chain([200, 1000, 20_000]) {
+        let text: String = (0..len).map(|n| char::from(b'a' + (n % 26) as u8)).collect();
+        let pairs = vec![("n".to_owned(), text.clone()), (format!("m{text}"), "v".to_owned())];
+        let request = decode(&written(&pairs, &[(1, 1)], &[])).unwrap();
+        assert_eq!(request.timeseries[0].labels, labels_of(&pairs), "{len}");
+    }
+}
+
 fn pairs() -> impl Strategy<Value = Pairs> {
     prop::collection::vec((".{1,12}", ".{1,200}"), 0..6)
 }
@@ -118,5 +128,20 @@ proptest! {
             })
             .collect();
         prop_assert_eq!(written(&pairs, &bits, &exemplars), want);
+    }
+}
+
+#[test]
+fn encoded_labels_give_the_same_bytes() {
+    let long = "x".repeat(300);
+    for labels in [vec![], vec![("a", "1"), ("b", &*long)]] {
+        let mut table = model::SeriesTable::new();
+        let id = table.insert(labels.iter().copied(), None);
+        for sample in [(0, 0), (1.5f64.to_bits(), 1_700_000_000_000), (0, -1)] {
+            let (mut plain, mut encoded) = (Vec::new(), Vec::new());
+            append_series(&mut plain, labels.iter().copied(), &[sample], std::iter::empty());
+            append_encoded_series(&mut encoded, table.n_encoded_bytes(id), table.encoded_labels(id), sample);
+            assert_eq!(plain, encoded, "{labels:?} {sample:?}");
+        }
     }
 }
