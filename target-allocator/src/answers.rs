@@ -8,11 +8,11 @@ use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use bytes::Bytes;
+use model::Labels;
 use wire::compress::{Encoding, compress};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::items::Item;
-use crate::placement::JobPlacement;
+use crate::placement::{JobPlacement, Listed};
 use crate::roster::Roster;
 
 /// Bodies shorter than this are not worth compressing.
@@ -71,11 +71,11 @@ impl Answer {
     }
 }
 
-/// The http_sd list of one collector and job.
+/// The http_sd list of one collector and job. A target that has a turn tells it in a label.
 #[must_use]
-pub fn list<'a>(items: impl Iterator<Item = &'a Arc<Item>>) -> Vec<u8> {
+pub fn list<'a>(listed: impl Iterator<Item = Listed<'a>>) -> Vec<u8> {
     let mut out = Vec::from(*b"[");
-    put_groups(&mut out, items);
+    put_groups(&mut out, listed);
     out.extend_from_slice(b"]\n");
     out
 }
@@ -92,7 +92,7 @@ pub fn all_lists(job: &str, placed: &JobPlacement, roster: &Roster) -> Vec<u8> {
         out.extend_from_slice(b":{\"_link\":");
         put_text(&mut out, &link);
         out.extend_from_slice(b",\"targets\":[");
-        put_groups(&mut out, items.into_iter());
+        put_groups(&mut out, items.into_iter().map(Listed::plain));
         out.extend_from_slice(b"]}");
     }
     out.extend_from_slice(b"}\n");
@@ -164,20 +164,33 @@ pub fn query_unescape(text: &str) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
-fn put_groups<'a>(out: &mut Vec<u8>, items: impl Iterator<Item = &'a Arc<Item>>) {
-    for (index, item) in items.enumerate() {
+fn put_groups<'a>(out: &mut Vec<u8>, listed: impl Iterator<Item = Listed<'a>>) {
+    for (index, Listed { item, turn }) in listed.enumerate() {
         put_comma(out, index);
         out.extend_from_slice(b"{\"targets\":[");
         put_text(out, item.address());
-        out.extend_from_slice(b"],\"labels\":{");
-        for (index, (name, value)) in item.labels.iter().enumerate() {
-            put_comma(out, index);
-            put_text(out, name);
-            out.push(b':');
-            put_text(out, value);
+        out.extend_from_slice(b"],\"labels\":");
+        match turn {
+            None => put_labels(out, &item.labels),
+            Some((name, at)) => {
+                let mut labels = item.labels.clone();
+                labels.set(name, &at.to_string());
+                put_labels(out, &labels);
+            }
         }
-        out.extend_from_slice(b"}}");
+        out.push(b'}');
     }
+}
+
+fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
+    out.push(b'{');
+    for (index, (name, value)) in labels.iter().enumerate() {
+        put_comma(out, index);
+        put_text(out, name);
+        out.push(b':');
+        put_text(out, value);
+    }
+    out.push(b'}');
 }
 
 fn put_comma(out: &mut Vec<u8>, index: usize) {
@@ -192,9 +205,9 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use model::Labels;
-
     use super::*;
+    use crate::handover::FROM;
+    use crate::items::Item;
 
     fn item(address: &str, more: &[(&str, &str)]) -> Arc<Item> {
         let mut labels: Labels = more.iter().copied().collect();
@@ -205,14 +218,26 @@ mod tests {
     #[test]
     fn a_list_has_the_shape_of_http_sd() {
         let items = [item("h1:9100", &[("env", "x")]), item("h2:9100", &[("q", "a\"b\\\n")])];
-        let text = String::from_utf8(list(items.iter())).unwrap();
+        let text = String::from_utf8(list(items.iter().map(Listed::plain))).unwrap();
         let expected = concat!(
             r#"[{"targets":["h1:9100"],"labels":{"__address__":"h1:9100","env":"x"}},"#,
             r#"{"targets":["h2:9100"],"labels":{"__address__":"h2:9100","q":"a\"b\\\n"}}]"#,
             "\n"
         );
         assert_eq!(text, expected);
-        assert_eq!(list([].iter()), b"[]\n");
+        assert_eq!(list([].iter().map(Listed::plain)), b"[]\n");
+    }
+
+    #[test]
+    fn a_turn_is_one_more_label_in_its_place() {
+        let item = item("h1:9100", &[("__meta_z", "1"), ("env", "x")]);
+        let text = String::from_utf8(list([Listed { item: &item, turn: Some((FROM, 61_000)) }].into_iter()));
+        let expected = concat!(
+            r#"[{"targets":["h1:9100"],"labels":{"__address__":"h1:9100","__meta_muster_from":"61000","#,
+            r#""__meta_z":"1","env":"x"}}]"#,
+            "\n"
+        );
+        assert_eq!(text.unwrap(), expected);
     }
 
     #[test]

@@ -13,14 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::answers::{EMPTY_LIST, query_unescape};
-use crate::members::{Heard, Polls};
+use crate::members::{Client, Heard, Polls};
 use crate::metrics::Metrics;
 use crate::roster::{MAX_MEMBERS, check_name};
 use crate::view::{JobView, View};
@@ -122,7 +122,7 @@ impl Api {
 
     fn scrape_configs(&self, query: Query<'_>, parts: &Parts, is_secure: bool) -> Response<Bytes> {
         if let Some(name) = query.first("collector_id") {
-            drop(self.hear(&name, parts));
+            drop(self.hear(&name, None, parts));
         }
         let view = self.view();
         let reasons = view.why_not_ready();
@@ -146,7 +146,8 @@ impl Api {
         let Some(collector) = collector else {
             return all_targets(&self.view(), job, &parts.headers);
         };
-        if let Some(refusal) = self.hear(&collector, parts) {
+        let client = Client::of(reply::text(&parts.headers, &USER_AGENT));
+        if let Some(refusal) = self.hear(&collector, Some(client), parts) {
             return refusal;
         }
         let is_member_asking = parts.method == Method::GET;
@@ -174,8 +175,8 @@ impl Api {
         sealed(state.list(at), view.placement.epoch, &parts.headers)
     }
 
-    /// Remembers who asked. Gives back the answer to a name that cannot become a member.
-    fn hear(&self, name: &str, parts: &Parts) -> Option<Response<Bytes>> {
+    /// Remembers who asked, and by which client if for a list. Gives back the answer to a name that cannot become a member.
+    fn hear(&self, name: &str, client: Option<Client>, parts: &Parts) -> Option<Response<Bytes>> {
         if parts.method != Method::GET {
             return None;
         }
@@ -186,7 +187,7 @@ impl Api {
         }
         let announced = reply::text(&parts.headers, &POLL_INTERVAL).and_then(|text| text.parse().ok());
         let announced = announced.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        match self.polls.hear(name, announced, Instant::now()) {
+        match self.polls.hear(name, announced, client, Instant::now()) {
             Heard::Known | Heard::Stranger => None,
             Heard::Joined => {
                 tracing::info!(collector = name, "a collector joins");

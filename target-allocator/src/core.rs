@@ -10,14 +10,16 @@ mod running;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use config::Problem;
+use scrape::Clock;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::answers::Answer;
 use crate::api::Fetched;
+use crate::handover::{Terms, unix_millis};
 use crate::items::Items;
 use crate::jobs::JobSpec;
 use crate::members::{Membership, Polls};
@@ -56,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) polls: Arc<Polls>,
     pub(crate) changed: Arc<Notify>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Tells when targets change hands.
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// The state of the loop.
@@ -152,11 +156,12 @@ impl Core {
         self.is_open |= silent.is_empty() || now >= patience_ends;
         let waits_for = if self.is_open { Vec::new() } else { name_some(&silent) };
         if let (true, Ok(roster)) = (self.is_open, &look.known) {
-            self.share_out(roster);
+            self.share_out(roster, now);
         }
+        let turns_at = self.hand_over(now);
         let members_wait_for = look.known.err();
         self.publish(waits_for, members_wait_for);
-        look.again_at.into_iter().chain((!self.is_open).then_some(patience_ends)).min()
+        [look.again_at, (!self.is_open).then_some(patience_ends), turns_at].into_iter().flatten().min()
     }
 
     /// Jobs that have not answered yet, though they can.
@@ -165,7 +170,7 @@ impl Core {
         jobs.map(|(name, _)| Arc::clone(name)).collect()
     }
 
-    fn share_out(&mut self, roster: &Roster) {
+    fn share_out(&mut self, roster: &Roster, now: Instant) {
         let jobs: BTreeMap<Arc<str>, Items> = (self.jobs.iter())
             .filter_map(|(name, running)| Some((Arc::clone(name), Arc::clone(running.items()?))))
             .collect();
@@ -180,7 +185,9 @@ impl Core {
         }
         let began = std::time::Instant::now();
         let n_moved_before = self.moves.total();
-        self.placement = self.placement.next(strategy, roster, &jobs, SystemTime::now(), &mut self.moves);
+        let at = self.shared.clock.now();
+        let terms = Terms::of(&self.shared.polls.last(), now, at);
+        self.placement = self.placement.next(strategy, roster, &jobs, &terms, at, &mut self.moves);
         self.shared.metrics.allocated(members_changed, strategy.name(), began.elapsed());
         let (epoch, collectors) = (self.placement.epoch, roster.len());
         let (targets, moved) =
@@ -190,6 +197,26 @@ impl Core {
         } else {
             tracing::debug!(epoch, collectors, targets, "shared out targets");
         }
+    }
+
+    /// Ends handovers and puts turns off, where it is time. Gives back when to look again.
+    fn hand_over(&mut self, now: Instant) -> Option<Instant> {
+        let at = self.shared.clock.now();
+        let at_millis = unix_millis(at);
+        if self.turns_at()? <= at_millis {
+            let next = Terms::of(&self.shared.polls.last(), now, at).turn;
+            for placed in self.placement.jobs.values_mut() {
+                if let Some(turned) = placed.turned(at_millis, next) {
+                    *placed = Arc::new(turned);
+                }
+            }
+        }
+        Some(now + Duration::from_millis(self.turns_at()?.saturating_sub(at_millis)))
+    }
+
+    /// When the next handover must be looked at, in milliseconds since 1970.
+    fn turns_at(&self) -> Option<u64> {
+        self.placement.jobs.values().filter_map(|placed| placed.due()).min()
     }
 
     /// Whether the placement is about exactly these targets.

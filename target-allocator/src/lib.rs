@@ -2,7 +2,7 @@
 //!
 //! Targets come from discovery ([`jobs`], [`items`]), collectors from a list, a file or from who asks ([`members`]). Who has
 //! what is a pure function of both ([`assign`]); from one epoch to the next, old owners keep a target until the new one has
-//! fetched it ([`placement`]). Answers are encoded once per change ([`answers`], [`view`]) and served by [`api`] in the
+//! fetched it ([`placement`]), and our own scrapers change over at a moment that both know ([`handover`]). Answers are encoded once per change ([`answers`], [`view`]) and served by [`api`] in the
 //! shapes of the OpenTelemetry target allocator, so that its clients, Prometheus and vmagent can use it unchanged.
 //!
 //! The rule above all others: no answer is better than a wrong one. Until discovery has settled, members are known and
@@ -21,6 +21,7 @@ pub mod api;
 pub mod assign;
 mod core;
 pub mod flags;
+pub mod handover;
 pub mod items;
 pub mod jobs;
 pub mod members;
@@ -36,6 +37,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use config::Problem;
+use scrape::{Clock, SystemClock};
 use telemetry::Registry;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -81,16 +83,26 @@ impl Allocator {
     /// # Errors
     /// When a client of discovery cannot be set up.
     pub fn detached(settings: Settings, registry: Registry) -> Result<Self, Vec<Problem>> {
+        Self::detached_with(settings, registry, Arc::new(SystemClock))
+    }
+
+    /// [`Self::detached`], with a clock of its own.
+    fn detached_with(
+        settings: Settings,
+        registry: Registry,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Vec<Problem>> {
         let shared = Shared {
             polls: Arc::new(Polls::default()),
             changed: Arc::new(Notify::new()),
             metrics: Arc::new(Metrics::new(registry)),
+            clock,
         };
         let addresses = (settings.listen_addr.clone(), settings.https.clone());
         let core = Core::start(settings, shared.clone())?;
         let (fetched, fetches) = mpsc::channel(MAX_FETCHES);
         let (reloads, reload_inbox) = mpsc::channel(1);
-        let Shared { polls, changed, metrics } = shared;
+        let Shared { polls, changed, metrics, .. } = shared;
         let api = Api { view: core.views(), polls, changed, fetched, metrics };
         let inbox = Inbox { fetched: fetches, reloads: reload_inbox };
         let core = tokio::spawn(core.run(inbox));

@@ -16,10 +16,6 @@ use target_allocator::settings::{Input, Loaded, load};
 use telemetry::Identity;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Many small label sets come and go; mimalloc gives their pages back sooner than the system's allocator.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let flags = match Flags::parse_args(std::env::args_os()) {
         Ok(flags) => flags,

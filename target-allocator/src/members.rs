@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::roster::Roster;
 
 pub use file::{MAX_MEMBERS_FILE, parse};
-pub use polls::{Heard, MAX_LEASE, Poll, Polls};
+pub use polls::{Client, Heard, MAX_LEASE, Poll, Polls};
 
 /// Where members come from.
 #[derive(Clone, Debug, PartialEq, Eq)]

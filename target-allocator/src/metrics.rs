@@ -93,7 +93,7 @@ impl Metrics {
         );
         set(
             "muster_allocator_targets_held",
-            "Targets that an old owner holds until the new one has fetched them",
+            "Targets that an old owner still lists beside the new one",
             &[],
             n_held,
         );

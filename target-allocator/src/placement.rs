@@ -9,12 +9,19 @@
 //! fetched a list that holds it: make before break. Between the two fetches both scrape it; nobody never does. The
 //! owner proper is always exactly one, and only the owner counts in `/jobs/<job>/targets` without a collector.
 //! A holder that leaves, and a target that vanishes or comes back, end the handover.
+//!
+//! **Turns.** Where both sides are our own scrapers, [`Terms`] give the handover a [`Turn`], which both lists tell: until
+//! then the target is scraped by the old owner alone, and from then on by the new one alone. The turn is put off for as
+//! long as the new owner has not fetched its list. Such a handover ends when nobody needs to be told any more. A target
+//! that moves on before its turn is scraped by the old owner until a new turn, which is not earlier than the first one;
+//! after its turn, it is the new owner that holds it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::assign::{Strategy, Subject, assign};
+use crate::handover::{FROM, Terms, Turn, UNTIL, unix_millis};
 use crate::items::{Item, Items};
 use crate::moves::{Move, MoveLog, Reason};
 use crate::roster::Roster;
@@ -26,6 +33,47 @@ pub struct Hold {
     pub at: usize,
     /// The epoch since which the new owner lists the target.
     pub since: u64,
+    /// When the target changes hands. Without it, both scrape it until the new owner has fetched its list.
+    pub turn: Option<Turn>,
+    /// Whether the new owner has fetched a list that holds the target; without a turn, the hold ends with that.
+    pub is_fetched: bool,
+}
+
+impl Hold {
+    /// When it ends or its turn must be put off, in milliseconds since 1970.
+    fn due(&self) -> Option<u64> {
+        self.turn.map(|turn| if self.is_fetched { turn.ends_at() } else { turn.fixed_at() })
+    }
+
+    fn is_due(&self, now: u64) -> bool {
+        self.due().is_some_and(|due| due <= now)
+    }
+
+    /// Whether the target has changed hands.
+    fn has_turned(&self, now: u64) -> bool {
+        self.is_fetched && self.turn.is_some_and(|turn| turn.at <= now)
+    }
+}
+
+/// A target in a member's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed<'a> {
+    /// The target.
+    pub item: &'a Arc<Item>,
+    /// While it is being handed over at an agreed turn: the name of the label that tells it, and the turn.
+    pub turn: Option<(&'static str, u64)>,
+}
+
+impl<'a> Listed<'a> {
+    /// A target that is not being handed over.
+    #[must_use]
+    pub fn plain(item: &'a Arc<Item>) -> Self {
+        Self { item, turn: None }
+    }
+
+    fn with(item: &'a Arc<Item>, label: &'static str, hold: Option<&Hold>) -> Self {
+        Self { item, turn: hold.and_then(|hold| hold.turn).map(|turn| (label, turn.at)) }
+    }
 }
 
 /// Who has the targets of one job.
@@ -50,10 +98,13 @@ impl JobPlacement {
     }
 
     /// The targets in a member's list: those it owns and those it still holds for a new owner.
-    pub fn listed(&self, at: usize) -> impl Iterator<Item = &Arc<Item>> {
+    pub fn listed(&self, at: usize) -> impl Iterator<Item = Listed<'_>> {
         self.items.iter().zip(&self.owners).enumerate().filter_map(move |(index, (item, owner))| {
-            let holds = || self.holds.get(&index).is_some_and(|hold| hold.at == at);
-            (*owner == Some(at) || holds()).then_some(item)
+            let hold = self.holds.get(&index);
+            if *owner == Some(at) {
+                return Some(Listed::with(item, FROM, hold));
+            }
+            hold.filter(|hold| hold.at == at).map(|hold| Listed::with(item, UNTIL, Some(hold)))
         })
     }
 
@@ -71,13 +122,16 @@ impl JobPlacement {
 
     /// [`Self::listed`] of every member at once.
     #[must_use]
-    pub fn listed_by_member(&self, n_members: usize) -> Vec<Vec<&Arc<Item>>> {
+    pub fn listed_by_member(&self, n_members: usize) -> Vec<Vec<Listed<'_>>> {
         let mut lists = vec![Vec::new(); n_members];
         let mut holds = self.holds.iter().peekable();
         for (index, (item, owner)) in self.items.iter().zip(&self.owners).enumerate() {
-            let hold = holds.next_if(|(held, _)| **held == index).map(|(_, hold)| hold.at);
-            for at in owner.iter().chain(&hold) {
-                lists[*at].push(item);
+            let hold = holds.next_if(|(held, _)| **held == index).map(|(_, hold)| hold);
+            if let Some(at) = owner {
+                lists[*at].push(Listed::with(item, FROM, hold));
+            }
+            if let Some(hold) = hold {
+                lists[hold.at].push(Listed::with(item, UNTIL, Some(hold)));
             }
         }
         lists
@@ -86,10 +140,15 @@ impl JobPlacement {
     /// Whether a member has the same list in both.
     #[must_use]
     pub fn lists_alike(&self, other: &Self, at: usize) -> bool {
-        let held = |placed: &Self| -> Vec<usize> {
-            placed.holds.iter().filter(|(_, hold)| hold.at == at).map(|(index, _)| *index).collect()
+        // What holds add to the list: targets that it would not have, and turns.
+        let shown = |placed: &Self| -> Vec<(usize, bool, Option<Turn>)> {
+            let is_shown = |(index, hold): &(&usize, &Hold)| {
+                hold.at == at || (hold.turn.is_some() && placed.owners[**index] == Some(at))
+            };
+            let holds = placed.holds.iter().filter(is_shown);
+            holds.map(|(index, hold)| (*index, hold.at == at, hold.turn)).collect()
         };
-        Arc::ptr_eq(&self.items, &other.items) && self.owners == other.owners && held(self) == held(other)
+        Arc::ptr_eq(&self.items, &other.items) && self.owners == other.owners && shown(self) == shown(other)
     }
 
     /// Number of targets by member, and the number that nobody has.
@@ -109,19 +168,44 @@ impl JobPlacement {
     /// Members that must fetch their list before an old owner is released.
     #[must_use]
     pub fn awaited(&self) -> Vec<usize> {
-        let mut awaited: Vec<usize> = self.holds.keys().filter_map(|index| self.owners[*index]).collect();
+        let unfetched = self.holds.iter().filter(|(_, hold)| !hold.is_fetched);
+        let mut awaited: Vec<usize> = unfetched.filter_map(|(index, _)| self.owners[*index]).collect();
         awaited.sort_unstable();
         awaited.dedup();
         awaited
     }
 
-    /// The new owner `at` was given the list of `epoch`: whoever held its targets until then is released.
-    /// `None` when nothing changes.
+    /// The new owner `at` was given the list of `epoch`: whoever held its targets until then is released, at once or at
+    /// the turn. `None` when nothing changes.
     #[must_use]
     pub fn released(&self, at: usize, epoch: u64) -> Option<Self> {
         let mut holds = self.holds.clone();
-        holds.retain(|index, hold| self.owners[*index] != Some(at) || hold.since > epoch);
-        (holds.len() < self.holds.len()).then(|| Self { holds, ..self.clone() })
+        holds.retain(|index, hold| {
+            hold.is_fetched |= self.owners[*index] == Some(at) && hold.since <= epoch;
+            !hold.is_fetched || hold.turn.is_some()
+        });
+        (holds != self.holds).then(|| Self { holds, ..self.clone() })
+    }
+
+    /// When [`Self::turned`] must look at it, in milliseconds since 1970.
+    #[must_use]
+    pub fn due(&self) -> Option<u64> {
+        self.holds.values().filter_map(Hold::due).min()
+    }
+
+    /// Ends handovers that nobody needs to be told of any more, and puts turns off to `next` that come too soon for a
+    /// new owner that has not fetched its list. `None` when nothing changes.
+    #[must_use]
+    pub fn turned(&self, now: u64, next: Turn) -> Option<Self> {
+        if !self.holds.values().any(|hold| hold.is_due(now)) {
+            return None;
+        }
+        let mut holds = self.holds.clone();
+        holds.retain(|_, hold| !(hold.is_fetched && hold.is_due(now)));
+        for hold in holds.values_mut().filter(|hold| hold.is_due(now)) {
+            hold.turn = Some(next.not_before(hold.turn));
+        }
+        Some(Self { holds, ..self.clone() })
     }
 }
 
@@ -139,18 +223,20 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// The placement after this one.
+    /// The placement after this one. `terms` are those of the moment `at`.
     #[must_use]
     pub fn next(
         &self,
         strategy: Strategy,
         roster: &Roster,
         jobs: &BTreeMap<Arc<str>, Items>,
+        terms: &Terms,
         at: SystemTime,
         log: &mut MoveLog,
     ) -> Self {
+        let moved_to = self.roster.iter().map(|member| roster.position(&member.name)).collect();
         let epoch = self.epoch + 1;
-        let step = Step::new(self, strategy, roster, epoch, at);
+        let step = Step { before: self, moved_to, strategy, roster, terms, epoch, at };
         let mut placed = BTreeMap::new();
         let mut fresh = Vec::new();
         for (job, items) in jobs {
@@ -211,6 +297,7 @@ struct Step<'a> {
     moved_to: Vec<Option<usize>>,
     strategy: Strategy,
     roster: &'a Roster,
+    terms: &'a Terms,
     epoch: u64,
     at: SystemTime,
 }
@@ -230,17 +317,6 @@ impl<'a> Known<'a> {
 }
 
 impl<'a> Step<'a> {
-    fn new(
-        before: &'a Placement,
-        strategy: Strategy,
-        roster: &'a Roster,
-        epoch: u64,
-        at: SystemTime,
-    ) -> Self {
-        let moved_to = before.roster.iter().map(|member| roster.position(&member.name)).collect();
-        Self { before, moved_to, strategy, roster, epoch, at }
-    }
-
     fn known(&self, job: &str) -> Known<'a> {
         let placed = self.before.jobs.get(job);
         let items = placed.iter().flat_map(|placed| placed.items.iter());
@@ -298,12 +374,16 @@ impl<'a> Step<'a> {
         let still_there = |at: usize| self.moved_to[at].filter(|at| *at != owner);
         if stays {
             let hold = ongoing?;
-            return still_there(hold.at).map(|at| Hold { at, since: hold.since });
+            return still_there(hold.at).map(|at| Hold { at, ..*hold });
         }
-        // An owner that never fetched its list scrapes nothing yet; whoever held the target for it still does.
+        // An owner that never fetched its list, or whose turn has not come, scrapes nothing yet; whoever held the target
+        // for it still does.
+        let ongoing = ongoing.filter(|hold| !hold.has_turned(unix_millis(self.at)));
         let holder =
             ongoing.and_then(|hold| self.moved_to[hold.at]).or(self.moved_to[placed.owners[index]?])?;
-        (holder != owner).then_some(Hold { at: holder, since: self.epoch })
+        let turn = self.terms.between(self.roster.name(holder), self.roster.name(owner));
+        let turn = turn.map(|turn| turn.not_before(ongoing.and_then(|hold| hold.turn)));
+        (holder != owner).then_some(Hold { at: holder, since: self.epoch, turn, is_fetched: false })
     }
 
     fn describe(&self, job: &Arc<str>, item: &Item, old_item: &Item, from: usize, to: Option<usize>) -> Move {
@@ -335,3 +415,5 @@ impl<'a> Step<'a> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod turns;

@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use crate::answers::{Answer, EMPTY_LIST, all_lists, job_list, list};
-use crate::items::Item;
 use crate::moves::MoveLog;
-use crate::placement::{JobPlacement, Placement};
+use crate::placement::{JobPlacement, Listed, Placement};
 use crate::roster::Roster;
 
 /// The bodies of `/scrape_configs`.
@@ -56,14 +55,14 @@ impl JobView {
         before: Option<(&Self, &Roster)>,
     ) -> Self {
         let same_roster = before.filter(|(_, before)| *before == roster).map(|(view, _)| view);
-        let encode = |(at, items): (usize, Vec<&Arc<Item>>)| {
-            if items.is_empty() {
+        let encode = |(at, listed): (usize, Vec<Listed<'_>>)| {
+            if listed.is_empty() {
                 return Arc::clone(&EMPTY_LIST);
             }
             if let Some(view) = same_roster.filter(|view| view.placed.lists_alike(&placed, at)) {
                 return Arc::clone(view.list(at));
             }
-            let answer = Answer::new(list(items.into_iter()));
+            let answer = Answer::new(list(listed.into_iter()));
             let old = before.and_then(|(view, before)| Some(view.list(before.position(roster.name(at))?)));
             old.filter(|old| old.body() == answer.body()).map_or_else(|| Arc::new(answer), Arc::clone)
         };

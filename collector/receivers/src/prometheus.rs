@@ -271,7 +271,12 @@ impl Receiver for Prometheus {
         // neither a gap nor an overlap. Without one, replicas differ, as Prometheus' replicas do.
         let seed =
             if self.allocator.is_some() { 0 } else { scrape::phase_seed(&hostname(), &self.external_labels) };
-        let options = Options { seed, metrics: metrics.clone(), ..Options::default() };
+        let options = Options {
+            seed,
+            metrics: metrics.clone(),
+            external_labels: self.external_labels.clone(),
+            ..Options::default()
+        };
         let scraper = Arc::new(Scraper::spawn(options, Arc::new(IntoPipelines(out.via("http")))));
         let context = Context { metrics, ..Context::new(self.base_dir) };
         let own = OwnJobs::start(&self.jobs, &context, &life);

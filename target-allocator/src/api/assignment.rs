@@ -3,11 +3,10 @@
 //! Times are milliseconds since 1970 in UTC. Hashes are decimal text, because they do not fit a JavaScript number; they
 //! are what `/debug/target?target_hash=` takes.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
+use crate::handover::unix_millis;
 use crate::members::{LastPolls, Presence};
 use crate::moves::{Change, Move, Reason};
 use crate::view::{JobView, View};
@@ -81,7 +80,7 @@ fn describe_job(view: &View, name: &str, job: &JobView) -> Value {
 
 fn describe_move(moved: &Move) -> Value {
     json!({
-        "at": since_1970(moved.at),
+        "at": unix_millis(moved.at),
         "epoch": moved.epoch,
         "job": &*moved.job,
         "target": &*moved.target,
@@ -95,16 +94,12 @@ fn describe_move(moved: &Move) -> Value {
 fn describe_change(change: &Change) -> Value {
     let names = |names: &[std::sync::Arc<str>]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
     json!({
-        "at": since_1970(change.at),
+        "at": unix_millis(change.at),
         "epoch": change.epoch,
         "joined": names(&change.joined),
         "left": names(&change.left),
         "moved": change.n_moved,
     })
-}
-
-fn since_1970(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| millis(since.as_millis()))
 }
 
 fn millis(count: u128) -> u64 {

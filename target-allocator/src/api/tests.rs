@@ -8,6 +8,7 @@ use telemetry::Registry;
 use super::*;
 use crate::answers::Answer;
 use crate::assign::Strategy;
+use crate::handover::Terms;
 use crate::items::{Item, Items, arranged};
 use crate::moves::MoveLog;
 use crate::placement::Placement;
@@ -40,6 +41,7 @@ fn parts() -> ViewParts {
         Strategy::ConsistentHashing,
         &roster,
         &jobs,
+        &Terms::default(),
         SystemTime::UNIX_EPOCH,
         &mut moves,
     );
@@ -274,6 +276,7 @@ async fn who_fetches_a_list_that_others_hold_is_reported_once_per_fetch() {
             Strategy::ConsistentHashing,
             &grown,
             &jobs,
+            &Terms::default(),
             SystemTime::UNIX_EPOCH,
             &mut parts.moves,
         );

@@ -1,5 +1,6 @@
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::Request;
 use telemetry::Registry;
@@ -23,10 +24,22 @@ impl config::World for Nothing {
     }
 }
 
+/// A wall clock that goes with tokio's.
+struct Driven {
+    began: Instant,
+}
+
+impl Clock for Driven {
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + self.began.elapsed()
+    }
+}
+
 /// An allocator without sockets, and the folder of its configuration.
 struct World {
     allocator: Allocator,
     folder: tempfile::TempDir,
+    began: Instant,
 }
 
 fn settings(text: &str, base_dir: &Path) -> Settings {
@@ -41,14 +54,32 @@ impl World {
     }
 
     fn start_in(folder: tempfile::TempDir, text: &str) -> Self {
-        let allocator = Allocator::detached(settings(text, folder.path()), Registry::new()).unwrap();
-        Self { allocator, folder }
+        let began = Instant::now();
+        let clock = Arc::new(Driven { began });
+        let settings = settings(text, folder.path());
+        let allocator = Allocator::detached_with(settings, Registry::new(), clock).unwrap();
+        Self { allocator, folder, began }
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
         let request = Request::get(path).body(()).unwrap().into_parts().0;
         let response = self.allocator.api().answer(&request, false).await;
         (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
+    }
+
+    /// What one of our scrapers gets, which asks every ten seconds: its targets, and the turns among them.
+    async fn fetch(&self, job: &str, collector: &str) -> (usize, Vec<String>) {
+        let request = Request::get(format!("/jobs/{job}/targets?collector_id={collector}"))
+            .header("user-agent", "muster/0.1.0")
+            .header("x-prometheus-refresh-interval-seconds", "10");
+        let request = request.body(()).unwrap().into_parts().0;
+        let response = self.allocator.api().answer(&request, false).await;
+        let groups: Vec<serde_json::Value> = serde_json::from_slice(response.body()).unwrap();
+        let turn = |group: &serde_json::Value| {
+            let turns = group["labels"].as_object()?.iter().filter(|(name, _)| name.contains("muster"));
+            turns.map(|(name, at)| format!("{name}={}", at.as_str().unwrap())).reduce(|all, one| all + &one)
+        };
+        (groups.len(), groups.iter().filter_map(turn).collect())
     }
 
     /// Addresses in the list of a collector.
@@ -63,6 +94,11 @@ impl World {
     async fn until(&self, holds: impl Fn(&View) -> bool) -> Arc<View> {
         let mut views = self.allocator.api().views();
         tokio::time::timeout(600 * SECOND, views.wait_for(|view| holds(view))).await.unwrap().unwrap().clone()
+    }
+
+    /// The time on the allocator's clock.
+    fn millis(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap()
     }
 
     async fn ready(&self) -> Arc<View> {
@@ -164,6 +200,60 @@ async fn a_new_member_in_the_file_takes_over_what_it_has_fetched() {
     let kept = [world.list("a", "s-0").await, world.list("a", "s-1").await].concat();
     assert_eq!(kept.len() + taken.len(), 60);
     assert!(taken.iter().all(|address| !kept.contains(address)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_own_scrapers_change_over_at_a_turn_that_both_lists_tell() {
+    let world = World::start(&with_jobs("{polling: {grace: 30s, settle: 0s}}", &[fixed_job("a", 0..40)]));
+    world.until(|view| view.waits_for.is_empty()).await;
+    world.fetch("a", "s-0").await;
+    world.ready().await;
+    assert_eq!(world.fetch("a", "s-0").await, (40, vec![]));
+
+    let (n_taken, told) = world.fetch("a", "s-1").await;
+    let from = told[0].clone();
+    let turn: u64 = from.strip_prefix("__meta_muster_from=").unwrap().parse().unwrap();
+    assert_eq!(told, vec![from; n_taken]);
+    let (n_listed, told) = world.fetch("a", "s-0").await;
+    assert_eq!((n_listed, told), (40, vec![format!("__meta_muster_until={turn}"); n_taken]));
+    let (_, owners) = world.get("/jobs/a/targets").await;
+    assert!(owners.matches("__address__").count() == 40 && !owners.contains("muster"), "{owners}");
+    let (_, told) = world.get("/debug/assignment.json").await;
+    assert!(told.contains(&format!("\"being_handed_over\":{n_taken}")), "{told}");
+
+    while world.millis() + 1_000 < turn + 20_000 {
+        let told = [world.fetch("a", "s-0").await.1, world.fetch("a", "s-1").await.1];
+        assert!(told.iter().all(|turns| turns.len() == n_taken), "{told:?}");
+        tokio::time::sleep(SECOND).await;
+    }
+    tokio::time::sleep(2 * SECOND).await;
+    assert_eq!(world.fetch("a", "s-0").await, (40 - n_taken, vec![]));
+    assert_eq!(world.fetch("a", "s-1").await, (n_taken, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_is_put_off_until_the_new_owner_has_fetched_its_list() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("members"), "s-0\n").unwrap();
+    let world = World::start_in(folder, &with_jobs("{file: members}", &[fixed_job("a", 0..60)]));
+    world.ready().await;
+    world.fetch("a", "s-0").await;
+    world.write("members", "s-0\ns-1\n");
+    world.until(|view| view.placement.roster.len() == 2).await;
+    let mut n_moved = 0;
+    for _ in 0..10 {
+        let (n_listed, told) = world.fetch("a", "s-0").await;
+        n_moved = told.len();
+        assert!(n_listed == 60 && n_moved > 0);
+        let turn: u64 = told[0].strip_prefix("__meta_muster_until=").unwrap().parse().unwrap();
+        let now = world.millis();
+        assert!(turn > now + 10_000, "the old owner asks again before {turn}; now {now}");
+        tokio::time::sleep(10 * SECOND).await;
+    }
+    assert_eq!(world.fetch("a", "s-1").await.0, n_moved);
+    let view = world.until(|view| view.jobs["a"].placed.holds.is_empty()).await;
+    assert_eq!(view.placement.epoch, 2);
+    assert_eq!(world.fetch("a", "s-0").await, (60 - n_moved, vec![]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,6 +15,29 @@ pub const MAX_LEASE: Duration = Duration::from_secs(600);
 /// The lease of collectors where `collectors.polling` does not say: only pages show it then.
 const SHOWN_LEASE: Duration = Duration::from_secs(120);
 
+/// What kind of program fetches a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// Our own scraper, which keeps to an agreed turn.
+    Muster,
+    /// Any other.
+    Other,
+}
+
+impl Client {
+    /// How our own scraper begins its `User-Agent`.
+    const AGENT: &str = "muster/";
+
+    /// From the `User-Agent` of a request.
+    #[must_use]
+    pub fn of(agent: Option<&str>) -> Self {
+        match agent {
+            Some(agent) if agent.starts_with(Self::AGENT) => Self::Muster,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// When a collector last asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Poll {
@@ -22,6 +45,10 @@ pub struct Poll {
     pub at: Instant,
     /// How long that is good for: the grace, or twice the interval which the collector announced, when that is longer.
     pub lease: Duration,
+    /// The interval which the collector announced.
+    pub every: Option<Duration>,
+    /// Who fetched a list last; nothing when no list was fetched yet.
+    pub client: Option<Client>,
 }
 
 impl Poll {
@@ -81,14 +108,21 @@ impl Polls {
         last.retain(|name, _| expected.contains(name));
     }
 
-    /// A collector asked. `announced` is the interval at which it says it asks.
-    pub fn hear(&self, name: &str, announced: Option<Duration>, now: Instant) -> Heard {
+    /// A collector asked. `announced` is the interval at which it says it asks, `client` is who it is if it fetches a
+    /// list.
+    pub fn hear(
+        &self,
+        name: &str,
+        announced: Option<Duration>,
+        client: Option<Client>,
+        now: Instant,
+    ) -> Heard {
         let mut inner = self.lock();
         let grace = inner.grace.unwrap_or(SHOWN_LEASE);
         let lease = announced.map_or(grace, |interval| grace.max(interval.saturating_mul(2).min(MAX_LEASE)));
-        let poll = Poll { at: now, lease };
+        let poll = Poll { at: now, lease, every: announced, client };
         if let Some(known) = inner.last.get_mut(name) {
-            *known = poll;
+            *known = Poll { client: client.or(known.client), ..poll };
             return Heard::Known;
         }
         if inner.grace.is_none() {

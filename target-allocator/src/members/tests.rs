@@ -21,12 +21,12 @@ async fn pollers_gather_before_anybody_is_a_member() {
     let start = Instant::now();
     assert!(membership.look(start).known.unwrap_err().contains("no collector has asked"));
 
-    assert_eq!(polls.hear("s-1", None, start + 60 * SECOND), Heard::Joined);
+    assert_eq!(polls.hear("s-1", None, None, start + 60 * SECOND), Heard::Joined);
     let look = membership.look(start + 60 * SECOND);
     assert!(look.known.unwrap_err().contains("collectors.polling.settle"));
     assert_eq!(look.again_at, Some(start + 65 * SECOND));
 
-    polls.hear("s-0", None, start + 62 * SECOND);
+    polls.hear("s-0", None, None, start + 62 * SECOND);
     let look = membership.look(start + 65 * SECOND);
     assert_eq!(names(&look), ["s-0", "s-1"]);
     assert_eq!(look.again_at, Some(start + 90 * SECOND), "when the first lease ends");
@@ -36,11 +36,11 @@ async fn pollers_gather_before_anybody_is_a_member() {
 async fn a_poller_leaves_when_its_grace_has_passed_and_a_late_one_joins_at_once() {
     let (mut membership, polls) = polling(30, 0);
     let start = Instant::now();
-    polls.hear("s-0", None, start);
-    polls.hear("s-1", None, start + 10 * SECOND);
+    polls.hear("s-0", None, None, start);
+    polls.hear("s-1", None, None, start + 10 * SECOND);
     assert_eq!(names(&membership.look(start + 29 * SECOND)), ["s-0", "s-1"]);
     assert_eq!(names(&membership.look(start + 30 * SECOND)), ["s-1"]);
-    polls.hear("s-2", None, start + 31 * SECOND);
+    polls.hear("s-2", None, None, start + 31 * SECOND);
     assert_eq!(names(&membership.look(start + 31 * SECOND)), ["s-1", "s-2"]);
 }
 
@@ -48,11 +48,11 @@ async fn a_poller_leaves_when_its_grace_has_passed_and_a_late_one_joins_at_once(
 async fn after_everybody_left_members_gather_again() {
     let (mut membership, polls) = polling(30, 5);
     let start = Instant::now();
-    polls.hear("s-0", None, start);
+    polls.hear("s-0", None, None, start);
     assert!(membership.look(start).known.is_err());
     assert!(membership.look(start + 5 * SECOND).known.is_ok());
     assert!(membership.look(start + 40 * SECOND).known.is_err());
-    polls.hear("s-0", None, start + 50 * SECOND);
+    polls.hear("s-0", None, None, start + 50 * SECOND);
     assert!(membership.look(start + 50 * SECOND).known.is_err());
     assert!(membership.look(start + 55 * SECOND).known.is_ok());
 }
@@ -61,9 +61,9 @@ async fn after_everybody_left_members_gather_again() {
 async fn an_announced_interval_stretches_the_lease_within_bounds() {
     let (mut membership, polls) = polling(30, 0);
     let start = Instant::now();
-    polls.hear("quick", Some(SECOND), start);
-    polls.hear("slow", Some(60 * SECOND), start);
-    polls.hear("endless", Some(Duration::MAX), start);
+    polls.hear("quick", Some(SECOND), None, start);
+    polls.hear("slow", Some(60 * SECOND), None, start);
+    polls.hear("endless", Some(Duration::MAX), None, start);
     assert_eq!(names(&membership.look(start + 30 * SECOND)), ["endless", "slow"]);
     assert_eq!(names(&membership.look(start + 120 * SECOND)), ["endless"]);
     assert!(membership.look(start + MAX_LEASE).known.is_err());
@@ -76,14 +76,35 @@ async fn asking_makes_nobody_a_member_of_a_list() {
     let mut membership = Membership::start(source, &polls, &Arc::new(Notify::new()));
     let now = Instant::now();
     assert_eq!(names(&membership.look(now)), ["s-0", "s-1"]);
-    assert_eq!(polls.hear("x", None, now), Heard::Stranger);
-    assert_eq!(polls.hear("s-1", None, now), Heard::Known);
+    assert_eq!(polls.hear("x", None, None, now), Heard::Stranger);
+    assert_eq!(polls.hear("s-1", None, None, now), Heard::Known);
     assert_eq!(names(&membership.look(now)), ["s-0", "s-1"]);
     let last = polls.last();
     assert_eq!(last.keys().map(|name| &**name).collect::<Vec<_>>(), ["s-1"]);
     assert_eq!(Presence::of(last.get("s-1"), now), Presence::Active);
     assert_eq!(Presence::of(last.get("s-1"), now + MAX_LEASE), Presence::Silent);
     assert_eq!(Presence::of(last.get("s-0"), now), Presence::Unseen);
+}
+
+#[test]
+fn who_fetches_lists_is_remembered_when_it_asks_for_something_else() {
+    let (_, polls) = polling(30, 0);
+    let now = Instant::now();
+    let client = |polls: &Polls| polls.last()["s-0"].client;
+    for (fetcher, known) in [
+        (None, None),
+        (Some(Client::Muster), Some(Client::Muster)),
+        (None, Some(Client::Muster)),
+        (Some(Client::Other), Some(Client::Other)),
+    ] {
+        polls.hear("s-0", Some(SECOND), fetcher, now);
+        assert_eq!(client(&polls), known);
+    }
+    assert_eq!(polls.last()["s-0"].every, Some(SECOND));
+    assert_eq!(Client::of(Some("muster/0.1.0")), Client::Muster);
+    for other in [None, Some("Prometheus/3.0"), Some("muster"), Some("xmuster/1")] {
+        assert_eq!(Client::of(other), Client::Other);
+    }
 }
 
 #[test]

@@ -14,38 +14,46 @@ fn jobs(range: std::ops::Range<usize>) -> BTreeMap<Arc<str>, Items> {
     BTreeMap::from([("node".into(), items(range))])
 }
 
-struct World {
-    placement: Placement,
+pub(super) struct World {
+    pub(super) placement: Placement,
     jobs: BTreeMap<Arc<str>, Items>,
     log: MoveLog,
+    pub(super) terms: Terms,
+    pub(super) at: SystemTime,
 }
 
 impl World {
-    fn start(names: &[&str]) -> Self {
-        let mut world = Self { placement: Placement::default(), jobs: jobs(0..60), log: MoveLog::default() };
+    pub(super) fn start(names: &[&str]) -> Self {
+        let mut world = Self {
+            placement: Placement::default(),
+            jobs: jobs(0..60),
+            log: MoveLog::default(),
+            terms: Terms::default(),
+            at: SystemTime::UNIX_EPOCH,
+        };
         world.members(names);
         world
     }
 
-    fn members(&mut self, names: &[&str]) {
+    pub(super) fn members(&mut self, names: &[&str]) {
         let roster = Roster::of(names.iter().copied());
         self.step(Strategy::ConsistentHashing, &roster);
     }
 
     fn step(&mut self, strategy: Strategy, roster: &Roster) {
         self.placement =
-            self.placement.next(strategy, roster, &self.jobs, SystemTime::UNIX_EPOCH, &mut self.log);
+            self.placement.next(strategy, roster, &self.jobs, &self.terms, self.at, &mut self.log);
     }
 
-    fn node(&self) -> &JobPlacement {
+    pub(super) fn node(&self) -> &JobPlacement {
         &self.placement.jobs["node"]
     }
 
-    fn at(&self, name: &str) -> usize {
+    pub(super) fn at(&self, name: &str) -> usize {
         self.placement.roster.position(name).unwrap()
     }
 
-    fn n_owned(&self, name: &str) -> usize {
+    pub(super) fn n_owned(&self, name: &str) -> usize {
         self.node().owned(self.at(name)).count()
     }
 
@@ -53,7 +61,7 @@ impl World {
         self.node().listed(self.at(name)).count()
     }
 
-    fn fetch(&mut self, name: &str) {
+    pub(super) fn fetch(&mut self, name: &str) {
         let (at, epoch) = (self.at(name), self.placement.epoch);
         if let Some(released) = self.node().released(at, epoch) {
             self.placement.jobs.insert("node".into(), Arc::new(released));
@@ -154,7 +162,7 @@ fn in_no_epoch_is_a_target_listed_by_nobody() {
         world.members(names);
         let mut listed: Vec<u64> = Vec::new();
         for at in 0..world.placement.roster.len() {
-            listed.extend(world.node().listed(at).map(|item| item.hash));
+            listed.extend(world.node().listed(at).map(|listed| listed.item.hash));
         }
         listed.sort_unstable();
         listed.dedup();

@@ -29,6 +29,7 @@ pub(crate) struct Files {
     known: BTreeMap<PathBuf, Known>,
     /// Folders that could not be listed.
     problems: Vec<Problem>,
+    has_looked: bool,
 }
 
 #[derive(Default)]
@@ -74,13 +75,13 @@ pub(crate) async fn run(config: FileSdConfig, base_dir: PathBuf, look_every: Dur
 impl Files {
     pub(crate) fn new(config: &FileSdConfig, base_dir: &Path) -> Self {
         let patterns = config.files.iter().map(|file| base_dir.join(file)).collect();
-        Self { patterns, known: BTreeMap::new(), problems: Vec::new() }
+        Self { patterns, known: BTreeMap::new(), problems: Vec::new(), has_looked: false }
     }
 
     /// Looks at the files once; `is_due` reads them even when they seem unchanged. Says whether there is
     /// news; the first look always is.
     pub(crate) fn look(&mut self, is_due: bool) -> bool {
-        let is_first = self.known.is_empty();
+        let is_first = !std::mem::replace(&mut self.has_looked, true);
         let (paths, problems) = self.list();
         let mut changed = is_first || problems != self.problems;
         let all_listed = problems.is_empty();

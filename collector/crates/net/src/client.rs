@@ -340,8 +340,9 @@ impl Settings {
         builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new());
         builder.pool_idle_timeout(self.idle_timeout).pool_max_idle_per_host(self.max_idle_per_host);
         builder.http2_only(self.http2 == Http2::Always);
-        // Scrape bodies and answers to pushes are read in pieces of at most this size.
-        builder.http1_max_buf_size(128 << 10);
+        // Answers are read in pieces of at most this size. Every open connection keeps such a buffer, and a scraper has
+        // thousands of them.
+        builder.http1_max_buf_size(16 << 10);
         builder.http2_initial_stream_window_size(1 << 20).http2_initial_connection_window_size(2 << 20);
         if let Some((interval, patience)) = self.ping {
             builder.http2_keep_alive_interval(interval).http2_keep_alive_timeout(patience);

@@ -41,6 +41,7 @@ pub(crate) struct Cache {
     job: Arc<Job>,
     info: Arc<TargetInfo>,
     rules: SeriesRules,
+    external: Arc<Labels>,
     options: Options,
     keys: Keys,
     /// The lines of the last good scrape.
@@ -99,11 +100,12 @@ impl Options {
 }
 
 impl Cache {
-    pub(crate) fn new(job: &Arc<Job>, target: &Target) -> Self {
+    pub(crate) fn new(job: &Arc<Job>, target: &Target, external: &Arc<Labels>) -> Self {
         let mut cache = Self {
             job: Arc::clone(job),
             info: Arc::clone(&target.info),
-            rules: SeriesRules::new(job, target),
+            rules: SeriesRules::new(job, target, external),
+            external: Arc::clone(external),
             options: Options::of(job),
             keys: Keys::default(),
             order: Vec::new(),
@@ -138,7 +140,7 @@ impl Cache {
         let extra_changed =
             self.job.config().switches.extra_scrape_metrics != job.config().switches.extra_scrape_metrics;
         self.job = Arc::clone(job);
-        self.rules = SeriesRules::new(job, target);
+        self.rules = SeriesRules::new(job, target, &self.external);
         self.options = Options::of(job);
         if !is_alike {
             self.forget_texts();
@@ -248,7 +250,10 @@ impl Cache {
     fn begin(&mut self, at: Timestamp) {
         let unsent = &mut self.unsent;
         if unsent.is_delivered {
-            for id in unsent.unseen.drain(..) {
+            // A report that was switched off and on again is wanted after all.
+            for id in
+                unsent.unseen.drain(..).filter(|id| !self.store.state(*id).is_report).collect::<Vec<_>>()
+            {
                 self.times.remove(&id);
                 self.store.remove(id);
             }
@@ -347,7 +352,7 @@ impl Cache {
     }
 
     fn series_of(&mut self, exposed: &str, labels: &Labels) -> SeriesId {
-        let id = self.store.id_of(labels);
+        let id = self.store.id_of(labels, self.rules.is_plain(labels));
         if !self.store.state(id).is_report {
             let table = Arc::make_mut(self.store.table_mut());
             let family = self.families.of(exposed, labels.value("__name__"), table);
@@ -434,10 +439,21 @@ impl Cache {
         if std::mem::take(&mut self.must_sweep) || self.keys.len() > self.order.len() {
             self.keys.keep_round(self.round);
             self.unsent.unseen = self.store.unseen(self.round);
+            self.shrink();
         }
         self.n_keys_good = self.keys.len();
         self.n_failures = 0;
         self.sort_into_families();
+    }
+
+    /// Most targets show the same series for ever: what growing has reserved beyond them is given back.
+    fn shrink(&mut self) {
+        if self.keys.is_roomy() {
+            self.keys.shrink();
+            self.store.shrink();
+            self.order.shrink_to_fit();
+            self.live.shrink_to_fit();
+        }
     }
 
     /// Takes everything back and ends every series.

@@ -170,6 +170,21 @@ impl Keys {
         }
     }
 
+    /// Whether growth has reserved much more memory than is used.
+    pub(crate) fn is_roomy(&self) -> bool {
+        self.text.capacity() > self.text.len() + self.text.len() / 4
+            || self.keys.capacity() > self.keys.len() + self.keys.len() / 4
+    }
+
+    /// Gives back memory that was reserved for growth.
+    pub(crate) fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+        self.keys.shrink_to_fit();
+        self.free.shrink_to_fit();
+        let (keys, all, hasher) = (&self.keys, &self.text, &self.hasher);
+        self.index.shrink_to_fit(|id| hasher.hash_one(text_of(all, &keys[*id as usize])));
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         *self = Self { hasher: self.hasher.clone(), ..Self::default() };

@@ -43,7 +43,7 @@ pub use schedule::{Clock, SystemClock};
 pub use scraper::{Options, Scraper, phase_seed};
 pub use sink::{Refused, Sink};
 pub use status::{Health, JobStatus, LastScrape, TargetStatus};
-pub use target::{Target, TargetKey, assemble, discovered_labels};
+pub use target::{Target, TargetKey, Turn, assemble, discovered_labels};
 
 #[cfg(test)]
 mod tests;

@@ -104,7 +104,8 @@ impl Reports {
     pub(crate) fn new(rules: &SeriesRules, extra: bool, store: &mut Store) -> Self {
         let wanted = SERIES.iter().enumerate().filter(|(_, series)| extra || !series.is_extra);
         let ids = wanted.map(|(index, series)| {
-            let id = store.id_of(&rules.report(series.name));
+            let labels = rules.report(series.name);
+            let id = store.id_of(&labels, rules.is_plain(&labels));
             store.state_mut(id).is_report = true;
             (id, index)
         });

@@ -29,13 +29,21 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Where metrics go.
     pub metrics: Registry,
+    /// Labels for series that do not have them, added when everything else is done.
+    pub external_labels: Labels,
 }
 
 impl Default for Options {
     /// The machine's clock and cores, seed zero, metrics for nobody.
     fn default() -> Self {
         let n_cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { seed: 0, n_cores, clock: Arc::new(SystemClock), metrics: Registry::new() }
+        Self {
+            seed: 0,
+            n_cores,
+            clock: Arc::new(SystemClock),
+            metrics: Registry::new(),
+            external_labels: Labels::new(),
+        }
     }
 }
 
@@ -80,6 +88,7 @@ impl Scraper {
             buffers: Buffers::default(),
             metrics: Metrics::new(options.metrics.scope()),
             seed: options.seed,
+            external_labels: Arc::new(options.external_labels),
         };
         Self { shared: Arc::new(shared), pools: Mutex::default() }
     }

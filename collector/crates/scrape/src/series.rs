@@ -22,11 +22,18 @@ pub(crate) type Exposed<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 pub(crate) struct SeriesRules {
     job: Arc<Job>,
     target: Labels,
+    /// Given to series that do not have them, when everything else is done.
+    external: Arc<Labels>,
 }
 
 impl SeriesRules {
-    pub(crate) fn new(job: &Arc<Job>, target: &Target) -> Self {
-        Self { job: Arc::clone(job), target: target.labels().clone() }
+    pub(crate) fn new(job: &Arc<Job>, target: &Target, external: &Arc<Labels>) -> Self {
+        Self { job: Arc::clone(job), target: target.labels().clone(), external: Arc::clone(external) }
+    }
+
+    /// Whether these labels need no second look on the way to Prometheus.
+    pub(crate) fn is_plain(&self, labels: &Labels) -> bool {
+        translate::is_plain(labels, &self.target)
     }
 
     /// The labels that leave the process; `None` where the rules drop the series. `exposed` is sorted on the
@@ -45,13 +52,21 @@ impl SeriesRules {
         }
         self.check_names(&labels)?;
         self.check_limits(&labels)?;
+        self.add_external(&mut labels);
         Ok(Some(labels))
+    }
+
+    fn add_external(&self, labels: &mut Labels) {
+        for (name, value) in self.external.iter() {
+            labels.set_if_absent(name, value);
+        }
     }
 
     /// Labels of one of our own series about the target.
     pub(crate) fn report(&self, name: &str) -> Labels {
         let mut labels = self.target.clone();
         labels.set("__name__", name);
+        self.add_external(&mut labels);
         labels
     }
 

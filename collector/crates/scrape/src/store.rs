@@ -54,14 +54,16 @@ impl Store {
         &mut self.states[id.0 as usize]
     }
 
-    /// The series of these labels, made if it is not there.
-    pub(crate) fn id_of(&mut self, labels: &Labels) -> SeriesId {
+    /// The series of these labels, made if it is not there; `is_plain` as the table remembers it.
+    pub(crate) fn id_of(&mut self, labels: &Labels, is_plain: bool) -> SeriesId {
         let hash = hash_of(&self.hasher, labels.iter());
         let is_it = |id: &u32| self.table.labels(SeriesId(*id)).eq(labels.iter());
         if let Some(id) = self.by_labels.find(hash, is_it) {
             return SeriesId(*id);
         }
-        let id = Arc::make_mut(&mut self.table).insert(labels.iter(), None);
+        let table = Arc::make_mut(&mut self.table);
+        let id = table.insert(labels.iter(), None);
+        table.set_plain(id, is_plain);
         if self.states.len() <= id.0 as usize {
             self.states.resize(id.0 as usize + 1, State::default());
         }
@@ -93,6 +95,14 @@ impl Store {
         ids.map(|(id, _)| SeriesId(u32::try_from(id).expect("ids are u32"))).collect()
     }
 
+    /// Gives back memory that was reserved for growth.
+    pub(crate) fn shrink(&mut self) {
+        Arc::make_mut(&mut self.table).shrink();
+        self.states.shrink_to_fit();
+        let (table, hasher) = (&self.table, &self.hasher);
+        self.by_labels.shrink_to_fit(|id| hash_of(hasher, table.labels(SeriesId(*id))));
+    }
+
     /// Frees what removed series left behind, when it is worth it.
     pub(crate) fn tidy(&mut self) {
         if self.table.wants_compaction() {
@@ -108,6 +118,7 @@ impl Store {
         for (id, state) in self.states.iter().enumerate() {
             let id = SeriesId(u32::try_from(id).expect("ids are u32"));
             let same = table.insert(self.table.labels(id), None);
+            table.set_plain(id, self.table.is_plain(id));
             debug_assert_eq!(same, id, "a table without free places counts upwards");
             if !state.is_taken {
                 holes.push(id);
@@ -137,24 +148,24 @@ mod tests {
     #[test]
     fn a_series_is_found_by_its_labels_until_it_is_removed() {
         let mut store = Store::default();
-        let (one, two) = (store.id_of(&labels("one")), store.id_of(&labels("two")));
-        assert_eq!(store.id_of(&labels("one")), one);
+        let (one, two) = (store.id_of(&labels("one"), false), store.id_of(&labels("two"), false));
+        assert_eq!(store.id_of(&labels("one"), false), one);
         store.remove(one);
-        assert_eq!((store.len(), store.id_of(&labels("two"))), (1, two));
-        assert_eq!(store.id_of(&labels("three")), one, "the place is used again");
+        assert_eq!((store.len(), store.id_of(&labels("two"), false)), (1, two));
+        assert_eq!(store.id_of(&labels("three"), false), one, "the place is used again");
     }
 
     #[test]
     fn a_rebuilt_table_keeps_ids_and_loses_families() {
         let mut store = Store::default();
-        let ids: Vec<SeriesId> = ["a", "b", "c"].map(|name| store.id_of(&labels(name))).into();
+        let ids: Vec<SeriesId> = ["a", "b", "c"].map(|name| store.id_of(&labels(name), false)).into();
         let family = model::Family { name: "a".into(), ..model::Family::default() };
         let index = Arc::make_mut(store.table_mut()).family_index(family);
         store.set_family(ids[0], Some(index));
         store.remove(ids[1]);
         store.rebuild();
-        assert_eq!((store.id_of(&labels("c")), store.len()), (ids[2], 2));
+        assert_eq!((store.id_of(&labels("c"), false), store.len()), (ids[2], 2));
         assert_eq!(store.table().family(ids[0]), None);
-        assert_eq!(store.id_of(&labels("new")), ids[1]);
+        assert_eq!(store.id_of(&labels("new"), false), ids[1]);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::Period;
-use model::{Labels, TargetInfo};
+use model::{Labels, TargetInfo, Timestamp};
 use xxhash_rust::xxh64::Xxh64;
 
 use crate::Job;
@@ -28,6 +28,34 @@ pub struct Target {
     pub timeout: Duration,
     /// Who it is: equal for equal labels in the same job, on every machine.
     pub hash: u64,
+    /// When it is ours.
+    pub turn: Turn,
+}
+
+/// The time in which a target is ours, while an allocator hands it from one scraper to another: a scrape that is due
+/// outside of it is somebody else's. Without a handover it is ours always.
+///
+/// The allocator says it in the labels `__meta_muster_from` and `__meta_muster_until`, in milliseconds since the Unix
+/// epoch. They are no part of the identity, and who does not know them overlooks them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// The first moment.
+    pub from: Option<Timestamp>,
+    /// The first moment after it.
+    pub until: Option<Timestamp>,
+}
+
+impl Turn {
+    fn of(discovered: &Labels) -> Self {
+        let moment = |name: &str| discovered.get(name)?.parse().ok().map(Timestamp);
+        Self { from: moment("__meta_muster_from"), until: moment("__meta_muster_until") }
+    }
+
+    /// Whether a scrape that is due at this time is ours.
+    #[must_use]
+    pub fn has(&self, at: Timestamp) -> bool {
+        self.from.is_none_or(|from| at >= from) && self.until.is_none_or(|until| at < until)
+    }
 }
 
 impl Target {
@@ -134,12 +162,14 @@ pub fn assemble(job: &Job, group: &Labels, target: &Labels) -> Result<Option<Tar
     labels.set_if_absent("instance", &address);
     let url = url_of(job, &labels, &address).into();
     labels.retain(|name, _| !name.starts_with("__"));
+    let turn = Turn::of(&discovered);
     Ok(Some(Target {
         info: Arc::new(TargetInfo { labels, discovered }),
         url,
         interval: interval.as_duration(),
         timeout: timeout.as_duration(),
         hash,
+        turn,
     }))
 }
 

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::Labels;
 use telemetry::RateLimited;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) buffers: Buffers,
     pub(crate) metrics: Metrics,
     pub(crate) seed: u64,
+    /// Labels for series that do not have them.
+    pub(crate) external_labels: Arc<Labels>,
 }
 
 /// What a loop scrapes.
@@ -100,6 +103,9 @@ impl TargetLoop {
             self.shared.metrics.skipped_ticks.inc_by(schedule.n_skipped(last, tick));
         }
         (self.last, self.due) = (Some(tick), None);
+        if !assignment.target.turn.has(tick.timestamp()) {
+            return true;
+        }
         let at = schedule.snap(tick, Tick::at(self.shared.clock.now()));
         self.scrape(assignment, at).await
     }
@@ -171,7 +177,7 @@ impl TargetLoop {
                 cache.adapt(job, target);
                 cache
             }
-            None => Box::new(Cache::new(job, target)),
+            None => Box::new(Cache::new(job, target, &self.shared.external_labels)),
         };
         let _permit = self.shared.cpu.acquire().await.ok()?;
         let is_small = fetched.as_ref().map_or(true, |fetched| fetched.body.len() <= SMALL_BODY);
@@ -215,9 +221,9 @@ impl TargetLoop {
         });
     }
 
-    /// Says that the target went down; of many targets at a time, one is named.
+    /// Says that the target went down; of very many targets at a time, some are named.
     fn warn(&self, assignment: &Assignment, error: &str) {
-        static DOWN: RateLimited = RateLimited::every(Duration::from_secs(10));
+        static DOWN: RateLimited = RateLimited::burst(20, Duration::from_secs(10));
         let (job, target) = (assignment.job.name(), &assignment.target.url);
         match self.slate.read().health {
             Health::Down => tracing::debug!(job, %target, error, "target is still down"),

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lets one warning through in each period and counts the others.
+/// Lets one warning, or a few, through in each period and counts the others.
 ///
 /// ```
 /// use std::time::Duration;
@@ -16,13 +16,16 @@ use std::time::{Duration, Instant};
 /// ```
 #[derive(Debug)]
 pub struct RateLimited {
+    n_each: u32,
     period: Duration,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    said: Option<Instant>,
+    /// When the current period began, and how many lines were written in it.
+    began: Option<Instant>,
+    n_said: u32,
     suppressed: u64,
 }
 
@@ -30,7 +33,13 @@ impl RateLimited {
     /// One line in each period.
     #[must_use]
     pub const fn every(period: Duration) -> Self {
-        Self { period, state: Mutex::new(State { said: None, suppressed: 0 }) }
+        Self::burst(1, period)
+    }
+
+    /// This many lines in each period.
+    #[must_use]
+    pub const fn burst(n_each: u32, period: Duration) -> Self {
+        Self { n_each, period, state: Mutex::new(State { began: None, n_said: 0, suppressed: 0 }) }
     }
 
     /// Whether the line may be written now; if so, how many were kept back since the last one.
@@ -41,12 +50,15 @@ impl RateLimited {
     /// As [`Self::pass`], at a given time.
     pub fn pass_at(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_too_soon = state.said.is_some_and(|said| now.saturating_duration_since(said) < self.period);
-        if is_too_soon {
+        let is_running = state.began.is_some_and(|began| now.saturating_duration_since(began) < self.period);
+        if !is_running {
+            (state.began, state.n_said) = (Some(now), 0);
+        }
+        if state.n_said >= self.n_each {
             state.suppressed += 1;
             return None;
         }
-        state.said = Some(now);
+        state.n_said += 1;
         Some(std::mem::take(&mut state.suppressed))
     }
 }

@@ -18,7 +18,7 @@ struct Scraped {
 impl Scraped {
     fn new(config: &str) -> Self {
         let job = job(config);
-        let cache = Cache::new(&job, &target(&job, &[]));
+        let cache = Cache::new(&job, &target(&job, &[]), &Arc::default());
         Self { job, cache, now: 0, reports: false, last: None }
     }
 
@@ -560,7 +560,7 @@ fn failing_scrapes_with_ever_new_labels_do_not_fill_memory() {
 #[test]
 fn a_scrape_without_news_shares_the_table_of_the_last() {
     let job = job("");
-    let mut cache = Cache::new(&job, &target(&job, &[]));
+    let mut cache = Cache::new(&job, &target(&job, &[]), &Arc::default());
     let body = "# HELP a Help.\n# TYPE a gauge\na{x=\"1\"} 1\na{x=\"2\"} 2\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_count 1\n";
     let mut scrape = |at: i64| {
         cache.ingest(body.as_bytes(), Format::Text, Timestamp(at)).unwrap();
@@ -604,6 +604,9 @@ fn a_reload_keeps_series_whose_labels_stay() {
         scrape_samples_post_metric_relabeling 2
         scrape_series_added 0"]]
     .assert_eq(&scraped.scrape("a 3\nb 3\n"));
+    scraped.reload("extra_scrape_metrics: true");
+    assert!(scraped.scrape("a 3\nb 3\n").ends_with("scrape_body_size_bytes 8"));
+    assert!(scraped.scrape("a 3\nb 3\n").ends_with("scrape_body_size_bytes 8"));
 }
 
 #[test]
@@ -634,7 +637,7 @@ fn body_limits_and_content_types_are_kept() {
     let buffers = Buffers::default();
     let fetch = |content_type: Option<&str>, encoding: Option<&str>, body: Vec<u8>, config: &str| {
         let job = job(config);
-        let mut cache = Cache::new(&job, &target(&job, &[]));
+        let mut cache = Cache::new(&job, &target(&job, &[]), &Arc::default());
         let fetched = Fetched {
             content_type: content_type.map(str::to_owned),
             content_encoding: encoding.map(str::to_owned),

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use discovery::{Context, spawn};
 use futures_util::future::BoxFuture;
-use model::Scrape;
+use model::{Scrape, Timestamp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::{job, show, target};
+use crate::body::{Buffers, digest};
+use crate::cache::Cache;
+use crate::report::Report;
 use crate::{Failure, Feed, Fetch, HttpFetch, Options, Refused, ScrapeError, Scraper, Sink};
 
 struct Channel(mpsc::Sender<Scrape>);
@@ -54,45 +57,39 @@ fn gzip(text: &str) -> Vec<u8> {
     out
 }
 
+const PLAIN: &str = "Content-Type: text/plain; version=0.0.4\r\n";
+
 #[tokio::test]
 async fn an_exporter_is_scraped_over_http() {
-    let plain = "Content-Type: text/plain; version=0.0.4\r\n";
-    let zipped = "Content-Type: application/openmetrics-text\r\nContent-Encoding: gzip\r\n";
-    let (address, heads) = exporter(vec![
-        answer("200 OK", plain, b"# TYPE requests_total counter\nrequests_total{code=\"200\"} 4\nold 1\n"),
-        answer("200 OK", zipped, &gzip("# TYPE requests counter\nrequests_total{code=\"200\"} 5\n# EOF\n")),
-        answer("500 Internal Server Error", plain, b"no"),
-    ])
-    .await;
+    let body = b"# TYPE requests_total counter\nrequests_total{code=\"200\"} 4\n";
+    let (address, heads) = exporter(vec![answer("200 OK", PLAIN, body)]).await;
     let job = job(&format!(
-        "scrape_interval: 50ms\nscrape_timeout: 50ms\nmetrics_path: /probe\nparams: {{module: [m]}}\n\
-         static_configs: [{{targets: ['{address}']}}]\nrelabel_configs: [{{target_label: instance, replacement: 't:1'}}]"
+        "scrape_interval: 1s\nscrape_timeout: 1s\nmetrics_path: /probe\nparams: {{module: [m]}}\n\
+         static_configs: [{{targets: ['{address}']}}]\n\
+         relabel_configs: [{{target_label: instance, replacement: 't:1'}}]"
     ));
     let (sender, mut scrapes) = mpsc::channel(8);
     let scraper = Scraper::spawn(Options::default(), Arc::new(Channel(sender)));
     let fetch = Arc::new(HttpFetch::build(&job).unwrap());
     let discovery = spawn(job.name(), &job.config().sd, &Context::new(".")).unwrap();
     scraper.reload(vec![Feed { job, fetch, discovery }]).await;
-    let mut texts = Vec::new();
-    for _ in 0..3 {
-        let scrape = tokio::time::timeout(Duration::from_secs(20), scrapes.recv()).await.unwrap().unwrap();
-        texts.push(show(&scrape, false));
-    }
+    // On a busy machine a scrape may take longer than its second; one that is good comes.
+    let good = async {
+        loop {
+            let text = show(&scrapes.recv().await.unwrap(), false);
+            if text == "requests_total{code=\"200\"} 4\nup 1" {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), good).await.unwrap();
     scraper.shutdown(Duration::from_secs(1)).await;
-    assert_eq!(
-        texts,
-        [
-            "requests_total{code=\"200\"} 4\nold 1\nup 1",
-            "requests_total{code=\"200\"} 5\nold STALE\nup 1",
-            "requests_total{code=\"200\"} STALE\nup 0",
-        ]
-    );
     let head = heads.lock().unwrap()[0].clone();
     for expected in [
         "get /probe?module=m http/1.1",
         "accept: application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,",
         "accept-encoding: gzip",
-        "x-prometheus-scrape-timeout-seconds: 0.05",
+        "x-prometheus-scrape-timeout-seconds: 1\r\n",
         "user-agent: muster/",
     ] {
         assert!(head.contains(expected), "{head}");
@@ -100,8 +97,43 @@ async fn an_exporter_is_scraped_over_http() {
 }
 
 #[tokio::test]
+async fn answers_are_read_as_they_come() {
+    let zipped = "Content-Type: application/openmetrics-text\r\nContent-Encoding: gzip\r\n";
+    let (address, _) = exporter(vec![
+        answer("200 OK", PLAIN, b"a_total 4\nold 1\n"),
+        answer("200 OK", zipped, &gzip("# TYPE a counter\na_total 5\n# EOF\n")),
+        answer("500 Internal Server Error", PLAIN, b"no"),
+    ])
+    .await;
+    let job = job(&format!(
+        "relabel_configs: [{{target_label: __address__, replacement: '{address}'}}, \
+         {{target_label: instance, replacement: 't:1'}}]"
+    ));
+    let target = target(&job, &[]);
+    let fetch = HttpFetch::build(&job).unwrap();
+    let (mut cache, buffers) = (Cache::new(&job, &target, &Arc::default()), Buffers::default());
+    let mut texts = Vec::new();
+    for at in 1..=3 {
+        let fetched = fetch.fetch(&target).await.map_err(ScrapeError::from);
+        let digested = digest(fetched, &job, Timestamp(at), &mut cache, &buffers);
+        let report = Report {
+            is_up: digested.error.is_none(),
+            duration: Duration::ZERO,
+            n_scraped: digested.counts.scraped,
+            n_kept: digested.counts.kept,
+            n_added: digested.counts.added,
+            timeout: target.timeout,
+            sample_limit: 0,
+            body_bytes: digested.body_bytes,
+        };
+        texts.push(show(&cache.finish(&report), false));
+        cache.delivered();
+    }
+    assert_eq!(texts, ["a_total 4\nold 1\nup 1", "a_total 5\nold STALE\nup 1", "a_total STALE\nup 0"]);
+}
+
+#[tokio::test]
 async fn failures_are_told_apart() {
-    let plain = "Content-Type: text/plain\r\n";
     let kind = |config: &'static str, answer: Vec<u8>| async move {
         let (address, _) = exporter(vec![answer]).await;
         let job = job(&format!(
@@ -111,11 +143,11 @@ async fn failures_are_told_apart() {
         let error = fetch.fetch(&target(&job, &[])).await.unwrap_err();
         ScrapeError::from(error).kind()
     };
-    assert_eq!(kind("", answer("404 Not Found", plain, b"")).await, Failure::Status);
+    assert_eq!(kind("", answer("404 Not Found", PLAIN, b"")).await, Failure::Status);
     let redirect = answer("302 Found", "Location: http://127.0.0.1:1/\r\n", b"");
     assert_eq!(kind("follow_redirects: false", redirect).await, Failure::Status);
-    assert_eq!(kind("body_size_limit: 4B", answer("200 OK", plain, b"a 1\n")).await, Failure::BodySizeLimit);
+    assert_eq!(kind("body_size_limit: 4B", answer("200 OK", PLAIN, b"a 1\n")).await, Failure::BodySizeLimit);
     assert_eq!(kind("", b"nonsense\r\n\r\n".to_vec()).await, Failure::Connect);
-    let slow = "scrape_interval: 60ms\nscrape_timeout: 50ms";
-    assert_eq!(kind(slow, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n".to_vec()).await, Failure::Connect);
+    let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n".to_vec();
+    assert_eq!(kind("", cut).await, Failure::Connect);
 }

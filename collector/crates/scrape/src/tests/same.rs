@@ -64,12 +64,12 @@ fn is_report(labels: &BTreeMap<&str, &str>) -> bool {
 /// alone.
 fn compare(job: &Arc<Job>, bodies: &[String], with_families: bool) -> Result<(), TestCaseError> {
     let target = target(job, &[]);
-    let mut remembering = Cache::new(job, &target);
+    let mut remembering = Cache::new(job, &target, &Arc::default());
     let mut live = BTreeSet::new();
     for (round, body) in bodies.iter().enumerate() {
         let at = 10_000 * (i64::try_from(round).unwrap() + 1);
         let (warm, warm_is_good) = scrape(&mut remembering, body, at);
-        let (cold, cold_is_good) = scrape(&mut Cache::new(job, &target), body, at);
+        let (cold, cold_is_good) = scrape(&mut Cache::new(job, &target, &Arc::default()), body, at);
         prop_assert_eq!(warm_is_good, cold_is_good);
         let (samples, ends) = content(&warm, with_families);
         prop_assert_eq!(samples, content(&cold, with_families).0, "round {} of {:#?}", round, bodies);
