@@ -47,14 +47,14 @@ impl Figures {
 
 /// A program under measurement.
 enum Running {
-    Ours(Child, TempDir),
+    Ours { child: Child, _folder: TempDir },
     Peer(Peer),
 }
 
 impl Running {
     fn usage(&self) -> Result<Usage> {
         let child = match self {
-            Self::Ours(child, _) => child,
+            Self::Ours { child, .. } => child,
             Self::Peer(peer) => &peer.child,
         };
         child.usage().with_context(|| format!("{} has ended: {}", child.name(), child.last_words()))
@@ -133,7 +133,8 @@ fn muster(scrape: &str, sink: &str) -> Result<Running> {
     std::fs::write(&path, config).context("writing the configuration")?;
     let mut command = Command::new(binary("muster")?);
     command.arg("--config").arg(&path).current_dir(folder.path());
-    Ok(Running::Ours(Child::spawn("muster", &mut command, folder.path())?, folder))
+    let child = Child::spawn("muster", &mut command, folder.path())?;
+    Ok(Running::Ours { child, _folder: folder })
 }
 
 fn table(setting: &Setting, all: &[Figures], skipped: &[&str]) -> String {

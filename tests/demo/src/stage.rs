@@ -28,7 +28,7 @@ use scraper::{Meter, Phase, Scraper};
 
 const TICK: Duration = Duration::from_millis(100);
 /// How long a scraper goes on after it is no longer a member, so that the others hear of it before it ends.
-const LEAVING: Duration = Duration::from_millis(2500);
+const LEAVING: Duration = Duration::from_secs(15);
 /// A scraper that is away for longer than this is no longer a member: its targets go to the others.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 /// A killed scraper is started again after this.
@@ -333,8 +333,7 @@ impl Stage {
     fn remove(&mut self) -> Result<()> {
         let last = self.staying().checked_sub(1).filter(|last| *last > 0);
         let last = last.context("the last scraper stays: somebody has to have the targets")?;
-        self.scrapers[last].leave();
-        Ok(())
+        self.scrapers[last].leave()
     }
 
     fn config_of(&self, ordinal: usize) -> Result<scraper::Config> {

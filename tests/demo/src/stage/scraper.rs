@@ -17,8 +17,8 @@ pub(super) enum Phase {
     Starting,
     /// It is ready.
     Up,
-    /// It is no longer wanted; it ends once the others had time to hear of it.
-    Leaving { since: Instant, told: bool },
+    /// It is no longer wanted and was told to end; when it has, its targets go to the others.
+    Leaving { since: Instant },
     /// It has ended and will be back.
     Down { since: Instant },
 }
@@ -95,11 +95,8 @@ impl Scraper {
             }
             (Phase::Up, Some(_)) => self.phase = Phase::Down { since: Instant::now() },
             (Phase::Down { since }, _) if since.elapsed() > GRACE => self.member = false,
-            (Phase::Leaving { since, told: false }, None) if since.elapsed() > LEAVING => {
-                self.child.signal(Signal::TERM)?;
-                self.phase = Phase::Leaving { since, told: true };
-            }
-            (Phase::Leaving { since, .. }, None) if since.elapsed() > LEAVING * 5 => {
+            (Phase::Leaving { .. }, Some(_)) => self.member = false,
+            (Phase::Leaving { since }, None) if since.elapsed() > LEAVING => {
                 self.child.kill().map(drop)?;
             }
             _ => {}
@@ -115,9 +112,10 @@ impl Scraper {
         self.child.kill().map(drop)
     }
 
-    pub(super) fn leave(&mut self) {
-        self.member = false;
-        self.phase = Phase::Leaving { since: Instant::now(), told: false };
+    /// Ends it first and gives its targets away then: while both scraped, samples would arrive twice.
+    pub(super) fn leave(&mut self) -> Result<()> {
+        self.phase = Phase::Leaving { since: Instant::now() };
+        self.child.signal(Signal::TERM)
     }
 
     pub(super) fn is_leaving(&self) -> bool {
