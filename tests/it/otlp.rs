@@ -121,6 +121,9 @@ async fn three_signals() -> Result<()> {
     Ok(())
 }
 
+/// Path, headers and body of a request, and the status that answers it.
+type BadRequest = (&'static str, &'static [(&'static str, &'static str)], Vec<u8>, u16);
+
 async fn bad_requests() -> Result<()> {
     let port = free_port()?;
     let _collector = Collector::start("otlp", &yaml(port)).await?;
@@ -132,7 +135,7 @@ async fn bad_requests() -> Result<()> {
         get.status,
         get.text()
     );
-    let cases: [(&str, &[(&str, &str)], Vec<u8>, u16); 6] = [
+    let cases: [BadRequest; 6] = [
         ("/v1/logs", &[], logs(), 415),
         ("/v1/logs", &[("content-type", "text/html")], logs(), 415),
         ("/v1/logs", &[("content-type", "application/x-protobuf; charset=utf-8")], logs(), 200),

@@ -27,7 +27,7 @@ use crate::say;
 use scraper::{Meter, Phase, Scraper};
 
 const TICK: Duration = Duration::from_millis(100);
-/// How long a scraper goes on after it is no longer a member, so that the others hear of it before it ends.
+/// A scraper that was told to end and has not done so by then is killed.
 const LEAVING: Duration = Duration::from_secs(15);
 /// A scraper that is away for longer than this is no longer a member: its targets go to the others.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);

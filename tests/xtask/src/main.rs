@@ -81,7 +81,7 @@ fn bless() -> Result<()> {
     let schema = cargo::output_of("muster", &["schema"])?;
     let folder = cargo::root().join("deploy/schema");
     std::fs::create_dir_all(&folder)?;
-    let path = folder.join("muster.json");
+    let path = folder.join("collector.schema.json");
     std::fs::write(&path, schema)?;
     say(&format!("wrote {}", path.display()));
     cargo::build(&["muster-allocator", "demo"], false)?;
