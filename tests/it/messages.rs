@@ -185,7 +185,7 @@ service:
         collector.child.last_words()
     );
     let log = collector.child.stderr();
-    for part in ["body_size_limit", "/html", "500", "nonsense"] {
+    for part in ["body_size_limit", "/html", "status 500", "line 2: expected a metric name"] {
         ensure!(log.contains(part), "`{part}` is not in the log:\n{log}");
     }
     Ok(())

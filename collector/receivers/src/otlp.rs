@@ -117,3 +117,6 @@ impl Receiver for Otlp {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

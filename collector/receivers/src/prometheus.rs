@@ -30,7 +30,7 @@ use model::{Batch, Labels, Scrape, Signals};
 use net::{HttpClientConfig, PrometheusClientConfig};
 use pipeline::{Component, Fatal, Life, Outlets, Receiver, Site};
 use schemars::JsonSchema;
-use scrape::{Feed, GlobalConfig, HttpFetch, Job, Options, ScrapeConfig, Scraper, Sink};
+use scrape::{Feed, GlobalConfig, HttpFetch, Job, Options, ScrapeConfig, ScrapeProtocol, Scraper, Sink};
 use serde::{Deserialize, Serialize};
 use telemetry::error_chain;
 use tracing::{error, warn};
@@ -155,7 +155,11 @@ impl Component for Prometheus {
 
     fn build(config: Config, site: &Site) -> Result<Self, Vec<Problem>> {
         let mut problems = refused(&config);
-        let configs = config.config.scrape_configs.unwrap_or_default();
+        let mut configs = config.config.scrape_configs.unwrap_or_default();
+        for scrape in &mut configs {
+            // As upstream's receiver: a target that names no content type is read as text.
+            scrape.fallback_scrape_protocol.get_or_insert(ScrapeProtocol::PrometheusText0);
+        }
         if configs.is_empty() && config.target_allocator.is_none() {
             let message = "needs scrape_configs below config, or a target_allocator";
             problems.push(Problem::at("config", message));

@@ -10,10 +10,13 @@ use ::http::{HeaderMap, HeaderValue, StatusCode, header};
 use bytes::Bytes;
 use config::{HostPort, Problem};
 use model::Signal;
-use net::{Body, BuildError, Received, Reply, ServeOptions, ServerTls, TlsServerConfig, reply};
+use net::{
+    Body, BodyError, BuildError, DecodeBody, Received, Reply, ServeOptions, ServerTls, TlsServerConfig, reply,
+};
 use pipeline::Outlets;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use wire::compress::{DecompressError, Encoding};
 use wire::otlp::{PartialSuccess, export_response};
 
 use super::export::{code, export};
@@ -23,6 +26,9 @@ const DEFAULT_MESSAGE_MIB: usize = 4;
 
 /// Flag and length in front of a message.
 const FRAME_HEAD_BYTES: usize = 5;
+
+/// What clients are told about `grpc-encoding`. What gRPC calls `snappy` is the framed format, so it is not among them.
+const ACCEPTED_ENCODINGS: &str = "identity,gzip,deflate,zstd";
 
 /// `protocols.grpc`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -122,7 +128,7 @@ impl Service {
 
     pub(super) async fn answer(self, request: Received) -> Reply {
         let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if !content_type.unwrap_or("").starts_with("application/grpc") {
+        if !content_type.is_some_and(is_grpc) {
             return reply(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "this port speaks gRPC; OTLP over HTTP is served at another one\n",
@@ -147,11 +153,10 @@ impl Service {
             head.headers.get("grpc-encoding").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let framed =
             net::read_body(body, self.limit.saturating_add(FRAME_HEAD_BYTES)).await.map_err(|error| {
-                let number = match error.status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => code::RESOURCE_EXHAUSTED,
-                    _ => code::INTERNAL,
-                };
-                (number, telemetry::error_chain(&error))
+                match error {
+                    BodyError::TooLarge { .. } => self.too_large(),
+                    other => (code::INTERNAL, telemetry::error_chain(&other)),
+                }
             })?;
         let message = self.message(&framed, encoding.as_deref())?;
         export(signal, &message, &self.out).await.map_err(|failed| failed.status())
@@ -166,18 +171,34 @@ impl Service {
             return Err(broken("its length is not that of the body"));
         }
         let message = framed.slice(FRAME_HEAD_BYTES..);
-        if head[0] == 0 {
-            return Ok(message);
+        match head[0] {
+            0 => return Ok(message),
+            1 => {}
+            flag => return Err(broken(&format!("unknown flag {flag}"))),
         }
-        net::decode_body(encoding, message, self.limit).map_err(|error| {
-            let number = match error.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => code::RESOURCE_EXHAUSTED,
-                StatusCode::UNSUPPORTED_MEDIA_TYPE => code::UNIMPLEMENTED,
-                _ => code::INTERNAL,
-            };
-            (number, telemetry::error_chain(&error))
+        let Some(encoding) = encoding.filter(|name| Encoding::parse(name) != Some(Encoding::Identity)) else {
+            return Err(broken("its message is compressed, and grpc-encoding does not say how"));
+        };
+        net::decode_body(Some(encoding), message, self.limit).map_err(|error| match error {
+            DecodeBody::TooLarge(DecompressError::MaxBytes { .. }) => self.too_large(),
+            DecodeBody::TooLarge(ratio) => (code::RESOURCE_EXHAUSTED, ratio.to_string()),
+            DecodeBody::Unknown { name } => {
+                (code::UNIMPLEMENTED, format!("grpc-encoding {name:?} is not supported"))
+            }
+            broken @ DecodeBody::Broken(_) => (code::INTERNAL, telemetry::error_chain(&broken)),
         })
     }
+
+    fn too_large(&self) -> (i32, String) {
+        let mib = self.limit >> 20;
+        (code::RESOURCE_EXHAUSTED, format!("message is larger than max_recv_msg_size_mib ({mib})"))
+    }
+}
+
+/// `application/grpc`, perhaps with a suffix or parameters; `application/grpc-web` is another protocol.
+fn is_grpc(content_type: &str) -> bool {
+    let rest = content_type.strip_prefix("application/grpc");
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
 }
 
 /// The answer with its outcome in the trailers. A message that is no header value is percent-encoded, as gRPC asks.
@@ -198,6 +219,7 @@ fn trailed(outcome: &Outcome) -> Reply {
     };
     let mut reply = Reply::new(Body::with_trailers(data, trailers));
     reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    reply.headers_mut().insert("grpc-accept-encoding", HeaderValue::from_static(ACCEPTED_ENCODINGS));
     reply
 }
 
