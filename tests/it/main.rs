@@ -3,6 +3,7 @@
 //! One binary with a harness of its own, because a test that lacks a real peer has to be counted as ignored, with the
 //! name of what is missing, and never as passed.
 
+mod allocator;
 mod fixtures;
 mod following;
 mod messages;
@@ -51,12 +52,13 @@ impl Case {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 8] = [
+    let areas: [(&str, &[Case]); 9] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
         ("otlp", otlp::CASES),
         ("reload", reload::CASES),
+        ("allocator", allocator::CASES),
         ("following", following::CASES),
         ("real_input", real_input::CASES),
         ("pages", pages::CASES),

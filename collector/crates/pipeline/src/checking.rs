@@ -141,12 +141,44 @@ impl<'a> Checker<'a> {
     fn service(&mut self, root: &Node) -> ServiceConfig {
         let Some(node) = root.get("service") else { return ServiceConfig::default() };
         match config::read::<ServiceConfig>(node, "service") {
-            Ok(service) => service,
+            Ok(service) => {
+                self.telemetry(node, &service);
+                service
+            }
             Err(found) => {
                 self.problems.extend(found);
                 ServiceConfig::default()
             }
         }
+    }
+
+    /// Rules of `service::telemetry` that types cannot hold, and what is old or missing in it.
+    fn telemetry(&mut self, service: &Node, config: &ServiceConfig) {
+        let Some(telemetry) = &config.telemetry else { return };
+        let mut found = Vec::new();
+        if let Some(logs) = &telemetry.logs {
+            found.extend(
+                logs.check()
+                    .into_iter()
+                    .map(|(key, message)| Problem::error(format!("telemetry::logs::{key}"), message)),
+            );
+        }
+        if let Some(metrics) = &telemetry.metrics {
+            if let Err((key, message)) = metrics.listen() {
+                found.push(Problem::error(format!("telemetry::metrics::{key}"), message));
+            }
+            if metrics.address.is_some() {
+                let message = "is deprecated: write `readers` with a pull reader and a prometheus exporter";
+                found.push(Problem::warning("telemetry::metrics::address", message));
+            }
+        }
+        if telemetry.traces.is_some() {
+            found.push(Problem::warning(
+                "telemetry::traces",
+                "has no effect: there are no traces of our own yet",
+            ));
+        }
+        self.problems.extend(found.into_iter().map(|problem| problem.within("service", service)));
     }
 
     fn extensions(&mut self, root: &Node, service: &ServiceConfig) -> Vec<ComponentId> {

@@ -91,7 +91,7 @@ impl MetricsConfig {
         let Some(first) = readers.first() else { return Ok(None) };
         let prometheus = first.pointer("/pull/exporter/prometheus").ok_or_else(|| {
             (
-                "readers[0]".to_owned(),
+                "readers::0".to_owned(),
                 "only a `pull` reader with a `prometheus` exporter is built in".to_owned(),
             )
         })?;

@@ -126,3 +126,22 @@ service: {pipelines: {logs: {receivers: [in], processors: [], exporters: [out]}}
         warning: test.yaml:1:29: receivers::in/spare: receiver `in/spare` is not listed in any pipeline and does not run
         warning: test.yaml:4:14: extensions::beside: extension `beside` is not listed in service::extensions and does not run"#]].assert_eq(&warnings.join("\n"));
 }
+
+#[test]
+fn telemetry_that_is_old_or_cannot_work_is_named() {
+    refused(
+        "receivers: {in: {board: x}}
+exporters: {out: {board: x}}
+service:
+  telemetry:
+    metrics: {readers: [{periodic: {exporter: {otlp: {}}}}]}
+    logs: {output_paths: [/var/log/x]}
+    traces: {level: none}
+  pipelines: {logs: {receivers: [in], exporters: [out]}}
+",
+        &expect![[r#"
+            error: test.yaml:6:12: service::telemetry::logs::output_paths: must be one of `stderr` and `stdout`
+            error: test.yaml:5:25: service::telemetry::metrics::readers::0: only a `pull` reader with a `prometheus` exporter is built in
+            warning: test.yaml:7:5: service::telemetry::traces: has no effect: there are no traces of our own yet"#]],
+    );
+}
