@@ -116,25 +116,7 @@ async fn contract() -> Result<()> {
         ["c-0", "c-1"].iter().filter_map(|name| whole[name]["targets"].as_array()).map(Vec::len).sum();
     ensure!(owned == 4 && whole["c-0"]["_link"].is_string(), "{whole}");
 
-    for (path, status, body) in [
-        (format!("{escaped}?collector_id=nobody"), 200, "[]\n"),
-        ("/jobs/unknown/targets?collector_id=c-0".to_owned(), 200, "[]\n"),
-        ("/jobs/empty/targets?collector_id=c-0".to_owned(), 200, "[]\n"),
-        ("/livez".to_owned(), 200, ""),
-        ("/readyz".to_owned(), 200, ""),
-        ("/jobs/node/plain/targets".to_owned(), 404, "404 page not found"),
-        ("/nonsense".to_owned(), 404, "404 page not found"),
-    ] {
-        let answer = ask(&path).await?;
-        ensure!(
-            (answer.status, answer.body.as_str()) == (status, body),
-            "{path}: {} {:?}",
-            answer.status,
-            answer.body
-        );
-    }
-    ensure!(ask("/jobs/").await?.status == 301, "a trailing slash leads to the form without");
-    ensure!(client.post(format!("{url}/jobs")).send().await?.status() == 404, "only GET");
+    statuses(&client, &url, escaped).await?;
     let page = client.get(format!("{url}/")).header("accept", "text/html").send().await?.text().await?;
     ensure!(page.contains("c-0") && page.contains("node/plain +x"), "{page}");
     let metrics = ask("/metrics").await?.body;
@@ -148,6 +130,33 @@ async fn contract() -> Result<()> {
     let log = allocator.child.stderr();
     ensure!(log.contains("a_key_of_the_future"), "an unknown key earns a warning: {log}");
     ensure!(allocator.child.terminate(Duration::from_secs(10)).await?.success(), "it ends well");
+    Ok(())
+}
+
+/// What is asked for and is not there, or is asked for in another way.
+async fn statuses(client: &reqwest::Client, url: &str, escaped: &str) -> Result<()> {
+    for (path, status, body) in [
+        (format!("{escaped}?collector_id=nobody"), 200, "[]\n"),
+        ("/jobs/unknown/targets?collector_id=c-0".to_owned(), 200, "[]\n"),
+        ("/jobs/empty/targets?collector_id=c-0".to_owned(), 200, "[]\n"),
+        ("/livez".to_owned(), 200, ""),
+        ("/readyz".to_owned(), 200, ""),
+        ("/jobs/node/plain/targets".to_owned(), 404, "404 page not found"),
+        ("/nonsense".to_owned(), 404, "404 page not found"),
+    ] {
+        let answer = get(client, &format!("{url}{path}")).await?;
+        ensure!(
+            (answer.status, answer.body.as_str()) == (status, body),
+            "{path}: {} {:?}",
+            answer.status,
+            answer.body
+        );
+    }
+    ensure!(
+        get(client, &format!("{url}/jobs/")).await?.status == 301,
+        "a trailing slash leads to the form without"
+    );
+    ensure!(client.post(format!("{url}/jobs")).send().await?.status() == 404, "only GET");
     Ok(())
 }
 
