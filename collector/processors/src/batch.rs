@@ -137,7 +137,14 @@ impl Batch {
             return;
         }
         let Some((signal, frames)) = waiting.take() else { return };
-        for part in cut(signal, frames, self.max_size) {
+        let mut parts = cut(signal, frames, self.max_size);
+        // What is left behind the cuts is a new batch, which waits for company again.
+        if parts.len() > 1
+            && let Some(rest) = parts.pop_if(|rest| rest.n_items < trigger)
+        {
+            *waiting = Some((signal, rest));
+        }
+        for part in parts {
             deliver(model::Batch::from_frames(signal, part), out, life).await;
         }
     }
@@ -174,3 +181,6 @@ async fn deliver(batch: model::Batch, out: &Outlet, life: &Life) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

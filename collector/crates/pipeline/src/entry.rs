@@ -172,7 +172,7 @@ impl Entry {
     /// An exporter.
     #[must_use]
     pub const fn exporter<E: Exporter>() -> Self {
-        Self::new::<E>(
+        let entry = Self::new::<E>(
             ComponentKind::Exporter,
             || vec![config::schema_of::<E::Config>(), config::schema_of::<SendingConfig>()],
             |node, path, site| {
@@ -180,7 +180,8 @@ impl Entry {
                 Ok(Built::Exporter(Box::new(build::<E>(node, path, site)?), sending))
             },
             |node, path| both(&own_keys::<E>(node, path)?, &resolved::<SendingConfig>(node, path)?),
-        )
+        );
+        Self { warnings: exporter_warnings::<E>, ..entry }
     }
 
     /// An extension.
@@ -246,6 +247,16 @@ fn warnings_of<C: Component>(node: &Node, path: &str) -> Vec<Problem> {
         Ok(config) => C::warnings(&config).into_iter().map(|problem| problem.under(path)).collect(),
         Err(_reported_by_build) => Vec::new(),
     }
+}
+
+fn exporter_warnings<E: Exporter>(node: &Node, path: &str) -> Vec<Problem> {
+    let mut warnings = warnings_of::<E>(node, path);
+    let common = config::fill::<SendingConfig>(node, path).unwrap_or_default();
+    if common.sending_queue.is_some_and(|queue| queue.storage.is_some()) {
+        let message = "has no effect: the queue is kept in memory in this version and ends with the process";
+        warnings.push(Problem::warning("sending_queue::storage", message).under(path));
+    }
+    warnings
 }
 
 fn sending_of<E: Exporter>(node: &Node, path: &str) -> Result<Sending, Problem> {

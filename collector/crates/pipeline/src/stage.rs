@@ -28,6 +28,22 @@ pub struct Inlet {
 }
 
 impl Inlet {
+    /// An inlet that holds these batches and is closed behind them, for tests of parts. Batches come as time passes: each
+    /// after the wait that stands beside it.
+    #[must_use]
+    pub fn for_test(batches: Vec<(std::time::Duration, Batch)>) -> Self {
+        let (entrance, inlet) = StageEntrance::new(None);
+        tokio::spawn(async move {
+            for (wait, batch) in batches {
+                tokio::time::sleep(wait).await;
+                // The stage under test may have ended; then nobody misses the rest.
+                let _is_taken = entrance.consume(batch).await.is_ok();
+            }
+            entrance.close();
+        });
+        inlet
+    }
+
     /// The next batch; `None` when the inlet is closed and empty, which is the stage's sign to finish.
     pub async fn receive(&mut self) -> Option<Batch> {
         // The permit is given back here: from now on the stage answers for the memory.

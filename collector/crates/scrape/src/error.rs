@@ -141,7 +141,7 @@ impl ScrapeError {
             Self::Fetch(FetchError::Status(_)) => Failure::Status,
             Self::Fetch(FetchError::Timeout { .. }) => Failure::Timeout,
             Self::BodyTooLarge { .. } => Failure::BodySizeLimit,
-            Self::Fetch(FetchError::BodyTooLarge) => Failure::BodySizeLimit,
+            Self::Fetch(FetchError::BodyTooLarge(_)) => Failure::BodySizeLimit,
             Self::Fetch(FetchError::Broken(_)) => Failure::Connect,
             Self::Decompress(_) => Failure::Decompress,
             Self::ContentType(_) => Failure::ContentType,

@@ -45,8 +45,8 @@ pub enum FetchError {
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// It is larger than `body_size_limit`.
-    #[error("the answer is larger than body_size_limit")]
-    BodyTooLarge,
+    #[error("the answer is larger than body_size_limit, or than MAX_BODY_BYTES where that is not set")]
+    BodyTooLarge(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The target could not be reached, or the connection broke.
     #[error("no answer")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -101,7 +101,7 @@ impl HttpFetch {
             error if error.is_timeout() => {
                 FetchError::Timeout { limit: target.timeout, source: Some(error.into()) }
             }
-            error if error.is_body_too_large() => FetchError::BodyTooLarge,
+            error if error.is_body_too_large() => FetchError::BodyTooLarge(error.into()),
             error => FetchError::Broken(error.into()),
         })?;
         if response.status != 200 {

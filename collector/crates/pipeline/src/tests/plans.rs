@@ -115,7 +115,7 @@ fn unused_components_are_checked_and_reported_but_allowed() {
     let plan = plan(
         "receivers: {in: {board: x}, in/spare: {board: x}}
 processors:
-exporters: {out: {board: x}}
+exporters: {out: {board: x, sending_queue: {storage: disk}}}
 extensions: {beside: {board: x}}
 service: {pipelines: {logs: {receivers: [in], processors: [], exporters: [out]}}}
 ",
@@ -124,7 +124,8 @@ service: {pipelines: {logs: {receivers: [in], processors: [], exporters: [out]}}
     let warnings: Vec<String> = plan.warnings.iter().map(ToString::to_string).collect();
     expect![[r#"
         warning: test.yaml:1:29: receivers::in/spare: receiver `in/spare` is not listed in any pipeline and does not run
-        warning: test.yaml:4:14: extensions::beside: extension `beside` is not listed in service::extensions and does not run"#]].assert_eq(&warnings.join("\n"));
+        warning: test.yaml:4:14: extensions::beside: extension `beside` is not listed in service::extensions and does not run
+        warning: test.yaml:3:45: exporters::out::sending_queue::storage: has no effect: the queue is kept in memory in this version and ends with the process"#]].assert_eq(&warnings.join("\n"));
 }
 
 #[test]
