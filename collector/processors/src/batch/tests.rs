@@ -18,12 +18,15 @@ fn logs(n_records: usize) -> model::Batch {
     model::Batch::Logs(Frames { resources: vec![Bytes::from(resource)], n_items: n_records })
 }
 
+/// What has left, and how many batches will still be refused.
+type Left = (Vec<(u128, usize)>, usize);
+
 /// What leaves, with milliseconds since the start; the first `n_refused` batches are refused.
 async fn run(yaml: &str, batches: Vec<(u64, model::Batch)>, n_refused: usize) -> Vec<(u128, usize)> {
     let node = config::parse(yaml, "test.yaml").unwrap().root;
     let config = config::read::<Config>(&node, "processors::batch").unwrap();
     let processor = Batch::build(config, &Site::for_test("batch", Some(Signal::Logs))).unwrap();
-    let left: Arc<Mutex<(Vec<(u128, usize)>, usize)>> = Arc::new(Mutex::new((Vec::new(), n_refused)));
+    let left: Arc<Mutex<Left>> = Arc::new(Mutex::new((Vec::new(), n_refused)));
     let (shared, began) = (Arc::clone(&left), Instant::now());
     let out = Outlet::for_test(move |batch| {
         let mut left = shared.lock().unwrap();
