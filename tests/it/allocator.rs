@@ -13,6 +13,7 @@ use crate::programs::{self, Allocator, block_on};
 pub(crate) const CASES: &[Case] = &[
     Case::new("an_upstream_client_sees_the_contract", || block_on(contract())),
     Case::new("nothing_is_said_before_it_is_certain", || block_on(not_ready())),
+    Case::new("the_example_in_deploy_starts", || block_on(example())),
     Case::new("bad_configurations_end_the_start_with_a_place", bad_configurations),
 ];
 
@@ -183,6 +184,16 @@ config:
         );
         ensure!(answer.body.contains("silent"), "{path}: the reason is not in {:?}", answer.body);
     }
+    Ok(())
+}
+
+async fn example() -> Result<()> {
+    let path = crate::tidy::root().join("deploy/examples/allocator.yaml");
+    let yaml = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let mut allocator = Allocator::start(&yaml)?;
+    allocator.ready().await?;
+    let jobs = get(&client()?, &format!("{}/jobs", allocator.url)).await?;
+    ensure!(jobs.status == 200 && jobs.body.contains("/jobs/node/targets"), "{} {}", jobs.status, jobs.body);
     Ok(())
 }
 
