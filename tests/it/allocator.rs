@@ -192,8 +192,14 @@ async fn example() -> Result<()> {
     let yaml = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let mut allocator = Allocator::start(&yaml)?;
     allocator.ready().await?;
-    let jobs = get(&client()?, &format!("{}/jobs", allocator.url)).await?;
-    ensure!(jobs.status == 200 && jobs.body.contains("/jobs/node/targets"), "{} {}", jobs.status, jobs.body);
+    // Nobody has polled yet, so nobody has targets; the jobs are known all the same.
+    let configs = get(&client()?, &format!("{}/scrape_configs", allocator.url)).await?;
+    ensure!(
+        configs.status == 200 && configs.body.contains("\"job_name\":\"node\""),
+        "{} {}",
+        configs.status,
+        configs.body
+    );
     Ok(())
 }
 
