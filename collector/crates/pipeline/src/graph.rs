@@ -133,12 +133,19 @@ impl Graph {
         self.stop_extensions(|id, source| wanted.extensions.get(id) != Some(source)).await;
         self.start_extensions(plan, fresh.extensions).await?;
         let old_exporters = self.start_exporters(fresh.exporters, &wanted).await?;
-        let old_steps = self.start_steps(fresh.steps, &wanted).await?;
-        self.pipelines.clone_from(&plan.pipelines);
-        self.connect();
-        self.start_receivers(fresh.receivers).await?;
+        let (old_steps, mut outcome) = match self.start_steps(fresh.steps, &wanted).await {
+            Ok(old_steps) => (old_steps, Ok(())),
+            Err(fatal) => (Vec::new(), Err(fatal)),
+        };
+        if outcome.is_ok() {
+            self.pipelines.clone_from(&plan.pipelines);
+            self.connect();
+            outcome = self.start_receivers(fresh.receivers).await;
+        }
+        // What was exchanged still holds data, also when the rest of the plan could not start.
         drain_steps(old_steps).await;
         drain_exporters(old_exporters).await;
+        outcome?;
         self.health.send_replace(Health::Ready);
         Ok(())
     }

@@ -131,6 +131,7 @@ impl Follower {
             let wait = match answer {
                 Answer::Jobs { text, is_signed } => {
                     following.take_up(text, is_signed, life).await;
+                    retry = FIRST_RETRY;
                     settings.interval
                 }
                 Answer::Nothing(reason) => {
@@ -140,7 +141,7 @@ impl Follower {
                     } else {
                         retry.min(settings.interval)
                     };
-                    retry *= 2;
+                    retry = (retry * 2).min(settings.interval);
                     wait
                 }
             };
@@ -315,9 +316,9 @@ fn lock(record: &Record) -> std::sync::MutexGuard<'_, Assignment> {
 /// Keeps what is known, on a thread that may wait for the disk.
 fn write(kept: Option<&Kept>, record: &Record) {
     let Some(kept) = kept.cloned() else { return };
-    let assignment = lock(record).clone();
+    let record = Arc::clone(record);
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = kept.write(&assignment) {
+        if let Err(error) = kept.write(|| lock(&record).clone()) {
             warn!(
                 error = error_chain(&error),
                 "the assignment could not be kept; a start without the allocator would begin without targets"

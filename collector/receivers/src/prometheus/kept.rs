@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use discovery::Group;
 use model::Labels;
@@ -56,6 +56,8 @@ impl KeptGroup {
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     path: PathBuf,
+    /// Held while the file is replaced: the shares of many jobs have news at the same time.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Kept {
@@ -63,6 +65,7 @@ impl Kept {
     pub(super) fn new(storage: &Path, receiver: &str) -> Self {
         Self {
             path: storage.join(format!("receiver_{}", receiver.replace('/', "_"))).join("assignment.json"),
+            turn: Arc::default(),
         }
     }
 
@@ -89,13 +92,17 @@ impl Kept {
     ///
     /// # Errors
     /// When the directory cannot be written; what was kept before stays.
-    pub(super) fn write(&self, assignment: &Assignment) -> io::Result<()> {
+    pub(super) fn write(&self, newest: impl FnOnce() -> Assignment) -> io::Result<()> {
+        // There is nothing behind the lock that a panic could leave half done.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // Asked for only now, so that the last one to write has the newest.
+        let assignment = newest();
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;
         let fresh = self.path.with_extension("new");
         let mut file =
             std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        serde_json::to_writer(io::BufWriter::new(&mut file), assignment).map_err(io::Error::other)?;
+        serde_json::to_writer(io::BufWriter::new(&mut file), &assignment).map_err(io::Error::other)?;
         file.sync_all()?;
         std::fs::rename(&fresh, &self.path)
     }
@@ -118,7 +125,7 @@ mod tests {
         let targets = BTreeMap::from([("job".to_owned(), vec![KeptGroup::from(&group)])]);
         let assignment =
             Assignment { collector_id: "s-0".to_owned(), scrape_configs: "{}".to_owned(), targets };
-        kept.write(&assignment).unwrap();
+        kept.write(|| assignment.clone()).unwrap();
         assert_eq!(kept.read("s-1").unwrap(), None);
         let back = kept.read("s-0").unwrap().unwrap();
         assert_eq!(back, assignment);
@@ -127,10 +134,25 @@ mod tests {
     }
 
     #[test]
+    fn many_writers_at_once_leave_a_whole_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Kept::new(folder.path(), "prometheus");
+        let assignment =
+            |n: usize| Assignment { scrape_configs: "x".repeat(n * 10_000), ..Assignment::default() };
+        std::thread::scope(|scope| {
+            for n in 0..8 {
+                let kept = &kept;
+                scope.spawn(move || kept.write(|| assignment(n)).unwrap());
+            }
+        });
+        assert!(kept.read("").unwrap().is_some());
+    }
+
+    #[test]
     fn a_damaged_file_is_an_error_and_not_an_empty_assignment() {
         let folder = tempfile::tempdir().unwrap();
         let kept = Kept::new(folder.path(), "prometheus");
-        kept.write(&Assignment::default()).unwrap();
+        kept.write(Assignment::default).unwrap();
         std::fs::write(&kept.path, "{\"collector_id\": \"s-").unwrap();
         assert!(kept.read("s-0").is_err());
     }

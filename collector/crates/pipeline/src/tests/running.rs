@@ -237,6 +237,20 @@ async fn a_receiver_that_cannot_start_can_be_taken_back_by_the_plan_from_before(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failed_reload_still_sends_what_an_exchanged_exporter_held() {
+    let yaml = SIMPLE.replace("{out:", "{join:").replace("[out]", "[join]");
+    let (mut graph, board, _registry) = started("half", &yaml).await;
+    board.take_events();
+    board.send("in", text(LOGS, "held")).await.unwrap();
+    let failing = yaml
+        .replace("in: {board: BOARD}", "in: {board: BOARD, fails: true}")
+        .replace("join: {board: BOARD}", "join: {board: BOARD, version: 2}");
+    apply(&mut graph, "half", &failing).await.unwrap_err();
+    assert!(board.take_events().contains(&"join got held!".to_owned()));
+    graph.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_scraper_is_asked_on_its_interval_and_a_hanging_answer_costs_one_turn() {
     let yaml = "
 receivers: {asked: {board: BOARD, timeout: 2s}}
