@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::Scrape;
+use crate::{Histogram, Scrape};
 
 /// The three kinds of telemetry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -169,7 +169,10 @@ impl Batch {
     #[must_use]
     pub fn n_bytes(&self) -> usize {
         match self {
-            Self::Metrics(Metrics::Scrape(scrape)) => size_of_val(&scrape.points[..]),
+            Self::Metrics(Metrics::Scrape(scrape)) => {
+                let histogram = |(_, value): &(u32, Histogram)| size_of::<Histogram>() + value.heap_bytes();
+                size_of_val(&scrape.points[..]) + scrape.histograms.iter().map(histogram).sum::<usize>()
+            }
             Self::Metrics(Metrics::Otlp(frames)) | Self::Logs(frames) | Self::Traces(frames) => {
                 frames.n_bytes()
             }

@@ -6,12 +6,14 @@
 //! `translate` and nowhere else.
 
 mod batch;
+mod histogram;
 mod labels;
 mod scrape;
 mod series;
 mod value;
 
 pub use batch::{Batch, Frames, Metrics, Signal, Signals};
+pub use histogram::{BucketCounts, CUSTOM_BUCKETS_SCHEMA, Histogram, ResetHint, Span};
 pub use labels::Labels;
 pub use scrape::{Exemplar, Point, Scrape, TargetInfo};
 pub use series::{Family, Kind, SeriesId, SeriesTable};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Labels, SeriesId, SeriesTable, Timestamp};
+use crate::{Histogram, Labels, SeriesId, SeriesTable, Timestamp};
 
 /// What is known of a target beside its series; constant while the target lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,8 @@ pub struct TargetInfo {
 pub struct Point {
     /// The series.
     pub series: SeriesId,
-    /// The value's bits ([`crate::canonical_bits`]); [`crate::STALE_BITS`] ends the series.
+    /// The value's bits ([`crate::canonical_bits`]); [`crate::STALE_BITS`] ends the series. Of a histogram in
+    /// [`Scrape::histograms`], the sum's.
     pub bits: u64,
 }
 
@@ -50,8 +51,14 @@ pub struct Scrape {
     pub points: Vec<Point>,
     /// Exposed timestamps: index into `points` and time, sorted by index. Usually empty.
     pub timestamps: Vec<(u32, Timestamp)>,
-    /// Exemplars: index into `points`, sorted by index.
+    /// Exemplars: index into `points`, sorted by index; those of one point in the order in which they were exposed.
     pub exemplars: Vec<(u32, Exemplar)>,
+    /// Points that are native histograms: index into `points` and value, sorted by index. Usually empty. The end of
+    /// such a series is a plain point, like that of any other.
+    pub histograms: Vec<(u32, Histogram)>,
+    /// When cumulative series began to count: index into `points` and time, sorted by index. Empty unless start
+    /// times are asked for.
+    pub starts: Vec<(u32, Timestamp)>,
 }
 
 impl Scrape {

@@ -84,6 +84,8 @@ impl Output {
             points: std::mem::take(&mut self.points),
             timestamps: std::mem::take(&mut self.timestamps),
             exemplars: std::mem::take(&mut self.exemplars),
+            histograms: Vec::new(),
+            starts: Vec::new(),
         }
     }
 }
