@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use telemetry::RateLimited;
 use tracing::warn;
 use translate::{Report, Scratch, SeriesRef, Strategy, ToSeries};
-use wire::compress::{Encoding, compress};
+use wire::compress::{Compressor, Encoding};
 use wire::remote_write::v1;
 
 /// Answers are short; what is longer is not read.
@@ -178,6 +178,7 @@ pub struct PrometheusRemoteWrite {
     send_metadata: bool,
     max_batch_bytes: usize,
     scratch: Mutex<Vec<Scratch>>,
+    compressors: Mutex<Vec<Compressor>>,
     drops: RateLimited,
 }
 
@@ -220,6 +221,7 @@ impl Component for PrometheusRemoteWrite {
                 send_metadata: config.send_metadata,
                 max_batch_bytes: config.max_batch_size_bytes.max(1),
                 scratch: Mutex::default(),
+                compressors: Mutex::default(),
                 drops: RateLimited::every(Duration::from_secs(30)),
             }),
             _ => Err(problems),
@@ -320,8 +322,11 @@ impl Exporter for PrometheusRemoteWrite {
     }
 
     fn seal(&self, body: &mut Vec<u8>) -> Bytes {
+        let free = || self.compressors.lock().expect("no code panics while it holds this lock");
+        let mut compressor = free().pop().unwrap_or_else(|| Compressor::new(Encoding::Snappy, None));
         let mut sealed = Vec::new();
-        compress(Encoding::Snappy, body, &mut sealed);
+        compressor.compress(body, &mut sealed);
+        free().push(compressor);
         body.clear();
         sealed.into()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use config::Node;
 use expect_test::{Expect, expect};
 use model::{Family, Kind, Point, SeriesTable, TargetInfo as Target, Timestamp};
-use wire::compress::{Limit, decompress};
+use wire::compress::{Encoding, Limit, decompress};
 
 use super::*;
 

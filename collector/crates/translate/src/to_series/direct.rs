@@ -47,6 +47,7 @@ pub(super) fn translate(
         resources: Vec::new(),
         by_identity: HashMap::new(),
         last: 0,
+        own: None,
         attributes: Vec::new(),
     };
     direct.run();
@@ -65,6 +66,8 @@ struct Direct<'a, 'r, 'e> {
     by_identity: HashMap<(&'a str, &'a str), usize>,
     /// The resource of the series before.
     last: usize,
+    /// The resource of series that have the target's own `job` and `instance`.
+    own: Option<usize>,
     /// The attributes of each resource, where series get them.
     attributes: Vec<Attributes<'a>>,
 }
@@ -132,7 +135,8 @@ impl<'a> Direct<'a, '_, '_> {
     fn point(&mut self, series: SeriesId, bits: u64, at: Timestamp, exemplars: Exemplars<'_>) {
         let table = self.table();
         if self.keeps_series && table.is_plain(series) {
-            let own = self.resource(&Known { ..self.target });
+            let own = self.own.unwrap_or_else(|| self.resource(&Known { ..self.target }));
+            self.own = Some(own);
             self.resources[own].seen.add(at, is_stale(bits));
             self.emit_as_it_is(series, bits, at, exemplars);
             return;
