@@ -6,6 +6,7 @@
 //! here they are other hosts).
 
 mod hop;
+mod lane;
 mod progress;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as Pool;
@@ -25,13 +27,14 @@ use url::Url;
 
 use crate::auth::{Auth, AuthError, ExtraHeader};
 use crate::connect::{Connector, Tls, Uses};
-use crate::error::{BuildError, NetError};
+use crate::error::{BuildError, FromCause, NetError};
 use crate::http_client::HttpClientConfig;
 use crate::prometheus::PrometheusClientConfig;
 use crate::proxy::{Proxy, ProxyKind, ProxyTarget, peer_of};
 use crate::tls::{Contents, TlsError, TlsSource};
 
 use hop::{Hop, authorization_in, is_redirect, parse_url, uri_of};
+use lane::{Failed, Lane, Lanes};
 use progress::{Progress, read_answer, was_stale};
 
 /// Redirects that are followed for one request, as in Go.
@@ -108,6 +111,9 @@ struct Inner {
     settings: Settings,
     /// For requests that need no TLS.
     plain: Connections,
+    /// For those of them that need no proxy and no HTTP/2 either.
+    lanes: Lanes,
+    connector: Connector,
     /// Made when first needed and again when certificates changed.
     secure: Mutex<Option<(Contents, Connections)>>,
     /// Permits for requests at the same time.
@@ -177,8 +183,10 @@ impl Client {
             .check_texts()
             .map_err(|error| BuildError::new(error.key(), "cannot set up TLS").because(error))?;
         let plain = settings.connections(None);
+        let connector = Connector::new(settings.proxy.clone(), None);
         let slots = settings.max_requests.map(|most| Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Ok(Self { inner: Arc::new(Inner { settings, plain, secure: Mutex::new(None), slots }) })
+        let (lanes, secure) = (Lanes::default(), Mutex::new(None));
+        Ok(Self { inner: Arc::new(Inner { settings, plain, lanes, connector, secure, slots }) })
     }
 
     /// Sends a request and reads the whole answer. Any status is an answer.
@@ -208,15 +216,68 @@ impl Client {
         let mut hop = Hop::first(request, url);
         for _ in 0..=MAX_REDIRECTS {
             progress.enter(&hop.url);
-            let answer = self.hop(&hop, progress).await?;
+            let (answer, lane) = match self.inner.lane_of(&hop.url) {
+                Some(host) => {
+                    let (answer, lane) = self.hop_by_lane(&hop, &host, progress).await?;
+                    (answer, Some((host, lane)))
+                }
+                None => (self.hop(&hop, progress).await?, None),
+            };
             let location = answer.headers().get(header::LOCATION);
             match location.filter(|_| self.inner.settings.follow_redirects && is_redirect(answer.status())) {
                 Some(location) => hop = hop.redirected(answer.status(), location)?,
-                None => return read_answer(answer, body_limit, progress).await,
+                None => {
+                    let reading = read_answer(answer, body_limit, progress);
+                    let Some((host, mut lane)) = lane else { return reading.await };
+                    let response = lane.drive(reading).await?;
+                    self.inner.park(&host, lane).await;
+                    return Ok(response);
+                }
             }
         }
         let reason = format!("more than the limit of {MAX_REDIRECTS} redirects");
         Err(NetError::Redirect { peer: progress.peer(), reason })
+    }
+
+    /// As [`Self::hop`], over a connection that this task drives.
+    async fn hop_by_lane(
+        &self,
+        hop: &Hop,
+        host: &str,
+        progress: &Progress,
+    ) -> Result<(http::Response<Incoming>, Lane), NetError> {
+        let mut headers = self.inner.headers(hop).await?;
+        let host_header = HeaderValue::try_from(host.strip_suffix(":80").unwrap_or(host));
+        let host_header = host_header
+            .map_err(|error| unsendable(&hop.url, AuthError::ours("not a host", Some(error.into()))))?;
+        headers.entry(header::HOST).or_insert(host_header);
+        let uri = uri_of(&hop.url)?;
+        let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let mut may_repeat = true;
+        loop {
+            let idle_timeout = self.inner.settings.idle_timeout;
+            let mut lane = match self.inner.lanes.take(host, idle_timeout).await {
+                Some(lane) => lane,
+                None => {
+                    let opened = Lane::open(&self.inner.connector, &uri).await;
+                    opened.map_err(|source| NetError::Connect { peer: progress.peer(), source })?
+                }
+            };
+            progress.connected();
+            let mut request = http::Request::new(Full::new(hop.body.clone()));
+            *request.method_mut() = hop.method.clone();
+            *request.uri_mut() = path.clone().into();
+            *request.headers_mut() = headers.clone();
+            match lane.send(request).await {
+                Ok(answer) => return Ok((answer, lane)),
+                Err(Failed { was_used: true, was_unsent, .. })
+                    if may_repeat && (was_unsent || hop.method.is_safe()) =>
+                {
+                    may_repeat = false;
+                }
+                Err(failed) => return Err(progress.broken(FromCause(failed.error.into()))),
+            }
+        }
     }
 
     /// One request to one host. A kept connection that the server closed at the same moment is no reason to
@@ -296,6 +357,18 @@ impl Inner {
     fn proxy_of(&self, url: &Url) -> Option<&ProxyTarget> {
         let port = url.port_or_known_default()?;
         self.settings.proxy.of(url.scheme() == "https", url.host_str()?, port).map(Arc::as_ref)
+    }
+
+    /// Host and port, where a request can go by a lane.
+    fn lane_of(&self, url: &Url) -> Option<String> {
+        let is_plain = url.scheme() == "http" && self.settings.http2 != Http2::Always;
+        let host = url.host_str().filter(|_| is_plain && self.proxy_of(url).is_none())?;
+        Some(format!("{host}:{}", url.port_or_known_default()?))
+    }
+
+    async fn park(&self, host: &str, lane: Lane) {
+        let Settings { idle_timeout, max_idle_per_host, .. } = &self.settings;
+        self.lanes.park(host, lane, *idle_timeout, *max_idle_per_host).await;
     }
 
     fn connections(&self, url: &Url) -> Result<Connections, NetError> {

@@ -58,7 +58,7 @@ impl Connector {
         Self { tcp, proxy, tls }
     }
 
-    async fn connect(self, destination: Uri) -> Result<Conn, BoxError> {
+    pub(crate) async fn connect(self, destination: Uri) -> Result<Conn, BoxError> {
         let is_https = destination.scheme_str() == Some("https");
         let host = destination.host().ok_or("no host in the URL")?.to_owned();
         let port = destination.port_u16().unwrap_or(if is_https { 443 } else { 80 });

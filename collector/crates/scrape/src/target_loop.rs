@@ -27,8 +27,9 @@ use crate::{Fetch, FetchError, Fetched, Job, ScrapeError, Sink, Target};
 /// came.
 const GRACE: Duration = Duration::from_millis(10);
 
-/// Bodies of up to this size are digested where they arrive; larger ones on a thread that may be kept busy.
-const SMALL_BODY: usize = 64 << 10;
+/// Bodies of up to this size are digested where they arrive, which takes about a millisecond at most; larger ones on a
+/// thread that may be kept busy.
+const SMALL_BODY: usize = 256 << 10;
 
 /// What all loops share.
 pub(crate) struct Shared {

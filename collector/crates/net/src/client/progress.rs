@@ -23,6 +23,7 @@ const MAX_RESERVED: usize = 8 << 20;
 pub(super) struct Progress {
     peer: Mutex<String>,
     connection: Mutex<Option<CaptureConnection>>,
+    is_connected: AtomicBool,
     is_reading: AtomicBool,
 }
 
@@ -31,12 +32,18 @@ impl Progress {
         Self {
             peer: Mutex::new(peer_of(url)),
             connection: Mutex::new(None),
+            is_connected: AtomicBool::new(false),
             is_reading: AtomicBool::new(false),
         }
     }
 
     pub(super) fn enter(&self, url: &Url) {
         *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = peer_of(url);
+        self.is_connected.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn connected(&self) {
+        self.is_connected.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn watch(&self, connection: CaptureConnection) {
@@ -49,7 +56,8 @@ impl Progress {
 
     pub(super) fn phase(&self) -> Phase {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_connected = connection.as_ref().is_some_and(|capture| capture.connection_metadata().is_some());
+        let is_connected = self.is_connected.load(Ordering::Relaxed)
+            || connection.as_ref().is_some_and(|capture| capture.connection_metadata().is_some());
         match (self.is_reading.load(Ordering::Relaxed), is_connected) {
             (true, _) => Phase::Reading,
             (false, true) => Phase::Waiting,

@@ -62,6 +62,65 @@ async fn connections_are_kept_between_requests() {
     assert!(peers.iter().all(|peer| *peer == peers[0]), "{peers:?}");
 }
 
+/// Answers one request on a connection of its own and gives the connection.
+async fn answer_once(listener: &TcpListener) -> tokio::net::TcpStream {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    read_head(&mut stream).await;
+    write(&mut stream, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    stream
+}
+
+async fn is_closed(stream: &mut tokio::net::TcpStream) -> bool {
+    use tokio::io::AsyncReadExt;
+    matches!(stream.read(&mut [0]).await, Ok(0) | Err(_))
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_uses_any_more_is_closed_by_the_way() {
+    let client = client("{}");
+    let listeners =
+        [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
+    let mut unused = None;
+    for listener in &listeners {
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (answer, stream) = tokio::join!(get(&client, &url), answer_once(listener));
+        assert_eq!(answer.unwrap().status, 200);
+        match &mut unused {
+            None => unused = Some(stream),
+            Some(unused) => assert!(is_closed(unused).await),
+        }
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(600)).await;
+        tokio::time::resume();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_closed_meanwhile_is_not_used_again() {
+    let client = client("{}");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    for _ in 0..2 {
+        // A POST must not be sent twice, so it may not even be tried on a connection that is closed.
+        let sending = client.send(Request::post(&url, "once", PATIENCE, 100));
+        let (answer, stream) = tokio::join!(sending, answer_once(&listener));
+        assert_eq!(answer.unwrap().status, 200);
+        drop(stream);
+        // The end of the connection arrives before the next request.
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_tls_starts_no_task() {
+    let client = client("{}");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (answer, _stream) = tokio::join!(get(&client, &url), answer_once(&listener));
+    assert_eq!(answer.unwrap().status, 200);
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
+}
+
 #[tokio::test]
 async fn the_timeout_covers_waiting_and_reading() {
     let endless = Server::start(
