@@ -64,7 +64,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The next event where more is asked for than what stands on its line.
-    #[cold]
+    #[inline(never)]
     fn next_extra(&mut self, predicted: &[u8]) -> Option<Result<Event<'a>, ParseError>> {
         let mut starts = self.starts.take();
         let found = loop {

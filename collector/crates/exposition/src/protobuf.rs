@@ -4,8 +4,8 @@
 //! samples that text would have; families without metrics are passed over. A histogram is native if it has a span, a
 //! zero threshold or observations in the zero bucket. Messages are read in place, one metric at a time.
 //!
-//! Different on purpose: where a message field that may stand once stands twice, the last one counts; the payload of
-//! another type than the family's is not looked at.
+//! Different on purpose: where a message field that may stand once stands twice, the last one counts; what is not shown
+//! (the payload of another type than the family's, classic buckets beside a native histogram) is not looked at.
 
 mod family;
 mod key;
