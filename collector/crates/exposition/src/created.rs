@@ -66,6 +66,9 @@ impl<'a> Starts<'a> {
         if !std::mem::replace(&mut self.is_filled, true) {
             self.fill(body, at);
         }
+        if self.found.is_empty() && !is_candidate(sample.series) {
+            return false;
+        }
         let name = self.read(sample.series);
         if name.ends_with(CREATED) {
             return true;

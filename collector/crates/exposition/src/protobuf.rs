@@ -57,6 +57,12 @@ enum Step<'a> {
     Unit,
     Type,
     Metric,
+    Of(Series<'a>),
+}
+
+/// Which series of the open metric comes next.
+#[derive(Clone, Copy, Debug)]
+enum Series<'a> {
     Simple(Simple<'a>),
     Native(Composite<'a>),
     Count(Composite<'a>),
@@ -172,7 +178,7 @@ impl<'a> Families<'a> {
                     return Ok(Some(Found::Event(event)));
                 }
                 Step::Metric => self.open_metric()?,
-                _ => return self.sample().map(Some),
+                Step::Of(series) => return self.sample(series).map(Some),
             }
         }
     }
@@ -219,68 +225,68 @@ impl<'a> Families<'a> {
                 _ => {}
             }
         }
-        self.step = self.first_step(payload)?;
+        self.step = Step::Of(self.first_series(payload)?);
         Ok(())
     }
 
-    fn first_step(&self, payload: Message<'a>) -> Result<Step<'a>, Bad> {
+    fn first_series(&self, payload: Message<'a>) -> Result<Series<'a>, Bad> {
         let options = self.options;
         Ok(match self.family.kind {
-            Kind::Summary => Step::Count(Composite::summary(payload)?),
+            Kind::Summary => Series::Count(Composite::summary(payload)?),
             Kind::Histogram | Kind::GaugeHistogram => {
                 let mut histogram = Composite::histogram(payload)?;
                 histogram.is_native &= options.native_histograms;
                 let skips_classic = options.convert_to_nhcb && !options.always_classic;
                 match histogram.is_native {
-                    true => Step::Native(histogram),
-                    false if skips_classic => Step::Converted(histogram),
-                    false => Step::Count(histogram),
+                    true => Series::Native(histogram),
+                    false if skips_classic => Series::Converted(histogram),
+                    false => Series::Count(histogram),
                 }
             }
-            kind => Step::Simple(Simple::read(payload, kind == Kind::Counter)?),
+            kind => Series::Simple(Simple::read(payload, kind == Kind::Counter)?),
         })
     }
 
     /// A sample of the metric that is open.
-    fn sample(&mut self) -> Result<Found<'a>, Bad> {
-        let (step, found) = match self.step {
-            Step::Simple(simple) => {
+    fn sample(&mut self, series: Series<'a>) -> Result<Found<'a>, Bad> {
+        let (step, found) = match series {
+            Series::Simple(simple) => {
                 let Simple { value, start, exemplar } = simple;
                 (Step::Metric, Found::Sample { part: Part::Whole, value, start, exemplar })
             }
-            Step::Native(of) => {
+            Series::Native(of) => {
                 let next = match self.options.always_classic && of.has_rows {
-                    true => Step::Count(of),
+                    true => Step::Of(Series::Count(of)),
                     false => Step::Metric,
                 };
                 (next, self.histogram(&of, native::read(of.message, self.is_gauge())?)?)
             }
-            Step::Count(of) => (Step::Sum(of), of.sample(Part::Count, of.count)),
-            Step::Sum(of) if self.family.kind == Kind::Summary && !of.has_rows => {
+            Series::Count(of) => (Step::Of(Series::Sum(of)), of.sample(Part::Count, of.count)),
+            Series::Sum(of) if self.family.kind == Kind::Summary && !of.has_rows => {
                 (Step::Metric, of.sample(Part::Sum, of.sum))
             }
-            Step::Sum(of) => (Step::Rows(of), of.sample(Part::Sum, of.sum)),
-            Step::Rows(mut of) if self.family.kind == Kind::Summary => {
+            Series::Sum(of) => (Step::Of(Series::Rows(of)), of.sample(Part::Sum, of.sum)),
+            Series::Rows(mut of) if self.family.kind == Kind::Summary => {
                 let (quantile, value) = of.next_quantile()?;
-                let next = if of.has_rows { Step::Rows(of) } else { Step::Metric };
+                let next = if of.has_rows { Step::Of(Series::Rows(of)) } else { Step::Metric };
                 (next, of.sample(Part::Quantile(quantile), value))
             }
-            Step::Rows(mut of) => {
+            Series::Rows(mut of) => {
                 let bucket = of.next_bucket()?;
-                let next =
-                    if bucket.bound == f64::INFINITY { self.behind_classic(of) } else { Step::Rows(of) };
+                let next = if bucket.bound == f64::INFINITY {
+                    self.behind_classic(of)
+                } else {
+                    Step::Of(Series::Rows(of))
+                };
                 let part = Part::Bucket(bucket.bound);
                 let (value, exemplar) = (bucket.count, bucket.exemplar);
                 (next, Found::Sample { part, value, start: of.start, exemplar })
             }
-            Step::Converted(of) => {
+            Series::Converted(of) => {
                 let histogram = native::convert(&of, self.is_gauge()).map_err(|bad| {
                     Bad::new(bad.at, format!("histogram {:?}: {}", self.family.name, bad.reason))
                 })?;
                 (Step::Metric, self.histogram(&of, histogram)?)
-            }
-            Step::Family | Step::Help | Step::Unit | Step::Type | Step::Metric => {
-                unreachable!("these steps give no sample")
             }
         };
         self.step = step;
@@ -294,7 +300,7 @@ impl<'a> Families<'a> {
     /// What follows the classic series of a histogram.
     fn behind_classic(&self, of: Composite<'a>) -> Step<'a> {
         let converts = self.options.convert_to_nhcb && !of.is_native;
-        if converts { Step::Converted(of) } else { Step::Metric }
+        if converts { Step::Of(Series::Converted(of)) } else { Step::Metric }
     }
 
     fn histogram(&self, of: &Composite<'a>, histogram: model::Histogram) -> Result<Found<'a>, Bad> {
