@@ -4,6 +4,7 @@
 //! name of what is missing, and never as passed.
 
 mod allocator;
+mod debug_commands;
 mod fixtures;
 mod following;
 mod messages;
@@ -52,10 +53,11 @@ impl Case {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 9] = [
+    let areas: [(&str, &[Case]); 10] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
+        ("debug_commands", debug_commands::CASES),
         ("otlp", otlp::CASES),
         ("reload", reload::CASES),
         ("allocator", allocator::CASES),

@@ -1,5 +1,6 @@
 //! The programs under test: where they are, and how they are run to their end.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -34,14 +35,24 @@ pub(crate) fn built(name: &str) -> PathBuf {
 
 /// Runs a program to its end.
 pub(crate) fn run(program: &Path, args: &[&str]) -> Result<Outcome> {
+    run_with(program, args, b"")
+}
+
+/// Runs a program to its end; `stdin` has to fit into a pipe.
+pub(crate) fn run_with(program: &Path, args: &[&str], stdin: &[u8]) -> Result<Outcome> {
     ensure!(program.exists(), "{} is not built: run `cargo xtask test`", program.display());
-    let output = Command::new(program)
+    let mut child = Command::new(program)
         .args(args)
         .env("POD_NAME", "muster-0")
         .env("K8S_NODE_NAME", "node-a")
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("running {}", program.display()))?;
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("starting {}", program.display()))?;
+    // A program that reads nothing may be gone already.
+    let _written = child.stdin.take().context("stdin is piped")?.write_all(stdin);
+    let output = child.wait_with_output().with_context(|| format!("running {}", program.display()))?;
     Ok(Outcome {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod components;
+mod debug;
 mod loading;
 mod print_config;
 mod run;
@@ -56,6 +57,9 @@ enum Command {
         /// The gate to describe.
         id: Option<String>,
     },
+    /// Look into single parts of the collector.
+    #[command(subcommand)]
+    Debug(debug::DebugCommand),
     /// Print a completion script.
     Completion {
         /// The shell it is for.
@@ -81,6 +85,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Components) => write_out(&components::text()),
         Some(Command::Schema) => write_out(&schema::text()),
         Some(Command::Featuregate { id }) => featuregate(id.as_deref()),
+        Some(Command::Debug(command)) => debug::run(&command),
         Some(Command::Completion { shell }) => completion(shell),
     };
     match outcome {

@@ -1,7 +1,6 @@
 //! Which format a body has, and which ones are asked for.
 //!
-//! As Prometheus `model/textparse` (`New`) and `scrape` (`acceptHeader`). The protobuf format is known by name only:
-//! who asks for it here would get a body that nothing reads, so its content type is refused by name.
+//! As Prometheus `model/textparse` (`New`) and `scrape` (`acceptHeader`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,6 +14,8 @@ pub enum Format {
     Text,
     /// OpenMetrics 1.0, as leniently as Prometheus reads it.
     OpenMetrics,
+    /// Delimited `io.prometheus.client.MetricFamily` messages.
+    Protobuf,
 }
 
 /// The body is read with the fallback because its content type says nothing useful.
@@ -32,8 +33,8 @@ impl fmt::Display for Warning {
 #[error("{0} and no fallback_scrape_protocol is set for the target")]
 pub struct UnknownContentType(String);
 
-/// Chooses the parser for a body. Parameters of the content type (version, charset ...) must be well formed but are
-/// not looked at. A content type that is missing, broken or foreign means `fallback`, with a warning.
+/// Chooses the parser for a body. Parameters of the content type (version, proto, charset ...) must be well formed but
+/// are not looked at. A content type that is missing, broken or foreign means `fallback`, with a warning.
 ///
 /// # Errors
 ///
@@ -46,9 +47,7 @@ pub fn format_of(
     let complaint = match media_type(content_type).as_deref() {
         Some("text/plain") => return Ok((Format::Text, None)),
         Some("application/openmetrics-text") => return Ok((Format::OpenMetrics, None)),
-        Some("application/vnd.google.protobuf") => {
-            "the target answers in the protobuf format, which is not supported".to_owned()
-        }
+        Some("application/vnd.google.protobuf") => return Ok((Format::Protobuf, None)),
         Some(_) => format!("the target answers with the unsupported content type {content_type:?}"),
         None if content_type.is_empty() => "the target answers without a content type".to_owned(),
         None => format!("the target answers with the unreadable content type {content_type:?}"),
@@ -148,7 +147,7 @@ pub enum Protocol {
 pub struct UnknownProtocol(String);
 
 impl Protocol {
-    /// All of them.
+    /// All of them, protobuf first.
     pub const ALL: [Self; 5] = [
         Self::PrometheusProto,
         Self::OpenMetricsText1,
@@ -157,7 +156,8 @@ impl Protocol {
         Self::PrometheusText0,
     ];
 
-    /// What is asked for when the configuration says nothing: all but protobuf, the newest first.
+    /// What is asked for when the configuration says nothing: all but protobuf, the newest first. Where native
+    /// histograms are scraped it is [`Self::ALL`].
     pub const DEFAULT: [Self; 4] =
         [Self::OpenMetricsText1, Self::OpenMetricsText0, Self::PrometheusText1, Self::PrometheusText0];
 
@@ -187,13 +187,13 @@ impl Protocol {
         }
     }
 
-    /// The parser for bodies of this protocol; none for protobuf.
+    /// The parser for bodies of this protocol.
     #[must_use]
-    pub fn format(self) -> Option<Format> {
+    pub fn format(self) -> Format {
         match self {
-            Self::PrometheusProto => None,
-            Self::OpenMetricsText1 | Self::OpenMetricsText0 => Some(Format::OpenMetrics),
-            Self::PrometheusText1 | Self::PrometheusText0 => Some(Format::Text),
+            Self::PrometheusProto => Format::Protobuf,
+            Self::OpenMetricsText1 | Self::OpenMetricsText0 => Format::OpenMetrics,
+            Self::PrometheusText1 | Self::PrometheusText0 => Format::Text,
         }
     }
 }
@@ -245,6 +245,8 @@ mod tests {
             ("text/plain; version=0.0.4; charset=utf-8", Format::Text),
             ("Text/Plain;version=\"1.0.0;x\" ;", Format::Text),
             ("application/openmetrics-text; version=7", Format::OpenMetrics),
+            ("application/vnd.google.protobuf", Format::Protobuf),
+            ("application/vnd.google.protobuf; proto=other; encoding=text", Format::Protobuf),
             ("application/openmetrics-text;charset=utf-8;escaping=values", Format::OpenMetrics),
         ] {
             assert_eq!(format_of(Some(content_type), None), Ok((format, None)), "{content_type}");
@@ -263,7 +265,6 @@ mod tests {
             Some("text/plain; a=\"open"),
             Some("text/plain/more"),
             Some("text /plain"),
-            Some("application/vnd.google.protobuf"),
         ] {
             let (format, warning) = format_of(content_type, Some(Format::OpenMetrics)).unwrap();
             assert_eq!(format, Format::OpenMetrics);
@@ -287,6 +288,14 @@ mod tests {
             "text/plain;version=1.0.0;escaping=underscores;q=0.6,*/*;q=0.5"
         );
         assert_eq!(accept_header(&[], Escaping::AllowUtf8), "*/*;q=0.6");
+        let all = accept_header(&Protocol::ALL, Escaping::AllowUtf8);
+        assert!(
+            all.starts_with(
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
+                 application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+            ),
+            "{all}"
+        );
     }
 
     #[test]

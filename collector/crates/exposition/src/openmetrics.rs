@@ -8,16 +8,17 @@
 use memchr::memchr;
 use model::{Kind, Timestamp};
 
+use crate::RawExemplar;
 use crate::event::{Bad, Event, printable};
+use crate::lines::Lines;
 use crate::series::{Block, Rules, check_value, unescape_value};
-use crate::{Parser, RawExemplar};
 
 type Suffix<'a> = (f64, Option<Timestamp>, Option<RawExemplar<'a>>, usize);
 
 const EXEMPLAR: &[u8] = b" # {";
 const UNENDED: &str = "the body does not end with # EOF";
 
-impl<'a> Parser<'a> {
+impl<'a> Lines<'a> {
     /// What is not a sample.
     pub(crate) fn openmetrics_event(&mut self) -> Result<Event<'a>, Bad> {
         match self.body.get(self.pos) {
@@ -55,7 +56,7 @@ impl<'a> Parser<'a> {
         if self.body.get(end) == Some(&b' ') {
             (timestamp, end) = self.openmetrics_timestamp(end)?;
         }
-        Ok((RawExemplar { labels, value, timestamp }, end))
+        Ok((RawExemplar::of_line(labels, value, timestamp), end))
     }
 
     /// A space and seconds with fractions; cut, not rounded, to milliseconds.

@@ -9,9 +9,10 @@ use std::borrow::Cow;
 use memchr::{memchr, memchr2};
 use model::Kind;
 
-use crate::event::{Bad, ParseError, printable};
+use crate::event::{Bad, ParseError, Place, printable};
+use crate::lines::Syntax;
 use crate::names::{is_name_byte, is_name_start};
-use crate::{Format, float, float_label};
+use crate::{Format, float, float_label, protobuf};
 
 /// Most labels that one exposed series may have. Nobody gets near it; it bounds what one line can make others hold.
 pub const MAX_LABELS_PER_SERIES: usize = 32_768;
@@ -22,13 +23,15 @@ pub(crate) enum Rules {
     Text,
     OpenMetrics,
     Exemplar,
+    /// Those of the specification: no quoted names, no trailing comma.
+    Specification,
 }
 
-impl From<Format> for Rules {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Text => Self::Text,
-            Format::OpenMetrics => Self::OpenMetrics,
+impl From<Syntax> for Rules {
+    fn from(syntax: Syntax) -> Self {
+        match syntax {
+            Syntax::Text => Self::Text,
+            Syntax::OpenMetrics => Self::OpenMetrics,
         }
     }
 }
@@ -69,6 +72,9 @@ impl<'a> Block<'a> {
                 self.pos += 1;
                 return Ok(None);
             }
+            Some(b'"') if self.rules == Rules::Specification => {
+                return Err(Bad::new(self.pos, "OpenMetrics 1.0 has no quoted names"));
+            }
             Some(b'"') => (self.quoted(self.rules != Rules::Exemplar, false)?, true),
             Some(byte) if is_name_start(byte) && byte != b':' => (self.bare(), false),
             _ => return Err(Bad::expected("a label name", self.bytes, self.pos)),
@@ -82,6 +88,9 @@ impl<'a> Block<'a> {
         let value = self.value()?;
         self.skip_blanks();
         match (self.peek(), self.rules) {
+            (Some(b','), Rules::Specification) if self.bytes.get(self.pos + 1) == Some(&b'}') => {
+                return Err(Bad::new(self.pos, "OpenMetrics 1.0 has no comma behind the last label"));
+            }
             (Some(b','), _) => self.pos += 1,
             (Some(b'}'), _) | (_, Rules::Text) => {}
             _ => return Err(Bad::expected("`,` or `}` after a label", self.bytes, self.pos)),
@@ -169,7 +178,7 @@ pub(crate) fn quoted_end(bytes: &[u8], start: usize, newline: bool, nul: bool) -
 
 /// Walks over the series that begins at `start`, shows every part of it and gives the position behind it.
 pub(crate) fn walk<'a>(
-    format: Format,
+    syntax: Syntax,
     bytes: &'a [u8],
     start: usize,
     mut visit: impl FnMut(Item<'a>) -> Result<(), Bad>,
@@ -182,12 +191,12 @@ pub(crate) fn walk<'a>(
     if is_named {
         visit(Item::Name(&bytes[start..pos]))?;
     }
-    let open = if format == Format::Text { skip_blanks(bytes, pos) } else { pos };
+    let open = if syntax == Syntax::Text { skip_blanks(bytes, pos) } else { pos };
     let nameless = || Bad::new(start, "the metric name is missing");
     if bytes.get(open) != Some(&b'{') {
         return if is_named { Ok(pos) } else { Err(nameless()) };
     }
-    let mut block = Block::new(bytes, open + 1, format.into());
+    let mut block = Block::new(bytes, open + 1, syntax.into());
     loop {
         let at = block.pos();
         let Some(item) = block.item()? else { break };
@@ -203,10 +212,8 @@ pub(crate) fn walk<'a>(
 /// where the whole is not.
 pub(crate) fn check_value(item: Item<'_>, at: usize) -> Result<(), Bad> {
     match item {
-        Item::Label { value, .. } if std::str::from_utf8(value).is_err() => {
-            Err(Bad::new(at, "a label value is not valid UTF-8"))
-        }
-        _ => Ok(()),
+        Item::Label { value, .. } => valid_value(value).map(drop).map_err(|bad| Bad { at, ..bad }),
+        Item::Name(_) => Ok(()),
     }
 }
 
@@ -216,32 +223,44 @@ pub(crate) fn check_value(item: Item<'_>, at: usize) -> Result<(), Bad> {
 ///
 /// `kind` is the one of the last TYPE line before the series, whatever family that line named: while it says
 /// histogram (summary), numbers in `le` (`quantile`) are rewritten to their OpenMetrics form, so that a series has
-/// the same identity in every format.
+/// the same identity in every format. In protobuf bounds are numbers, always written so, and `kind` is not looked at.
 ///
 /// # Errors
 ///
 /// When a label name appears twice, a name is empty or not UTF-8, or there are more than [`MAX_LABELS_PER_SERIES`].
-/// The error has no line number; the parser knows it.
+/// The error has no place; the parser knows it.
 pub fn series_labels<'a>(
     format: Format,
     series: &'a [u8],
     kind: Kind,
     out: &mut Vec<(Cow<'a, str>, Cow<'a, str>)>,
 ) -> Result<(), ParseError> {
-    let unplaced = |message: String| ParseError { line: 0, message };
     out.clear();
+    let read = match format {
+        Format::Text => line_labels(Syntax::Text, series, kind, out),
+        Format::OpenMetrics => line_labels(Syntax::OpenMetrics, series, kind, out),
+        Format::Protobuf => protobuf::key_labels(series, out),
+    };
+    let unplaced = |message: String| ParseError { place: Place::Nowhere, message };
+    read.map_err(|bad| unplaced(bad.reason))?;
+    match repeated(out) {
+        Some(name) => Err(unplaced(format!("label name {name:?} is not unique"))),
+        None => Ok(()),
+    }
+}
+
+/// Names and values of labels.
+pub(crate) type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
+fn line_labels<'a>(syntax: Syntax, series: &'a [u8], kind: Kind, out: &mut Pairs<'a>) -> Result<(), Bad> {
     let mut items = Vec::new();
     let collect = |item| {
         items.push(item);
-        if items.len() <= MAX_LABELS_PER_SERIES {
-            return Ok(());
-        }
-        let limit = MAX_LABELS_PER_SERIES;
-        Err(Bad::new(0, format!("a series has more labels than max_labels_per_series ({limit})")))
+        check_number(items.len())
     };
-    let end = walk(format, series, 0, collect).map_err(|bad| unplaced(bad.reason))?;
+    let end = walk(syntax, series, 0, collect)?;
     if end < series.len() {
-        return Err(unplaced(Bad::expected("the end of the series", series, end).reason));
+        return Err(Bad::expected("the end of the series", series, end));
     }
     let normalised = match kind {
         Kind::Histogram => "le",
@@ -251,23 +270,25 @@ pub fn series_labels<'a>(
     out.push((Cow::Borrowed("__name__"), Cow::Borrowed("")));
     for item in items {
         match item {
-            Item::Name(raw) => {
-                out[0].1 = valid_name(raw).ok_or_else(|| unplaced(bad_name("metric", raw)))?;
-            }
+            Item::Name(raw) => out[0].1 = valid_name("metric", raw)?,
             Item::Label { name, value } => {
-                let name = valid_name(name).ok_or_else(|| unplaced(bad_name("label", name)))?;
-                let value = std::str::from_utf8(value)
-                    .map_err(|_| unplaced("a label value is not valid UTF-8".to_owned()))?;
-                let value = unescape_value(value);
+                let name = valid_name("label", name)?;
+                let value = unescape_value(valid_value(value)?);
                 let number = if name == normalised { float::parse(value.as_bytes()) } else { None };
                 out.push((name, number.map_or(value, |number| Cow::Owned(float_label(number)))));
             }
         }
     }
-    match repeated(out) {
-        Some(name) => Err(unplaced(format!("label name {name:?} is not unique"))),
-        None => Ok(()),
+    Ok(())
+}
+
+/// Refuses a series with more names and labels than this.
+pub(crate) fn check_number(n_items: usize) -> Result<(), Bad> {
+    let limit = MAX_LABELS_PER_SERIES;
+    if n_items <= limit {
+        return Ok(());
     }
+    Err(Bad::new(0, format!("a series has more labels than max_labels_per_series ({limit})")))
 }
 
 fn repeated<'l>(labels: &'l [(Cow<'_, str>, Cow<'_, str>)]) -> Option<&'l str> {
@@ -276,16 +297,22 @@ fn repeated<'l>(labels: &'l [(Cow<'_, str>, Cow<'_, str>)]) -> Option<&'l str> {
     names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
-fn valid_name(raw: &[u8]) -> Option<Cow<'_, str>> {
-    let name = std::str::from_utf8(raw).ok()?;
-    (!name.is_empty()).then(|| unescape_value(name))
+fn valid_name<'a>(of: &str, raw: &'a [u8]) -> Result<Cow<'a, str>, Bad> {
+    check_name(of, raw).map(unescape_value)
 }
 
-fn bad_name(of: &str, raw: &[u8]) -> String {
-    match raw {
-        [] => format!("a {of} name is empty"),
-        raw => format!("the {of} name \"{}\" is not valid UTF-8", printable(raw)),
+/// The name of a series or a label: UTF-8 and not empty.
+pub(crate) fn check_name<'a>(of: &str, raw: &'a [u8]) -> Result<&'a str, Bad> {
+    match std::str::from_utf8(raw) {
+        Ok("") => Err(Bad::new(0, format!("a {of} name is empty"))),
+        Ok(name) => Ok(name),
+        Err(_) => Err(Bad::new(0, format!("the {of} name \"{}\" is not valid UTF-8", printable(raw)))),
     }
+}
+
+/// The value of a label: UTF-8.
+pub(crate) fn valid_value(raw: &[u8]) -> Result<&str, Bad> {
+    std::str::from_utf8(raw).map_err(|_| Bad::new(0, "a label value is not valid UTF-8"))
 }
 
 /// Unescapes what identifies no series; bytes that are not UTF-8 are replaced.

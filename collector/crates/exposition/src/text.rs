@@ -9,12 +9,12 @@ use std::borrow::Cow;
 use memchr::memchr;
 use model::{Kind, Timestamp};
 
-use crate::Parser;
 use crate::event::{Bad, Event, printable};
+use crate::lines::Lines;
 use crate::names::{is_name_byte, is_name_start};
 use crate::series::{quoted_end, raw_text, skip_blanks, unescape_help};
 
-impl<'a> Parser<'a> {
+impl<'a> Lines<'a> {
     /// Goes to the first byte of a line that has any, blanks before it skipped.
     #[inline]
     pub(crate) fn skip_empty_lines(&mut self) {

@@ -292,8 +292,10 @@ impl Cache {
                     if let Some(key) = hit {
                         walk.hit(key);
                         self.sample(key, sample, false);
-                    } else {
-                        self.unexpected(sample, kind, walk).map_err(|error| error.at_line_of(&parser))?;
+                    } else if let Err(error) = self.unexpected(sample, kind, walk) {
+                        // The event lends from the parser.
+                        drop(next);
+                        return Err(error.at(|| parser.place()));
                     }
                 }
                 Event::Type { family, kind: of_family } => {
@@ -308,6 +310,8 @@ impl Cache {
                 Event::Unit { family, unit } if !is_report(family) => {
                     self.families.unit(family, unit, self.round, self.store.table_mut());
                 }
+                // Native histograms are not asked for, nor made of classic ones.
+                Event::Histogram(_) => {}
                 Event::Help { .. } | Event::Unit { .. } | Event::Comment | Event::End => {}
             }
         }

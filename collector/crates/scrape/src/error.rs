@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use exposition::Parser;
+use exposition::Place;
 
 use crate::FetchError;
 
@@ -126,10 +126,10 @@ impl fmt::Display for Failure {
 }
 
 impl ScrapeError {
-    /// The same error, placed at the line that was parsed last where it has no place yet.
-    pub(crate) fn at_line_of(self, parser: &Parser<'_>) -> Self {
+    /// The same error, placed where the parser is, unless it has a place already.
+    pub(crate) fn at(self, place: impl FnOnce() -> Place) -> Self {
         match self {
-            Self::Parse(error) if error.line == 0 => Self::Parse(error.at(parser.line())),
+            Self::Parse(error) if error.place == Place::Nowhere => Self::Parse(error.at(place())),
             other => other,
         }
     }

@@ -138,7 +138,8 @@ impl Job {
     /// The format of answers whose content type says nothing useful.
     #[must_use]
     pub fn fallback(&self) -> Option<Format> {
-        Protocol::from(self.config.fallback_scrape_protocol?).format()
+        let protocol = Protocol::from(self.config.fallback_scrape_protocol?);
+        (protocol != Protocol::PrometheusProto).then(|| protocol.format())
     }
 
     /// Whether names of series must be of the old character set.
@@ -240,7 +241,7 @@ fn rules_of(key: &str, configs: &[RuleConfig], names: relabel::NameScheme) -> (R
 /// The protocols that the configuration lists and a parser exists for; the usual ones where none is left.
 fn asked_for(config: &ScrapeConfig) -> Vec<Protocol> {
     let listed = config.scrape_protocols.iter().flatten().map(|protocol| Protocol::from(*protocol));
-    let usable: Vec<Protocol> = listed.filter(|protocol| protocol.format().is_some()).collect();
+    let usable: Vec<Protocol> = listed.filter(|protocol| *protocol != Protocol::PrometheusProto).collect();
     if usable.is_empty() { Protocol::DEFAULT.to_vec() } else { usable }
 }
 

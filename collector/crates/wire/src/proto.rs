@@ -195,7 +195,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The next of numbers that are packed without tags. Ends after the first error.
-    pub(crate) fn next_varint(&mut self) -> Option<Result<u64, Malformed>> {
+    pub fn next_varint(&mut self) -> Option<Result<u64, Malformed>> {
         if self.rest.is_empty() {
             return None;
         }

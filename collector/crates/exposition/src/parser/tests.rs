@@ -8,15 +8,31 @@ use model::{Kind, Timestamp};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
-use crate::{Event, Format, Parser, Sample, float, print, series_labels};
+use crate::{
+    Event, Format, HistogramSample, Options, Parser, Place, RawExemplar, Sample, float, print, series_labels,
+};
+
+/// The formats of lines.
+const LINES: [Format; 2] = [Format::Text, Format::OpenMetrics];
 
 /// Events of a body, one line each, in the words of the exposition: what a reader of the events would write.
 pub(crate) fn shown(format: Format, body: &[u8]) -> String {
-    shown_with(format, body, |_| b"".to_vec())
+    shown_with(format, body, Options::default())
 }
 
-fn shown_with(format: Format, body: &[u8], mut predict: impl FnMut(usize) -> Vec<u8>) -> String {
-    let mut parser = Parser::new(format, body);
+/// The same, with options.
+pub(crate) fn shown_with(format: Format, body: &[u8], options: Options) -> String {
+    shown_told(format, body, options, |_| b"".to_vec())
+}
+
+/// The same, with a prediction for each event.
+pub(crate) fn shown_told(
+    format: Format,
+    body: &[u8],
+    options: Options,
+    mut predict: impl FnMut(usize) -> Vec<u8>,
+) -> String {
+    let mut parser = Parser::with(format, body, options);
     let mut last_kind = Kind::Unknown;
     let mut out = String::new();
     let mut n_events = 0;
@@ -32,6 +48,7 @@ fn shown_with(format: Format, body: &[u8], mut predict: impl FnMut(usize) -> Vec
             Ok(Event::Comment) => out.push_str("comment\n"),
             Ok(Event::End) => out.push_str("end\n"),
             Ok(Event::Sample(sample)) => show_sample(&mut out, format, &sample, last_kind),
+            Ok(Event::Histogram(sample)) => show_histogram(&mut out, format, &sample, last_kind),
             Err(error) => writeln!(out, "{error}").unwrap(),
         }
     }
@@ -40,27 +57,52 @@ fn shown_with(format: Format, body: &[u8], mut predict: impl FnMut(usize) -> Vec
 }
 
 fn show_sample(out: &mut String, format: Format, sample: &Sample<'_>, kind: Kind) {
-    let mut labels = Vec::new();
-    if let Err(error) = series_labels(format, sample.series, kind, &mut labels) {
-        return writeln!(out, "{error}").unwrap();
+    if !show_series(out, format, sample.series, kind) {
+        return;
     }
-    print_pairs(out, &labels);
     out.push(' ');
     float::print(out, sample.value);
-    if let Some(timestamp) = sample.timestamp {
+    show_times(out, sample.timestamp, sample.start);
+    sample.exemplar.iter().for_each(|exemplar| show_exemplar(out, exemplar));
+    out.push('\n');
+}
+
+fn show_histogram(out: &mut String, format: Format, sample: &HistogramSample<'_>, kind: Kind) {
+    if !show_series(out, format, sample.series, kind) {
+        return;
+    }
+    write!(out, " {:?}", sample.histogram).unwrap();
+    show_times(out, sample.timestamp, sample.start);
+    sample.exemplars.iter().for_each(|exemplar| show_exemplar(out, exemplar));
+    out.push('\n');
+}
+
+/// Shows a series, or why it is none.
+fn show_series(out: &mut String, format: Format, series: &[u8], kind: Kind) -> bool {
+    let mut labels = Vec::new();
+    match series_labels(format, series, kind, &mut labels) {
+        Ok(()) => print_pairs(out, &labels),
+        Err(ref error) => writeln!(out, "{error}").unwrap(),
+    }
+    !out.ends_with('\n')
+}
+
+fn show_times(out: &mut String, timestamp: Option<Timestamp>, start: Option<Timestamp>) {
+    if let Some(timestamp) = timestamp {
         write!(out, " @{timestamp}").unwrap();
     }
-    if let Some(exemplar) = sample.exemplar {
-        let labels: Vec<_> = exemplar.labels().collect();
-        out.push_str(" # {");
-        print_pairs(out, &labels);
-        out.push_str("} ");
-        float::print(out, exemplar.value);
-        if let Some(timestamp) = exemplar.timestamp {
-            write!(out, " @{timestamp}").unwrap();
-        }
+    if let Some(start) = start {
+        write!(out, " since {start}").unwrap();
     }
-    out.push('\n');
+}
+
+fn show_exemplar(out: &mut String, exemplar: &RawExemplar<'_>) {
+    let labels: Vec<_> = exemplar.labels().collect();
+    out.push_str(" # {");
+    print_pairs(out, &labels);
+    out.push_str("} ");
+    float::print(out, exemplar.value);
+    show_times(out, exemplar.timestamp, None);
 }
 
 fn print_pairs(out: &mut String, labels: &[(Cow<'_, str>, Cow<'_, str>)]) {
@@ -77,10 +119,22 @@ pub(crate) fn error(format: Format, body: &[u8]) -> Option<String> {
     found
 }
 
-/// The only sample of a body, told to expect `predicted`.
-fn first<'a>(format: Format, body: &'a str, predicted: &str) -> Option<Sample<'a>> {
+/// The first sample of a body.
+#[derive(Debug, PartialEq)]
+struct First {
+    predicted: bool,
+    series: String,
+    value: f64,
+    timestamp: Option<Timestamp>,
+}
+
+/// The first sample of a body, told to expect `predicted`.
+fn first(format: Format, body: &str, predicted: &str) -> Option<First> {
     match Parser::new(format, body.as_bytes()).next(predicted.as_bytes()) {
-        Some(Ok(Event::Sample(sample))) => Some(sample),
+        Some(Ok(Event::Sample(Sample { series, predicted, value, timestamp, .. }))) => {
+            let series = String::from_utf8(series.to_vec()).unwrap();
+            Some(First { predicted, series, value, timestamp })
+        }
         _ => None,
     }
 }
@@ -97,11 +151,7 @@ fn a_predicted_series_is_taken_without_being_parsed() {
         ("\n \n  up 1", "up"),
     ] {
         let sample = first(Format::Text, line, predicted).unwrap();
-        assert_eq!(
-            (sample.predicted, sample.series, sample.value),
-            (true, predicted.as_bytes(), 1.0),
-            "{line}"
-        );
+        assert_eq!((sample.predicted, &*sample.series, sample.value), (true, predicted, 1.0), "{line}");
     }
     let sample = first(Format::OpenMetrics, "up 1\n# EOF\n", "up").unwrap();
     assert!(sample.predicted);
@@ -121,7 +171,7 @@ fn a_series_that_only_begins_like_the_predicted_one_is_another_one() {
         ("foo 1\n", "", "foo"),
     ] {
         let sample = first(Format::Text, line, predicted).unwrap();
-        assert_eq!((sample.predicted, sample.series), (false, series.as_bytes()), "{line}");
+        assert_eq!((sample.predicted, &*sample.series), (false, series), "{line}");
     }
     // In OpenMetrics a blank before the brace is no series at all; text would read one.
     assert_eq!(first(Format::OpenMetrics, "foo {} 1\n", "foo"), None);
@@ -131,7 +181,7 @@ fn a_series_that_only_begins_like_the_predicted_one_is_another_one() {
 fn a_name_may_stand_against_its_value_whether_predicted_or_not() {
     for predicted in ["", "up"] {
         let sample = first(Format::Text, "up-1 5\n", predicted).unwrap();
-        assert_eq!((sample.series, sample.value, sample.timestamp), (&b"up"[..], -1.0, Some(Timestamp(5))));
+        assert_eq!((&*sample.series, sample.value, sample.timestamp), ("up", -1.0, Some(Timestamp(5))));
     }
 }
 
@@ -145,13 +195,13 @@ fn an_error_has_the_line_on_which_it_stands_and_ends_the_body() {
 }
 
 #[test]
-fn the_line_of_the_last_event_is_known() {
+fn the_place_of_the_last_event_is_known() {
     let mut parser = Parser::new(Format::Text, b"a 1\n\n\n b{x=\"\n\"} 1\nc 1\n");
     let mut lines = Vec::new();
     while parser.next(b"").is_some() {
-        lines.push(parser.line());
+        lines.push(parser.place());
     }
-    assert_eq!(lines, [1, 4, 6]);
+    assert_eq!(lines, [1, 4, 6].map(Place::Line));
 }
 
 #[test]
@@ -220,12 +270,12 @@ fn printed(lines: &[Line]) -> String {
 fn read(body: &str) -> Vec<Line> {
     let mut parser = Parser::new(Format::Text, body.as_bytes());
     let mut lines = Vec::new();
-    let mut labels = Vec::new();
     while let Some(event) = parser.next(b"") {
         lines.push(match event.expect("what is printed can be parsed") {
             Event::Help { family, text } => Line::Help(family.into(), text.into()),
             Event::Type { family, kind } => Line::Type(family.into(), kind),
             Event::Sample(sample) => {
+                let mut labels = Vec::new();
                 series_labels(Format::Text, sample.series, Kind::Unknown, &mut labels).unwrap();
                 Line::Sample {
                     labels: labels
@@ -280,11 +330,11 @@ proptest! {
 
     #[test]
     fn a_prediction_changes_nothing(body in damaged(), other in damaged(), shift in 0usize..3) {
-        for format in [Format::Text, Format::OpenMetrics] {
+        for format in LINES {
             let plain = shown(format, &body);
             let (right, wrong) = (series_of(format, &body), series_of(format, &other));
-            prop_assert_eq!(&shown_with(format, &body, |n| right.get(n + shift).cloned().unwrap_or_default()), &plain);
-            prop_assert_eq!(&shown_with(format, &body, |n| wrong.get(n).cloned().unwrap_or_default()), &plain);
+            prop_assert_eq!(&shown_told(format, &body, Options::default(), |n| right.get(n + shift).cloned().unwrap_or_default()), &plain);
+            prop_assert_eq!(&shown_told(format, &body, Options::default(), |n| wrong.get(n).cloned().unwrap_or_default()), &plain);
         }
     }
 
@@ -302,15 +352,15 @@ proptest! {
 
     #[test]
     fn no_bytes_panic(body in vec(any::<u8>(), 0..80), predicted in vec(any::<u8>(), 0..4)) {
-        for format in [Format::Text, Format::OpenMetrics] {
-            shown_with(format, &body, |_| predicted.clone());
+        for format in LINES {
+            shown_told(format, &body, Options::default(), |_| predicted.clone());
             series_labels(format, &body, Kind::Histogram, &mut Vec::new()).ok();
         }
     }
 
     #[test]
     fn nearly_right_bodies_do_not_panic(body in damaged()) {
-        for format in [Format::Text, Format::OpenMetrics] {
+        for format in LINES {
             shown(format, &body);
         }
     }

@@ -117,5 +117,5 @@ fn the_number_of_labels_is_limited() {
 #[test]
 fn an_error_can_be_placed() {
     let error = series_labels(Format::Text, b"{}", Kind::Gauge, &mut Vec::new()).unwrap_err();
-    assert_eq!(error.at(7).to_string(), "line 7: the metric name is missing");
+    assert_eq!(error.at(Place::Line(7)).to_string(), "line 7: the metric name is missing");
 }
