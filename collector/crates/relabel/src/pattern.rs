@@ -129,8 +129,7 @@ impl Pattern {
                 "the expression is longer than regex_length_limit ({REGEX_LENGTH_LIMIT} bytes)"
             )));
         }
-        // Joined as text, as upstream does it: `a)|(b` is accepted there and means "begins with a or ends with b".
-        let re2::Translated { pattern, names } = re2::translate(&format!("^(?s:{text})$"))?;
+        let re2::Translated { pattern, names } = re2::translate_whole(text)?;
         let hir = ParserBuilder::new()
             .nest_limit(REGEX_NEST_LIMIT)
             .build()
@@ -177,9 +176,9 @@ impl Pattern {
     /// The match and its groups; only the whole of it where the pattern was built without groups.
     pub(crate) fn find<'t>(&self, text: &'t str) -> Option<Found<'t>> {
         match &self.groups {
+            // Asking first costs little where there is a match, and saves room for groups where there is none.
             Groups::Program(regex) => {
-                let may_match = matches!(self.matcher, Matcher::Program(_)) || self.is_match(text);
-                may_match.then(|| regex.captures(text))?.map(Found::Groups)
+                self.is_match(text).then(|| regex.captures(text)).flatten().map(Found::Groups)
             }
             Groups::From(start) => self.is_match(text).then_some(Found::From(text, *start)),
             Groups::None => self.is_match(text).then_some(Found::Whole(text)),
@@ -191,6 +190,9 @@ impl Pattern {
         let Groups::Program(regex) = &self.groups else {
             return self.find(text).map(|found| with.expand(|number| found.group(number)).into_owned());
         };
+        if !self.is_match(text) {
+            return None;
+        }
         // There may be several only where the expression escapes from its anchors.
         let mut replaced = None;
         let mut end = 0;
