@@ -5,6 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod reference;
+
 fn configs(yaml: &str) -> Vec<RuleConfig> {
     let root = ::config::parse(yaml, "rules.yaml").unwrap().root;
     root.items().map(|rule| ::config::read(rule, "").unwrap()).collect()
@@ -324,19 +326,7 @@ fn config() -> impl Strategy<Value = RuleConfig> {
                 modulus,
                 target_label,
                 replacement: replacement.to_owned(),
-                action: [
-                    Action::Replace,
-                    Action::Keep,
-                    Action::Drop,
-                    Action::KeepEqual,
-                    Action::DropEqual,
-                    Action::HashMod,
-                    Action::LabelMap,
-                    Action::LabelDrop,
-                    Action::LabelKeep,
-                    Action::Lowercase,
-                    Action::Uppercase,
-                ][action],
+                action: Action::ALL[action],
             }
         })
 }
