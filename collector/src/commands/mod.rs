@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod components;
+mod debug;
 mod loading;
 mod print_config;
 mod run;
@@ -51,6 +52,9 @@ enum Command {
     Components,
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
+    /// Show one thing that the collector does, step by step.
+    #[command(subcommand)]
+    Debug(debug::Debug),
     /// List feature gates, or describe one.
     Featuregate {
         /// The gate to describe.
@@ -80,6 +84,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::PrintConfig(args)) => print_config::print(&cli.sources, &args),
         Some(Command::Components) => write_out(&components::text()),
         Some(Command::Schema) => write_out(&schema::text()),
+        Some(Command::Debug(command)) => debug::run(&command),
         Some(Command::Featuregate { id }) => featuregate(id.as_deref()),
         Some(Command::Completion { shell }) => completion(shell),
     };
