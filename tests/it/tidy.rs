@@ -34,6 +34,7 @@ const BANDS: &[(&str, &[&str])] = &[
 /// Outside crates and the only crates that may depend on them. Test crates may use what they need.
 const DOORS: &[(&str, &[&str])] = &[
     ("granit-parser", &["config"]),
+    ("hickory-resolver", &["discovery"]),
     ("hyper", &["net"]),
     ("hyper-util", &["net"]),
     ("jump-consistent-hash", &["muster-allocator"]),

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::http::{Endpoint, Pace};
-use crate::{EmptyList, Group, SdConfigs, file, http};
+use crate::{EmptyList, Group, NameServers, SdConfigs, dns, file, http};
 
 /// What discovery knows of its surroundings.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Context {
     pub look_every: Duration,
     /// What an empty list over HTTP means.
     pub empty_list: EmptyList,
+    /// Who is asked for names.
+    pub name_servers: NameServers,
     /// Where metrics go.
     pub metrics: Registry,
 }
@@ -34,6 +36,7 @@ impl Context {
             base_dir: base_dir.into(),
             look_every: Duration::from_secs(1),
             empty_list: EmptyList::Prometheus,
+            name_servers: NameServers::default(),
             metrics: Registry::new(),
         }
     }
@@ -104,7 +107,7 @@ pub fn spawn(job: &str, configs: &SdConfigs, context: &Context) -> Result<Discov
         return Err(problems);
     }
     let scope = context.metrics.scope();
-    let n_parts = 1 + configs.file_sd_configs.len() + endpoints.len();
+    let n_parts = 1 + configs.file_sd_configs.len() + endpoints.len() + configs.dns_sd_configs.len();
     let board = Arc::new(Board::new(job, n_parts, &scope));
     let mut tasks = JoinSet::new();
     for (index, config) in configs.file_sd_configs.iter().enumerate() {
@@ -116,6 +119,12 @@ pub fn spawn(job: &str, configs: &SdConfigs, context: &Context) -> Result<Discov
         let post =
             board.post(n_before + index, format!("http_sd_configs::{index}"), Board::http_failures(&scope));
         drop(tasks.spawn(http::run(endpoint, Pace::of(config), context.empty_list, post)));
+    }
+    let n_before = n_parts - configs.dns_sd_configs.len();
+    for (index, config) in configs.dns_sd_configs.iter().enumerate() {
+        let post = board.post(n_before + index, format!("dns_sd_configs::{index}"), None);
+        let looking = dns::System::new(context.name_servers.clone(), config.record_type);
+        drop(tasks.spawn(dns::run(index, config.clone(), looking, dns::Counters::new(&scope), post)));
     }
     let groups =
         configs.static_configs.iter().enumerate().map(|(index, config)| Arc::new(config.group(index)));

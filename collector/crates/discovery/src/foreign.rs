@@ -16,7 +16,6 @@ const KEYS: &[&str] = &[
     "azure_sd_configs",
     "consul_sd_configs",
     "digitalocean_sd_configs",
-    "dns_sd_configs",
     "docker_sd_configs",
     "dockerswarm_sd_configs",
     "ec2_sd_configs",
