@@ -37,6 +37,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hickory-resolver", &["discovery"]),
     ("hyper", &["net"]),
     ("hyper-util", &["net"]),
+    ("inotify", &["discovery"]),
     ("jump-consistent-hash", &["muster-allocator"]),
     ("libdeflater", &["wire"]),
     ("prost", &["wire"]),

@@ -175,7 +175,7 @@ impl Board {
         Some(scope.counter("prometheus_sd_file_read_errors_total", help, &[]))
     }
 
-    fn http_failures(scope: &Scope) -> Option<Counter> {
+    pub(crate) fn http_failures(scope: &Scope) -> Option<Counter> {
         let help = "Number of HTTP service discovery refresh failures.";
         Some(scope.counter("prometheus_sd_http_failures_total", help, &[]))
     }

@@ -14,6 +14,7 @@ mod board;
 mod config;
 mod dns;
 mod file;
+mod folders;
 mod foreign;
 mod group;
 mod http;
