@@ -142,6 +142,7 @@ fn properties_are_categories_and_scripts() {
         (r"\pL\p{Lu}\p{Greek}", &["a\u{c4}\u{3b1}"], &["1Aa"]),
         (r"\PL\p{^Greek}\P{^L}", &["1aa"], &["aaa"]),
         (r"[\p{Lu}\d]+", &["A1"], &["a"]),
+        (r"\pN+\p{Nd}", &["\u{2167}\u{661}"], &["a1"]),
     ]);
     refused(&[
         (r"\p{sc=Greek}", r"unknown character class \p{sc=Greek}"),
@@ -189,6 +190,18 @@ fn a_brace_that_counts_nothing_is_a_brace() {
         ("a{1,2,3}", &["a{1,2,3}"], &["a"]),
         ("{}", &["{}"], &[]),
         ("]", &["]"], &[]),
+    ]);
+}
+
+#[test]
+fn an_alternative_may_be_empty() {
+    check(&[
+        ("|a", &["", "a"], &["b"]),
+        ("a|", &["", "a"], &["aa"]),
+        ("a||b", &["a", "", "b"], &["ab"]),
+        ("x(|a)y(b|)", &["xy", "xay", "xyb", "xayb"], &["xby"]),
+        ("()|a", &["", "a"], &[]),
+        ("", &[""], &["a"]),
     ]);
 }
 

@@ -103,6 +103,13 @@ fn an_empty_expression_matches_only_nothing() {
 }
 
 #[test]
+fn a_missing_source_label_is_the_empty_text() {
+    let rule = "[{source_labels: [x, a, y], regex: ';1;', action: keep}]";
+    assert_eq!(applied(rule, &[("a", "1")]), r#"{a="1"}"#);
+    assert_eq!(applied("[{source_labels: [x], regex: .+, action: keep}]", &[("a", "1")]), "dropped");
+}
+
+#[test]
 fn keep_and_drop_look_at_the_joined_text() {
     for (action, good, bad) in
         [("keep", r#"{a="1", b="2"}"#, "dropped"), ("drop", "dropped", r#"{a="1", b="3"}"#)]

@@ -152,7 +152,7 @@ fn check(rule: &RuleConfig, map: &Map) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
     #[test]
     fn every_action_does_what_its_plain_form_does(
         (rule, map) in prop::sample::select(&Action::ALL[..]).prop_flat_map(|action| (rule(action), map())),
