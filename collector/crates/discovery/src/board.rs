@@ -142,7 +142,8 @@ pub(crate) struct Board {
 
 #[derive(Clone, Default)]
 struct Part {
-    groups: Option<Vec<Arc<Group>>>,
+    groups: Vec<Arc<Group>>,
+    has_answered: bool,
     problems: Vec<Problem>,
 }
 
@@ -180,7 +181,7 @@ impl Board {
         Some(scope.counter("prometheus_sd_http_failures_total", help, &[]))
     }
 
-    fn update(&self, index: usize, groups: Option<Vec<Arc<Group>>>, problems: Vec<Problem>) {
+    fn update(&self, index: usize, groups: Option<Vec<Arc<Group>>>, is_whole: bool, problems: Vec<Problem>) {
         // No code of others runs under the lock, so the parts are whole even if a holder panicked.
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let part = &mut parts[index];
@@ -188,12 +189,12 @@ impl Board {
             tracing::warn!(job = self.job, %problem, "discovery of targets has a problem");
         }
         part.problems = problems;
-        if groups.is_some() {
+        part.has_answered |= is_whole;
+        if let Some(groups) = groups {
             part.groups = groups;
         }
-        let groups: Arc<[Arc<Group>]> =
-            parts.iter().flat_map(|part| part.groups.iter().flatten().cloned()).collect();
-        let settled = parts.iter().all(|part| part.groups.is_some());
+        let groups: Arc<[Arc<Group>]> = parts.iter().flat_map(|part| part.groups.iter().cloned()).collect();
+        let settled = parts.iter().all(|part| part.has_answered);
         let problems: Arc<[Problem]> = parts.iter().flat_map(|part| part.problems.iter().cloned()).collect();
         let n_targets: usize = groups.iter().map(|group| group.targets.len()).sum();
         self.n_targets.set(n_targets as f64);
@@ -222,12 +223,17 @@ pub(crate) struct Post {
 impl Post {
     /// Puts up all groups of the mechanism.
     pub(crate) fn answer(&self, groups: Vec<Arc<Group>>, problems: Vec<Problem>) {
-        self.board.update(self.index, Some(groups), self.placed(problems));
+        self.board.update(self.index, Some(groups), true, self.placed(problems));
+    }
+
+    /// Puts up the groups that are known so far: what is missing is not known to be gone.
+    pub(crate) fn partial(&self, groups: Vec<Arc<Group>>, problems: Vec<Problem>) {
+        self.board.update(self.index, Some(groups), false, self.placed(problems));
     }
 
     /// Tells what is wrong and leaves the groups as they are.
     pub(crate) fn problems(&self, problems: Vec<Problem>) {
-        self.board.update(self.index, None, self.placed(problems));
+        self.board.update(self.index, None, false, self.placed(problems));
     }
 
     /// Counts a failure.

@@ -97,10 +97,11 @@ pub(crate) async fn run(
     loop {
         let problems = round(index, &config, &mut looking, &counters, &mut known).await;
         n_failures = if problems.is_empty() { 0 } else { n_failures + 1 };
-        if known.is_empty() {
-            post.problems(problems);
+        let groups = known.values().cloned().collect();
+        if config.names.iter().all(|name| known.contains_key(name.as_str())) {
+            post.answer(groups, problems);
         } else {
-            post.answer(known.values().cloned().collect(), problems);
+            post.partial(groups, problems);
         }
         tokio::time::sleep(pause(n_failures, refresh)).await;
     }

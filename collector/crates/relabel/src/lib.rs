@@ -1,9 +1,8 @@
 //! Prometheus' relabelling: rules over label sets.
 //!
 //! [`RuleConfig`] is a rule as configurations spell it; [`Rules::build`] checks a list of them once and compiles
-//! what can be compiled; [`Rules::apply`] edits a label set or says that it is dropped; [`trace`] tells what one rule
-//! did and why. As Prometheus
-//! `model/relabel`, with the same answers for the same regular expressions ([`Pattern`]).
+//! what can be compiled; [`Rules::apply`] edits a label set or says that it is dropped; [`trace()`] tells what one rule
+//! did and why. As Prometheus `model/relabel`, with the same answers for the same regular expressions ([`Pattern`]).
 //!
 //! Left on purpose: `regex: (.*)` written out is accepted for `keepequal` and `dropequal`, which upstream refuses
 //! although it is the default; a `labelmap` whose replacement expands to nothing adds no label, where upstream adds one

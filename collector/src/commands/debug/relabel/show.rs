@@ -90,10 +90,9 @@ fn groups_of(groups: &[Group]) -> String {
 fn changed(change: &Change) -> String {
     let name = &change.name;
     match (&change.before, &change.after) {
-        (None, Some(after)) => format!("+ {name}={after:?}"),
-        (Some(before), None) => format!("- {name}={before:?}"),
         (Some(before), Some(after)) => format!("~ {name}={before:?} -> {after:?}"),
-        (None, None) => format!("  {name}"),
+        (Some(before), None) => format!("- {name}={before:?}"),
+        (None, after) => format!("+ {name}={:?}", after.as_deref().unwrap_or_default()),
     }
 }
 
