@@ -34,8 +34,10 @@ const BANDS: &[(&str, &[&str])] = &[
 /// Outside crates and the only crates that may depend on them. Test crates may use what they need.
 const DOORS: &[(&str, &[&str])] = &[
     ("granit-parser", &["config"]),
+    ("hickory-resolver", &["discovery"]),
     ("hyper", &["net"]),
     ("hyper-util", &["net"]),
+    ("inotify", &["discovery"]),
     ("jump-consistent-hash", &["muster-allocator"]),
     ("libdeflater", &["wire"]),
     ("prost", &["wire"]),

@@ -1,19 +1,24 @@
-//! `debug`: looks into single parts of the collector, one command a part. Nothing of a configuration is read.
+//! `debug`: one thing that the collector does, shown by itself. One file a command.
 
 mod parse;
+mod relabel;
 
 use clap::Subcommand;
 
 use super::Failure;
 
+/// What can be looked at.
 #[derive(Debug, Subcommand)]
-pub(crate) enum DebugCommand {
+pub(crate) enum Debug {
     Parse(parse::ParseArgs),
+    /// Show what relabelling rules make of a label set, rule by rule.
+    Relabel(relabel::Args),
 }
 
-/// Runs the part.
-pub(crate) fn run(command: &DebugCommand) -> Result<(), Failure> {
+/// Runs the command.
+pub(crate) fn run(command: &Debug) -> Result<(), Failure> {
     match command {
-        DebugCommand::Parse(args) => parse::run(args),
+        Debug::Parse(args) => parse::run(args),
+        Debug::Relabel(args) => relabel::run(args),
     }
 }

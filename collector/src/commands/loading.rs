@@ -54,7 +54,7 @@ pub(crate) fn load(args: &SourceArgs) -> Result<Loaded, Failure> {
 }
 
 /// All problems as a compiler prints them: errors by place, then warnings, then a count.
-fn failure(problems: &[Problem]) -> Failure {
+pub(crate) fn failure(problems: &[Problem]) -> Failure {
     let mut sorted: Vec<&Problem> = problems.iter().collect();
     let place = |problem: &Problem| {
         problem.place.as_ref().map(|place| (place.source.clone(), place.line, place.column))

@@ -52,14 +52,14 @@ enum Command {
     Components,
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
+    /// Show one thing that the collector does, by itself.
+    #[command(subcommand)]
+    Debug(debug::Debug),
     /// List feature gates, or describe one.
     Featuregate {
         /// The gate to describe.
         id: Option<String>,
     },
-    /// Look into single parts of the collector.
-    #[command(subcommand)]
-    Debug(debug::DebugCommand),
     /// Print a completion script.
     Completion {
         /// The shell it is for.
@@ -84,8 +84,8 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::PrintConfig(args)) => print_config::print(&cli.sources, &args),
         Some(Command::Components) => write_out(&components::text()),
         Some(Command::Schema) => write_out(&schema::text()),
-        Some(Command::Featuregate { id }) => featuregate(id.as_deref()),
         Some(Command::Debug(command)) => debug::run(&command),
+        Some(Command::Featuregate { id }) => featuregate(id.as_deref()),
         Some(Command::Completion { shell }) => completion(shell),
     };
     match outcome {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::http::{Endpoint, Pace};
-use crate::{EmptyList, Group, SdConfigs, file, http};
+use crate::{EmptyList, Group, NameServers, SdConfigs, dns, file, http};
 
 /// What discovery knows of its surroundings.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Context {
     pub look_every: Duration,
     /// What an empty list over HTTP means.
     pub empty_list: EmptyList,
+    /// Who is asked for names.
+    pub name_servers: NameServers,
     /// Where metrics go.
     pub metrics: Registry,
 }
@@ -34,6 +36,7 @@ impl Context {
             base_dir: base_dir.into(),
             look_every: Duration::from_secs(1),
             empty_list: EmptyList::Prometheus,
+            name_servers: NameServers::default(),
             metrics: Registry::new(),
         }
     }
@@ -104,7 +107,7 @@ pub fn spawn(job: &str, configs: &SdConfigs, context: &Context) -> Result<Discov
         return Err(problems);
     }
     let scope = context.metrics.scope();
-    let n_parts = 1 + configs.file_sd_configs.len() + endpoints.len();
+    let n_parts = 1 + configs.file_sd_configs.len() + endpoints.len() + configs.dns_sd_configs.len();
     let board = Arc::new(Board::new(job, n_parts, &scope));
     let mut tasks = JoinSet::new();
     for (index, config) in configs.file_sd_configs.iter().enumerate() {
@@ -116,6 +119,12 @@ pub fn spawn(job: &str, configs: &SdConfigs, context: &Context) -> Result<Discov
         let post =
             board.post(n_before + index, format!("http_sd_configs::{index}"), Board::http_failures(&scope));
         drop(tasks.spawn(http::run(endpoint, Pace::of(config), context.empty_list, post)));
+    }
+    let n_before = n_parts - configs.dns_sd_configs.len();
+    for (index, config) in configs.dns_sd_configs.iter().enumerate() {
+        let post = board.post(n_before + index, format!("dns_sd_configs::{index}"), None);
+        let looking = dns::System::new(context.name_servers.clone(), config.record_type);
+        drop(tasks.spawn(dns::run(index, config.clone(), looking, dns::Counters::new(&scope), post)));
     }
     let groups =
         configs.static_configs.iter().enumerate().map(|(index, config)| Arc::new(config.group(index)));
@@ -133,7 +142,8 @@ pub(crate) struct Board {
 
 #[derive(Clone, Default)]
 struct Part {
-    groups: Option<Vec<Arc<Group>>>,
+    groups: Vec<Arc<Group>>,
+    has_answered: bool,
     problems: Vec<Problem>,
 }
 
@@ -166,12 +176,12 @@ impl Board {
         Some(scope.counter("prometheus_sd_file_read_errors_total", help, &[]))
     }
 
-    fn http_failures(scope: &Scope) -> Option<Counter> {
+    pub(crate) fn http_failures(scope: &Scope) -> Option<Counter> {
         let help = "Number of HTTP service discovery refresh failures.";
         Some(scope.counter("prometheus_sd_http_failures_total", help, &[]))
     }
 
-    fn update(&self, index: usize, groups: Option<Vec<Arc<Group>>>, problems: Vec<Problem>) {
+    fn update(&self, index: usize, groups: Option<Vec<Arc<Group>>>, is_whole: bool, problems: Vec<Problem>) {
         // No code of others runs under the lock, so the parts are whole even if a holder panicked.
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let part = &mut parts[index];
@@ -179,12 +189,12 @@ impl Board {
             tracing::warn!(job = self.job, %problem, "discovery of targets has a problem");
         }
         part.problems = problems;
-        if groups.is_some() {
+        part.has_answered |= is_whole;
+        if let Some(groups) = groups {
             part.groups = groups;
         }
-        let groups: Arc<[Arc<Group>]> =
-            parts.iter().flat_map(|part| part.groups.iter().flatten().cloned()).collect();
-        let settled = parts.iter().all(|part| part.groups.is_some());
+        let groups: Arc<[Arc<Group>]> = parts.iter().flat_map(|part| part.groups.iter().cloned()).collect();
+        let settled = parts.iter().all(|part| part.has_answered);
         let problems: Arc<[Problem]> = parts.iter().flat_map(|part| part.problems.iter().cloned()).collect();
         let n_targets: usize = groups.iter().map(|group| group.targets.len()).sum();
         self.n_targets.set(n_targets as f64);
@@ -213,12 +223,17 @@ pub(crate) struct Post {
 impl Post {
     /// Puts up all groups of the mechanism.
     pub(crate) fn answer(&self, groups: Vec<Arc<Group>>, problems: Vec<Problem>) {
-        self.board.update(self.index, Some(groups), self.placed(problems));
+        self.board.update(self.index, Some(groups), true, self.placed(problems));
+    }
+
+    /// Puts up the groups that are known so far: what is missing is not known to be gone.
+    pub(crate) fn partial(&self, groups: Vec<Arc<Group>>, problems: Vec<Problem>) {
+        self.board.update(self.index, Some(groups), false, self.placed(problems));
     }
 
     /// Tells what is wrong and leaves the groups as they are.
     pub(crate) fn problems(&self, problems: Vec<Problem>) {
-        self.board.update(self.index, None, self.placed(problems));
+        self.board.update(self.index, None, false, self.placed(problems));
     }
 
     /// Counts a failure.

@@ -1,6 +1,6 @@
 //! The discovery keys of a scrape job.
 //!
-//! As Prometheus `discovery/{targetgroup,file,http}`: same keys, same defaults, same rendering.
+//! As Prometheus `discovery/{targetgroup,file,http,dns}`: same keys, same defaults, same rendering.
 //!
 //! ```yaml
 //! static_configs:
@@ -11,17 +11,26 @@
 //! http_sd_configs:
 //!   - url: http://inventory:8080/targets
 //!     refresh_interval: 30s
+//! dns_sd_configs:
+//!   - names: [_http._tcp.cart.shop.svc.cluster.local]
+//!   - names: [cart-headless]
+//!     type: A
+//!     port: 9102
 //! ```
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use config::{HttpUrl, Period, Problem};
 use model::Labels;
 use net::PrometheusClientConfig;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserializer};
+use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-use crate::{ForeignConfigs, Group};
+use crate::{ForeignConfigs, Group, dns};
 
 /// Where the targets of a job come from; meant to be flattened into the job.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -37,6 +46,10 @@ pub struct SdConfigs {
     /// Targets asked for over HTTP.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub http_sd_configs: Vec<HttpSdConfig>,
+
+    /// Targets looked up in DNS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns_sd_configs: Vec<DnsSdConfig>,
 
     /// Mechanisms of Prometheus that are not built in; kept as they are.
     #[serde(flatten)]
@@ -84,6 +97,78 @@ pub struct HttpSdConfig {
     pub client: PrometheusClientConfig,
 }
 
+/// Asks name servers for targets.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct DnsSdConfig {
+    /// Names that are looked up; those without a final dot also below the search domains of /etc/resolv.conf.
+    pub names: Vec<String>,
+
+    /// How often they are looked up; times to live of records are ignored.
+    #[serde(default = "config::secs::<30>")]
+    pub refresh_interval: Period,
+
+    /// Which records are asked for: `SRV`, `A`, `AAAA`, `MX` or `NS`.
+    #[serde(default, rename = "type")]
+    pub record_type: DnsRecordType,
+
+    /// Port of the targets; `SRV` records bring their own, all others need it.
+    #[serde(default)]
+    pub port: u16,
+}
+
+/// A type of DNS records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DnsRecordType {
+    /// Services: host and port.
+    #[default]
+    Srv,
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+    /// Mail servers.
+    Mx,
+    /// Name servers.
+    Ns,
+}
+
+impl DnsRecordType {
+    const ALL: [Self; 5] = [Self::Srv, Self::A, Self::Aaaa, Self::Mx, Self::Ns];
+    const WORDS: [&'static str; 5] = ["SRV", "A", "AAAA", "MX", "NS"];
+}
+
+impl fmt::Display for DnsRecordType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::WORDS[*self as usize])
+    }
+}
+
+impl Serialize for DnsRecordType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DnsRecordType {
+    /// In any case, as upstream.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let known = Self::WORDS.iter().position(|known| known.eq_ignore_ascii_case(&word));
+        known.map(|at| Self::ALL[at]).ok_or_else(|| de::Error::unknown_variant(&word, &Self::WORDS))
+    }
+}
+
+impl JsonSchema for DnsRecordType {
+    fn schema_name() -> Cow<'static, str> {
+        "DnsRecordType".into()
+    }
+
+    /// A plain string: the words count in any case, which an enumeration could not say.
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
 impl SdConfigs {
     /// Whether no mechanism is configured at all.
     #[must_use]
@@ -91,6 +176,7 @@ impl SdConfigs {
         self.static_configs.is_empty()
             && self.file_sd_configs.is_empty()
             && self.http_sd_configs.is_empty()
+            && self.dns_sd_configs.is_empty()
             && self.foreign.is_empty()
     }
 
@@ -110,6 +196,9 @@ impl SdConfigs {
         }
         for (index, http) in self.http_sd_configs.iter().enumerate() {
             problems.extend(http_problems(index, http.client.check_rules()));
+        }
+        for (index, dns) in self.dns_sd_configs.iter().enumerate() {
+            problems.extend(dns.check().into_iter().map(|p| p.under(&format!("dns_sd_configs::{index}"))));
         }
         problems
     }
@@ -150,6 +239,25 @@ impl FileSdConfig {
             })
         };
         self.files.iter().enumerate().filter_map(wrong).collect()
+    }
+}
+
+impl DnsSdConfig {
+    fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.names.is_empty() {
+            problems.push(Problem::at("names", "at least one name must be given"));
+        }
+        if self.port == 0 && !self.record_type.has_port() {
+            let message = format!("{} records say no port", self.record_type);
+            problems.push(Problem::at("port", message).with_hint("set `port`, or ask for SRV records"));
+        }
+        let wrong = |(index, name): (usize, &String)| {
+            let why = dns::check_name(name).err()?;
+            Some(Problem::at(format!("names::{index}"), format!("`{name}` is no DNS name: {why}")))
+        };
+        problems.extend(self.names.iter().enumerate().filter_map(wrong));
+        problems
     }
 }
 
@@ -219,6 +327,53 @@ mod tests {
                 "error: file_sd_configs::1::files: at least one file must be named",
             ]
         );
+    }
+
+    #[test]
+    fn dns_asks_for_services_every_thirty_seconds_by_default() {
+        let sd = read("dns_sd_configs: [{names: [a.test]}]").unwrap();
+        let dns = &sd.dns_sd_configs[0];
+        assert_eq!(
+            (dns.refresh_interval, dns.record_type, dns.port),
+            (Period::from_secs(30), DnsRecordType::Srv, 0)
+        );
+        assert_eq!(sd.check(), []);
+        assert_eq!(
+            serde_json::to_string(&sd).unwrap(),
+            r#"{"dns_sd_configs":[{"names":["a.test"],"refresh_interval":"30s","type":"SRV","port":0}]}"#
+        );
+    }
+
+    #[test]
+    fn types_of_records_count_in_any_case() {
+        for (word, record_type) in DnsRecordType::WORDS.into_iter().zip(DnsRecordType::ALL) {
+            for word in [word.to_owned(), word.to_lowercase()] {
+                let sd = read(&format!("dns_sd_configs: [{{names: [a], port: 1, type: {word}}}]")).unwrap();
+                assert_eq!(sd.dns_sd_configs[0].record_type, record_type);
+            }
+        }
+        let problems = read("dns_sd_configs: [{names: [a], type: TXT}]").unwrap_err();
+        assert!(problems[0].contains("job.yaml:1:37") && problems[0].contains("`SRV`"), "{problems:?}");
+    }
+
+    #[test]
+    fn all_records_but_services_need_a_port() {
+        let sd = read(
+            "dns_sd_configs: [{names: [a], type: A}, {names: []}, {names: [ok, 'a..b'], type: MX, port: 1}]",
+        );
+        let problems: Vec<String> = sd.unwrap().check().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            problems[..2],
+            [
+                "error: dns_sd_configs::0::port: A records say no port; set `port`, or ask for SRV records",
+                "error: dns_sd_configs::1::names: at least one name must be given",
+            ]
+        );
+        assert!(
+            problems[2].starts_with("error: dns_sd_configs::2::names::1: `a..b` is no DNS name"),
+            "{problems:?}"
+        );
+        assert_eq!(problems.len(), 3);
     }
 
     #[test]

@@ -2,14 +2,14 @@
 //!
 //! As Prometheus `discovery/file`: names with a wildcard in the last element, `__meta_filepath`, everything
 //! read again every `refresh_interval`, a broken file keeps what it said last. Changes between refreshes are
-//! seen by looking at modification time, length and inode every second or so instead of by inotify: it costs
-//! one `stat` a file and works on every file system.
+//! heard of by inotify ([`Folders`]) and also seen by looking at modification time, length and inode every second
+//! or so: that costs one `stat` a file and works on every file system.
 //!
-//! Different on purpose: a file that is written in place is read only when two looks found it the same,
-//! because half a YAML list is a valid shorter list; a file without any content counts as torn, `[]` says "no
-//! targets"; a file must be missing in two looks before its targets go.
+//! Different on purpose: a file that is written in place, or appears while we run, is read only when its writer
+//! closed it or two looks found it the same, because half a YAML list is a valid shorter list; a file without any
+//! content counts as torn, `[]` says "no targets"; a file must be missing in two looks before its targets go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ use ::config::{Place, Problem};
 use tokio::time::Instant;
 
 use crate::board::Post;
+use crate::folders::{Complete, Folders};
 use crate::stamp::Stamp;
 use crate::{FileSdConfig, Group, MAX_GROUPS_BYTES, parse_json, parse_yaml};
 
@@ -46,6 +47,8 @@ struct Known {
 /// Looks after the files until the task is dropped.
 pub(crate) async fn run(config: FileSdConfig, base_dir: PathBuf, look_every: Duration, post: Post) {
     let mut files = Files::new(&config, &base_dir);
+    let mut folders = Folders::new();
+    let mut complete = Complete::new();
     let refresh = config.refresh_interval.as_duration();
     let mut refreshed: Option<Instant> = None;
     loop {
@@ -54,8 +57,11 @@ pub(crate) async fn run(config: FileSdConfig, base_dir: PathBuf, look_every: Dur
         if is_due {
             refreshed = Some(now);
         }
+        // Listened to before the look, so that no change falls between the two.
+        folders.listen(&files.folders());
+        let finished = std::mem::take(&mut complete);
         let look = tokio::task::spawn_blocking(move || {
-            let changed = files.look(is_due);
+            let changed = files.look(is_due, &finished);
             (files, changed)
         });
         // The closure does not panic; if it is cancelled, the runtime is going down.
@@ -68,7 +74,10 @@ pub(crate) async fn run(config: FileSdConfig, base_dir: PathBuf, look_every: Dur
             }
             post.answer(files.groups(), problems);
         }
-        tokio::time::sleep(look_every.min(refresh)).await;
+        tokio::select! {
+            () = tokio::time::sleep(look_every.min(refresh)) => {}
+            heard = folders.heard() => complete = heard,
+        }
     }
 }
 
@@ -78,9 +87,9 @@ impl Files {
         Self { patterns, known: BTreeMap::new(), problems: Vec::new(), has_looked: false }
     }
 
-    /// Looks at the files once; `is_due` reads them even when they seem unchanged. Says whether there is
-    /// news; the first look always is.
-    pub(crate) fn look(&mut self, is_due: bool) -> bool {
+    /// Looks at the files once; `is_due` reads them even when they seem unchanged, and those in `complete` are not
+    /// being written. Says whether there is news; the first look always is.
+    pub(crate) fn look(&mut self, is_due: bool, complete: &Complete) -> bool {
         let is_first = !std::mem::replace(&mut self.has_looked, true);
         let (paths, problems) = self.list();
         let mut changed = is_first || problems != self.problems;
@@ -91,11 +100,19 @@ impl Files {
                 if paths.contains(path) || !all_listed { 0 } else { known.n_looks_missing + 1 };
         }
         for path in paths {
-            changed |= self.known.entry(path.clone()).or_default().look(&path, is_due);
+            // At the start there is nothing to keep, so a file is read as it is.
+            let is_complete = is_first || complete.contains(&path);
+            changed |= self.known.entry(path.clone()).or_default().look(&path, is_due, is_complete);
         }
         let n_before = self.known.len();
         self.known.retain(|_, known| known.n_looks_missing < 2);
         changed || self.known.len() != n_before
+    }
+
+    /// The folders in which files come and go.
+    fn folders(&self) -> BTreeSet<PathBuf> {
+        let folder = |pattern: &PathBuf| pattern.parent().map(Path::to_path_buf);
+        self.patterns.iter().filter_map(folder).collect()
     }
 
     pub(crate) fn groups(&self) -> Vec<Arc<Group>> {
@@ -138,12 +155,13 @@ impl Files {
 }
 
 impl Known {
-    fn look(&mut self, path: &Path, is_due: bool) -> bool {
+    fn look(&mut self, path: &Path, is_due: bool, is_complete: bool) -> bool {
         let stamp = match Stamp::of(path) {
             Ok(stamp) => stamp,
             Err(error) => return self.complain(unreadable(path, &error)),
         };
-        let is_at_rest = self.seen.is_none_or(|seen| seen == stamp || !seen.is_same_file(&stamp));
+        let was_at_rest = |seen: Stamp| seen == stamp || !seen.is_same_file(&stamp);
+        let is_at_rest = is_complete || self.seen.is_some_and(was_at_rest);
         self.seen = Some(stamp);
         if !is_at_rest || (self.taken == Some(stamp) && !is_due) {
             return false;
@@ -227,99 +245,4 @@ fn is_match(pattern: &str, name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use tempfile::TempDir;
-
-    use super::*;
-
-    fn files(dir: &TempDir, patterns: &[&str]) -> Files {
-        let files = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
-        Files::new(&FileSdConfig { files, refresh_interval: ::config::Period::from_secs(300) }, dir.path())
-    }
-
-    fn targets(files: &Files) -> String {
-        let targets = files.groups().into_iter().flat_map(|group| group.targets.clone());
-        targets.map(|target| target.value("__address__").to_owned()).collect::<Vec<_>>().join(" ")
-    }
-
-    /// Replaces the file as careful writers do.
-    fn replace(dir: &TempDir, name: &str, text: &str) {
-        let temporary = dir.path().join("next.tmp");
-        fs::write(&temporary, text).unwrap();
-        fs::rename(temporary, dir.path().join(name)).unwrap();
-    }
-
-    #[test]
-    fn a_wildcard_finds_files_that_come_and_go() {
-        let dir = TempDir::new().unwrap();
-        replace(&dir, "a-1.yaml", "- targets: [one:1]\n");
-        replace(&dir, "other.yaml", "- targets: [other:1]\n");
-        let mut files = files(&dir, &["a-*.yaml", "gone/*.json", "single.json"]);
-        assert!(files.look(true));
-        assert_eq!((targets(&files), files.problems()), ("one:1".into(), vec![]));
-        let path = dir.path().join("a-1.yaml").display().to_string();
-        assert_eq!(files.groups()[0].labels.value("__meta_filepath"), path);
-        assert!(!files.look(false), "nothing changed");
-
-        replace(&dir, "single.json", r#"[{"targets":["two:2"]}]"#);
-        assert!(files.look(false));
-        assert_eq!(targets(&files), "one:1 two:2");
-
-        fs::remove_file(dir.path().join("a-1.yaml")).unwrap();
-        assert!(!files.look(false), "a file may be missing while it is being replaced");
-        assert!(files.look(false));
-        assert_eq!(targets(&files), "two:2");
-    }
-
-    #[test]
-    fn a_broken_file_keeps_its_last_content_and_is_named_with_its_line() {
-        let dir = TempDir::new().unwrap();
-        replace(&dir, "t.json", r#"[{"targets":["one:1"]}]"#);
-        let mut files = files(&dir, &["t.json"]);
-        files.look(true);
-        replace(&dir, "t.json", "[\n{\"targets\":[\"on");
-        assert!(files.look(false));
-        assert_eq!(targets(&files), "one:1");
-        let problem = files.problems()[0].to_string();
-        assert!(problem.contains("t.json:2:"), "{problem}");
-        assert!(!files.look(false), "a problem is told once");
-
-        replace(&dir, "t.json", "");
-        files.look(false);
-        assert!(files.problems()[0].to_string().contains("the file is empty"), "{:?}", files.problems());
-        assert_eq!(targets(&files), "one:1");
-
-        replace(&dir, "t.json", "[]");
-        assert!(files.look(false));
-        assert_eq!((targets(&files), files.problems()), (String::new(), vec![]));
-    }
-
-    #[test]
-    fn a_file_that_is_written_in_place_is_read_when_it_has_come_to_rest() {
-        let dir = TempDir::new().unwrap();
-        let path = dir.path().join("t.yaml");
-        fs::write(&path, "- targets: [one:1, two:2]\n").unwrap();
-        let mut files = files(&dir, &["t.yaml"]);
-        files.look(true);
-        fs::write(&path, "- targets: [one:1]\n").unwrap();
-        assert!(!files.look(false), "it may be half of what is being written");
-        assert_eq!(targets(&files), "one:1 two:2");
-        assert!(files.look(false));
-        assert_eq!(targets(&files), "one:1");
-    }
-
-    #[test]
-    fn a_star_stands_for_any_text() {
-        for (pattern, name, expected) in [
-            ("*.json", "a.json", true),
-            ("*.json", ".json", true),
-            ("a*b*.yml", "a--b--.yml", true),
-            ("a*b*.yml", "a.yml", false),
-            ("a*a.yml", "a.yml", false),
-            ("exact.yml", "exact.yml", true),
-            ("exact.yml", "exact.yml.bak", false),
-        ] {
-            assert_eq!(is_match(pattern, name), expected, "{pattern} {name}");
-        }
-    }
-}
+mod tests;

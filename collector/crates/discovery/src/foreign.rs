@@ -16,7 +16,6 @@ const KEYS: &[&str] = &[
     "azure_sd_configs",
     "consul_sd_configs",
     "digitalocean_sd_configs",
-    "dns_sd_configs",
     "docker_sd_configs",
     "dockerswarm_sd_configs",
     "ec2_sd_configs",
@@ -66,17 +65,18 @@ impl ForeignConfigs {
     /// One error for each key that is used: for who would have to serve them.
     #[must_use]
     pub fn refused(&self) -> Vec<Problem> {
-        self.keys().map(|key| Problem::error(key, NOT_BUILT_IN)).collect()
+        self.keys().map(|key| Problem::error(key, NOT_BUILT_IN).with_hint(INSTEAD)).collect()
     }
 
     /// One warning for each key that is used: for who goes on without them.
     #[must_use]
     pub fn warnings(&self) -> Vec<Problem> {
-        self.keys().map(|key| Problem::warning(key, NOT_BUILT_IN)).collect()
+        self.keys().map(|key| Problem::warning(key, NOT_BUILT_IN).with_hint(INSTEAD)).collect()
     }
 }
 
 const NOT_BUILT_IN: &str = "this way of discovery is not built in yet";
+const INSTEAD: &str = "use `static_configs`, `file_sd_configs`, `http_sd_configs` or `dns_sd_configs`";
 
 impl fmt::Debug for ForeignConfigs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -186,8 +186,10 @@ mod tests {
         assert_eq!(
             refused,
             [
-                "error: consul_sd_configs: this way of discovery is not built in yet",
-                "error: kubernetes_sd_configs: this way of discovery is not built in yet",
+                "error: consul_sd_configs: this way of discovery is not built in yet; use `static_configs`, \
+                 `file_sd_configs`, `http_sd_configs` or `dns_sd_configs`",
+                "error: kubernetes_sd_configs: this way of discovery is not built in yet; use `static_configs`, \
+                 `file_sd_configs`, `http_sd_configs` or `dns_sd_configs`",
             ]
         );
     }

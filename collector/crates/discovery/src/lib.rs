@@ -1,4 +1,4 @@
-//! Where targets are: static lists, files and HTTP endpoints.
+//! Where targets are: static lists, files, HTTP endpoints and DNS.
 //!
 //! As Prometheus `discovery`: every mechanism yields *groups*, lists of addresses that share labels, and a
 //! job may use several mechanisms at once. [`spawn`] starts those of one job and publishes what they found as
@@ -12,13 +12,16 @@
 
 mod board;
 mod config;
+mod dns;
 mod file;
+mod folders;
 mod foreign;
 mod group;
 mod http;
 mod stamp;
 
-pub use self::config::{FileSdConfig, HttpSdConfig, SdConfigs, StaticConfig};
+pub use self::config::{DnsRecordType, DnsSdConfig, FileSdConfig, HttpSdConfig, SdConfigs, StaticConfig};
+pub use self::dns::NameServers;
 pub use self::http::EmptyList;
 pub use board::{Context, Discovery, Snapshot, spawn};
 pub use foreign::ForeignConfigs;

@@ -124,7 +124,7 @@ pub enum Action {
 }
 
 impl Action {
-    const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Replace,
         Self::Keep,
         Self::Drop,

@@ -1,7 +1,7 @@
 //! Anchored regular expressions with Prometheus' answers.
 //!
 //! As Prometheus `model/relabel` (`NewRegexp`): RE2 syntax, read as `^(?s:...)$`. Most expressions in real rules are
-//! texts, lists of texts and prefixes; those are compared without an engine and cost no compiled program.
+//! texts, lists of texts, prefixes and suffixes; those are compared without an engine and cost no compiled program.
 
 use std::collections::HashSet;
 
@@ -24,8 +24,11 @@ pub const REGEX_NEST_LIMIT: u32 = 250;
 /// More texts than this are not a list but a program.
 const MOST_TEXTS: usize = 1024;
 
-/// More prefixes than this are not compared one by one.
+/// More texts with dots around them than this are not compared one by one.
 const MOST_PREFIXES: usize = 64;
+
+/// More texts that may stand anywhere are found faster by the engine.
+const MOST_INSIDE: usize = 4;
 
 /// From here on a list of texts is a hash table.
 const MANY_TEXTS: usize = 8;
@@ -51,16 +54,17 @@ enum Matcher {
     Program(Regex),
 }
 
-/// A text and what may follow it.
+/// A text, what may stand before it and what may follow it.
 #[derive(Clone, Debug)]
 struct Branch {
+    before: Dots,
     text: Box<str>,
-    rest: Rest,
+    after: Dots,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rest {
-    Nothing,
+enum Dots {
+    None,
     /// `.*`
     Anything,
     /// `.+`
@@ -69,11 +73,29 @@ enum Rest {
 
 impl Branch {
     fn is_match(&self, text: &str) -> bool {
-        match self.rest {
-            Rest::Nothing => *text == *self.text,
-            Rest::Anything => text.starts_with(&*self.text),
-            Rest::Something => text.len() > self.text.len() && text.starts_with(&*self.text),
+        match (self.before, self.after) {
+            (Dots::None, Dots::None) => *text == *self.text,
+            (Dots::None, Dots::Anything) => text.starts_with(&*self.text),
+            (Dots::None, Dots::Something) => text.len() > self.text.len() && text.starts_with(&*self.text),
+            (Dots::Anything, Dots::None) => text.ends_with(&*self.text),
+            (Dots::Something, Dots::None) => text.len() > self.text.len() && text.ends_with(&*self.text),
+            _ => self.is_inside(text),
         }
+    }
+
+    fn is_text(&self) -> bool {
+        (self.before, self.after) == (Dots::None, Dots::None)
+    }
+
+    fn is_inner(&self) -> bool {
+        self.before != Dots::None && self.after != Dots::None
+    }
+
+    fn is_inside(&self, text: &str) -> bool {
+        let mut characters = text.chars();
+        let has_first = self.before == Dots::Anything || characters.next().is_some();
+        let has_last = self.after == Dots::Anything || characters.next_back().is_some();
+        has_first && has_last && characters.as_str().contains(&*self.text)
     }
 }
 
@@ -129,8 +151,7 @@ impl Pattern {
                 "the expression is longer than regex_length_limit ({REGEX_LENGTH_LIMIT} bytes)"
             )));
         }
-        // Joined as text, as upstream does it: `a)|(b` is accepted there and means "begins with a or ends with b".
-        let re2::Translated { pattern, names } = re2::translate(&format!("^(?s:{text})$"))?;
+        let re2::Translated { pattern, names } = re2::translate_whole(text)?;
         let hir = ParserBuilder::new()
             .nest_limit(REGEX_NEST_LIMIT)
             .build()
@@ -177,9 +198,9 @@ impl Pattern {
     /// The match and its groups; only the whole of it where the pattern was built without groups.
     pub(crate) fn find<'t>(&self, text: &'t str) -> Option<Found<'t>> {
         match &self.groups {
+            // Asking first costs little where there is a match, and saves room for groups where there is none.
             Groups::Program(regex) => {
-                let may_match = matches!(self.matcher, Matcher::Program(_)) || self.is_match(text);
-                may_match.then(|| regex.captures(text))?.map(Found::Groups)
+                self.is_match(text).then(|| regex.captures(text)).flatten().map(Found::Groups)
             }
             Groups::From(start) => self.is_match(text).then_some(Found::From(text, *start)),
             Groups::None => self.is_match(text).then_some(Found::Whole(text)),
@@ -191,6 +212,9 @@ impl Pattern {
         let Groups::Program(regex) = &self.groups else {
             return self.find(text).map(|found| with.expand(|number| found.group(number)).into_owned());
         };
+        if !self.is_match(text) {
+            return None;
+        }
         // There may be several only where the expression escapes from its anchors.
         let mut replaced = None;
         let mut end = 0;
@@ -242,11 +266,13 @@ fn shortcut(hir: &Hir) -> Option<(Matcher, Option<usize>)> {
     let mut branches = Vec::new();
     collect(inner, &mut branches)?;
     let start = group_start(inner, &branches);
-    let is_list = branches.iter().all(|branch| branch.rest == Rest::Nothing);
+    let is_list = branches.iter().all(|branch| branch.is_text());
     if is_list && branches.len() > MANY_TEXTS {
         return Some((Matcher::Texts(branches.into_iter().map(|branch| branch.text).collect()), start));
     }
-    (branches.len() <= MOST_PREFIXES).then(|| (Matcher::Branches(branches.into()), start))
+    let n_inside = branches.iter().filter(|branch| branch.is_inner()).count();
+    let are_few = branches.len() <= MOST_PREFIXES && n_inside <= MOST_INSIDE;
+    are_few.then(|| (Matcher::Branches(branches.into()), start))
 }
 
 /// Where group 1 begins, if it is the only one and reaches to the end of the text: `(...)` or `text(.*)`.
@@ -259,7 +285,7 @@ fn group_start(inner: &[Hir], branches: &[Branch]) -> Option<usize> {
     }
     match (inner, branches) {
         ([_], _) => Some(0),
-        (_, [branch]) if branch.rest != Rest::Nothing => Some(branch.text.len()),
+        (_, [branch]) if branch.before == Dots::None && branch.after != Dots::None => Some(branch.text.len()),
         _ => None,
     }
 }
@@ -272,7 +298,7 @@ fn items_of(hir: &Hir) -> &[Hir] {
     }
 }
 
-/// The branches of a sequence, as long as there are only texts and, at the end, dots.
+/// The branches of a sequence, as long as there are only texts and, at both ends, dots.
 fn collect(items: &[Hir], branches: &mut Vec<Branch>) -> Option<()> {
     if let [single] = items {
         match single.kind() {
@@ -283,27 +309,28 @@ fn collect(items: &[Hir], branches: &mut Vec<Branch>) -> Option<()> {
             _ => {}
         }
     }
-    let (head, rest) = match items.split_last() {
-        Some((last, head)) => match dots(last) {
-            Some(rest) => (head, rest),
-            None => (items, Rest::Nothing),
-        },
-        None => (items, Rest::Nothing),
+    let (items, after) = match items.split_last() {
+        Some((last, rest)) => dots(last).map_or((items, Dots::None), |after| (rest, after)),
+        None => (items, Dots::None),
     };
-    for text in texts_of(head)? {
-        branches.push(Branch { text: text.into(), rest });
+    let (items, before) = match items.split_first() {
+        Some((first, rest)) => dots(first).map_or((items, Dots::None), |before| (rest, before)),
+        None => (items, Dots::None),
+    };
+    for text in texts_of(items)? {
+        branches.push(Branch { before, text: text.into(), after });
     }
     (branches.len() <= MOST_TEXTS).then_some(())
 }
 
 /// `.*` or `.+`, in a group or not.
-fn dots(hir: &Hir) -> Option<Rest> {
+fn dots(hir: &Hir) -> Option<Dots> {
     match hir.kind() {
         HirKind::Capture(capture) => dots(&capture.sub),
         HirKind::Repetition(repetition) if repetition.max.is_none() && *repetition.sub == any_character() => {
             match repetition.min {
-                0 => Some(Rest::Anything),
-                1 => Some(Rest::Something),
+                0 => Some(Dots::Anything),
+                1 => Some(Dots::Something),
                 _ => None,
             }
         }

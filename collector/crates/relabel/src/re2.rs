@@ -4,10 +4,12 @@
 //! here: Perl classes and word boundaries are ASCII in Go; `\Q...\E`, octal escapes, `(?)` and a literal `{` exist
 //! only there; set operations in classes, `\<`, `{,n}`, `\u`, the flags `x`, `u` and `R` and stacked repetitions
 //! exist only here and are refused or taken literally, as Go does. Groups lose their names, because Go's may begin
-//! with a digit.
+//! with a digit. What RE2 does not have (back-references, look-around, possessive repetition, `\C` here) is refused
+//! with its place, in characters of the expression as the user wrote it.
 //!
-//! Looser than Go: properties that are neither categories nor scripts (`\p{Alphabetic}`) are accepted. Unicode
-//! versions are those of the two libraries.
+//! Looser than Go: properties that are neither categories nor scripts (`\p{Alphabetic}`) are accepted. Stricter: a
+//! number of half a surrogate pair (`\x{d800}`), which no text holds, is refused. Unicode versions are those of the
+//! two libraries.
 
 mod class;
 
@@ -25,8 +27,38 @@ pub(crate) struct Translated {
     pub(crate) names: Vec<Option<Box<str>>>,
 }
 
+/// What stands before every expression: the whole text must match, and a dot matches newlines.
+const OPENING: &str = "^(?s:";
+
+/// Translates an expression that must match the whole text. It is anchored as text, as upstream does it: `a)|(b` is
+/// accepted there and means "begins with a or ends with b".
+pub(crate) fn translate_whole(text: &str) -> Result<Translated, BadPattern> {
+    let behind_opening = |at: usize| at.saturating_sub(OPENING.len());
+    translate(&format!("{OPENING}{text})$")).map_err(|mistake| match mistake.at {
+        // What stands behind the text is not the user's.
+        Some(at) if behind_opening(at) < text.len() => {
+            let n_before = text[..behind_opening(at)].chars().count();
+            BadPattern(format!("{} (at character {})", mistake.reason, n_before + 1))
+        }
+        _ => BadPattern(mistake.reason),
+    })
+}
+
+/// Why an expression cannot be translated, and the byte at which that shows.
+#[derive(Debug)]
+struct Mistake {
+    reason: String,
+    at: Option<usize>,
+}
+
+impl From<String> for Mistake {
+    fn from(reason: String) -> Self {
+        Self { reason, at: None }
+    }
+}
+
 /// Translates an expression.
-pub(crate) fn translate(text: &str) -> Result<Translated, BadPattern> {
+fn translate(text: &str) -> Result<Translated, Mistake> {
     let mut translator = Translator {
         text,
         rest: text,
@@ -37,7 +69,8 @@ pub(crate) fn translate(text: &str) -> Result<Translated, BadPattern> {
         atom: None,
     };
     while !translator.rest.is_empty() {
-        translator.step()?;
+        let at = text.len() - translator.rest.len();
+        translator.step().map_err(|mistake| Mistake { at: Some(at), ..mistake })?;
     }
     if !translator.open.is_empty() {
         return bad("missing closing )");
@@ -45,8 +78,8 @@ pub(crate) fn translate(text: &str) -> Result<Translated, BadPattern> {
     Ok(Translated { pattern: translator.out, names: translator.names })
 }
 
-fn bad<T>(reason: impl Into<String>) -> Result<T, BadPattern> {
-    Err(BadPattern(reason.into()))
+fn bad<T>(reason: impl Into<String>) -> Result<T, Mistake> {
+    Err(Mistake::from(reason.into()))
 }
 
 struct Translator<'p> {
@@ -92,7 +125,7 @@ struct Atom {
 }
 
 impl<'p> Translator<'p> {
-    fn step(&mut self) -> Result<(), BadPattern> {
+    fn step(&mut self) -> Result<(), Mistake> {
         let Some(character) = self.rest.chars().next() else { return Ok(()) };
         match character {
             '(' => return self.open_group(),
@@ -157,11 +190,12 @@ impl<'p> Translator<'p> {
     }
 
     /// `repeat` is an operator without the `?` that makes it lazy, and already read.
-    fn repeat(&mut self, repeat: &str, n_repeats: u32) -> Result<(), BadPattern> {
+    fn repeat(&mut self, repeat: &str, n_repeats: u32) -> Result<(), Mistake> {
         let Some(mut atom) = self.atom else {
             return bad(format!("missing argument to repetition operator {repeat}"));
         };
         if atom.is_just_repeated {
+            // `a++` would be a possessive repetition elsewhere.
             return bad(format!("repetition operator {repeat} behind another one"));
         }
         // Flags may stand between the two, as in `a(?i)*`; what is repeated is before them.
@@ -188,7 +222,7 @@ impl<'p> Translator<'p> {
         Ok(())
     }
 
-    fn open_group(&mut self) -> Result<(), BadPattern> {
+    fn open_group(&mut self) -> Result<(), Mistake> {
         let Some(special) = self.rest.strip_prefix("(?") else {
             self.skip(1);
             self.names.push(None);
@@ -201,7 +235,10 @@ impl<'p> Translator<'p> {
         }
     }
 
-    fn open_named(&mut self, named: &'p str) -> Result<(), BadPattern> {
+    fn open_named(&mut self, named: &'p str) -> Result<(), Mistake> {
+        if named.starts_with(['=', '!']) {
+            return bad(unknown_group(&format!("<{}", &named[..1])));
+        }
         let Some((name, rest)) = named.split_once('>') else {
             return bad("the name of a group does not end");
         };
@@ -221,7 +258,7 @@ impl<'p> Translator<'p> {
         self.out.push_str(bracket);
     }
 
-    fn close_group(&mut self) -> Result<(), BadPattern> {
+    fn close_group(&mut self) -> Result<(), Mistake> {
         let Some(outer) = self.open.pop() else { return bad("unexpected )") };
         self.skip(1);
         self.settle();
@@ -234,7 +271,7 @@ impl<'p> Translator<'p> {
     }
 
     /// `(?flags)` or `(?flags:`; `special` is behind the `?`.
-    fn flags(&mut self, special: &'p str) -> Result<(), BadPattern> {
+    fn flags(&mut self, special: &'p str) -> Result<(), Mistake> {
         let mut flags = self.here.flags;
         let mut is_on = true;
         let mut needs_flag = false;
@@ -254,12 +291,11 @@ impl<'p> Translator<'p> {
                     self.set_flags(flags, character);
                     return Ok(());
                 }
-                _ => break,
+                _ => return bad(unknown_group(&special[..at + character.len_utf8()])),
             }
             needs_flag = false;
         }
-        let shown: String = special.chars().take(8).collect();
-        bad(format!("invalid group or flags at (?{shown}"))
+        bad("missing closing )")
     }
 
     fn set_flags(&mut self, flags: Flags, end: char) {
@@ -287,7 +323,7 @@ impl<'p> Translator<'p> {
     }
 
     /// A backslash outside a class.
-    fn escape(&mut self) -> Result<(), BadPattern> {
+    fn escape(&mut self) -> Result<(), Mistake> {
         let escaped = &self.rest[1..];
         let Some(character) = escaped.chars().next() else { return bad("trailing backslash") };
         let boundary = match character {
@@ -329,7 +365,7 @@ impl<'p> Translator<'p> {
         }
     }
 
-    fn class(&mut self) -> Result<(), BadPattern> {
+    fn class(&mut self) -> Result<(), Mistake> {
         let (items, rest) = class::bracketed(self.text, self.rest)?;
         self.rest = rest;
         self.push_atom(|out| out.push_str(&items));
@@ -337,9 +373,20 @@ impl<'p> Translator<'p> {
     }
 }
 
+/// Why a group is refused; `special` is what stands behind its `(?`, up to the character that nobody knows.
+fn unknown_group(special: &str) -> String {
+    let kind = match special {
+        "=" | "!" | "<=" | "<!" => ": RE2 cannot look around",
+        ">" => ": RE2 has no atomic groups",
+        "#" => ": RE2 has no comments",
+        _ => "",
+    };
+    format!("invalid group or flags (?{special}{kind}")
+}
+
 /// `{n}`, `{n,}` or `{n,m}` at the beginning of `text`: the operator, how often it repeats and its length. Anything
 /// else is a brace that stands for itself.
-fn counted(text: &str) -> Result<Option<(String, u32, usize)>, BadPattern> {
+fn counted(text: &str) -> Result<Option<(String, u32, usize)>, Mistake> {
     let length = text[1..].bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b',').count();
     let inside = &text[1..=length];
     if !text[1 + length..].starts_with('}') {
@@ -358,7 +405,7 @@ fn counted(text: &str) -> Result<Option<(String, u32, usize)>, BadPattern> {
         return Ok(None);
     }
     let number = |digits: &str| digits.parse::<u32>().ok().filter(|count| *count <= MOST_REPEATS);
-    let too_many = || BadPattern(format!("repetition {{{inside}}} counts to more than {MOST_REPEATS}"));
+    let too_many = || Mistake::from(format!("repetition {{{inside}}} counts to more than {MOST_REPEATS}"));
     let at_least = number(least).ok_or_else(too_many)?;
     let n_repeats = match most {
         None | Some("") => at_least,

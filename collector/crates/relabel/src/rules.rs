@@ -2,6 +2,7 @@
 //!
 //! As Prometheus `model/relabel` (`Config.Validate`, `relabel`).
 
+use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::sync::{Arc, LazyLock};
 
@@ -85,13 +86,25 @@ impl Rules {
     /// found it.
     #[must_use]
     pub fn apply(&self, labels: &mut Labels) -> bool {
-        let mut text = String::new();
-        self.0.iter().all(|rule| {
+        let mut text = JOINED.take();
+        let is_kept = self.0.iter().all(|rule| {
             text.clear();
             rule.join(labels, &mut text);
             rule.effect.apply(&text, labels)
-        })
+        });
+        if text.capacity() <= KEPT_TEXT_BYTES {
+            JOINED.set(text);
+        }
+        is_kept
     }
+}
+
+/// A longer joined text gives its memory back.
+const KEPT_TEXT_BYTES: usize = 16 << 10;
+
+thread_local! {
+    /// Room for joined texts, so that rules that change nothing allocate nothing.
+    static JOINED: Cell<String> = const { Cell::new(String::new()) };
 }
 
 #[derive(Clone, Debug)]
@@ -246,18 +259,25 @@ impl Effect {
                 if let Some(found) = pattern.find(text) {
                     let target = target.expand(|number| found.group(number));
                     if names.allows(&target) {
-                        labels.set(&target, &replacement.expand(|number| found.group(number)));
+                        set(labels, &target, &replacement.expand(|number| found.group(number)));
                     }
                 }
             }
-            Self::HashMod { modulus, target } => labels.set(target, &share(text, *modulus).to_string()),
+            Self::HashMod { modulus, target } => set(labels, target, &share(text, *modulus).to_string()),
             Self::LabelMap { pattern, replacement } => map_names(labels, pattern, replacement),
             Self::LabelDrop(pattern) => labels.retain(|name, _| !pattern.is_match(name)),
             Self::LabelKeep(pattern) => labels.retain(|name, _| pattern.is_match(name)),
-            Self::Lowercase(target) => labels.set(target, &lower(text)),
-            Self::Uppercase(target) => labels.set(target, &upper(text)),
+            Self::Lowercase(target) => set(labels, target, &lower(text)),
+            Self::Uppercase(target) => set(labels, target, &upper(text)),
         }
         true
+    }
+}
+
+/// Sets a label, and leaves one alone that says the same already.
+fn set(labels: &mut Labels, name: &str, value: &str) {
+    if labels.value(name) != value {
+        labels.set(name, value);
     }
 }
 
@@ -277,7 +297,7 @@ fn map_names(labels: &mut Labels, pattern: &Pattern, replacement: &Template) {
         .filter(|(name, _)| !name.is_empty())
         .collect();
     for (name, value) in copies {
-        labels.set(&name, &value);
+        set(labels, &name, &value);
     }
 }
 

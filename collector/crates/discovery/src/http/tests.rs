@@ -94,6 +94,38 @@ async fn nothing_is_settled_before_the_first_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn groups_that_disappear_are_gone_and_the_others_stay_the_same() {
+    let script = Script::new(&["a"]);
+    let two = Script::new(&["a"]).answers.lock().unwrap()[0].clone().map(|mut groups| {
+        groups.push(Group {
+            source: "u:1".into(),
+            targets: vec![crate::config::address("b")],
+            ..Group::default()
+        });
+        groups
+    });
+    script.answers.lock().unwrap().push_front(two);
+    let mut belief = Belief::new(EmptyList::Prometheus);
+    belief.update(script.ask().await, Instant::now());
+    let before = belief.groups.clone();
+    belief.update(script.ask().await, Instant::now());
+    assert_eq!((before.len(), belief.groups.len()), (2, 1));
+    assert!(Arc::ptr_eq(&before[0], &belief.groups[0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_counted() {
+    let metrics = telemetry::Registry::new();
+    let scope = metrics.scope();
+    let board = Arc::new(Board::new("job", 1, &scope));
+    let post = board.post(0, "http_sd_configs::0".to_owned(), Board::http_failures(&scope));
+    let pace = Pace { refresh: Duration::from_secs(60), phase: u32::MAX };
+    let asking = run(Script::new(&["!", "!", "a"]), pace, EmptyList::Prometheus, post);
+    assert!(tokio::time::timeout(Duration::from_secs(10), asking).await.is_err());
+    assert_eq!(metrics.value("prometheus_sd_http_failures_total", &[]), Some(2.0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn prometheus_believes_an_empty_list_at_once() {
     let snapshots = Script::new(&["a", "[]"]).run(EmptyList::Prometheus, 61.0).await;
     assert_eq!(show(&snapshots), "settled: ");
@@ -186,6 +218,13 @@ async fn what_is_no_list_of_targets_is_refused() {
     let json = "application/json";
     let answers = [
         (answer("503 Service Unavailable", json, "[]"), "status 503"),
+        (answer("201 Created", json, "[]"), "status 201"),
+        (
+            answer("200 OK", "application/json; charset=latin1", "[]"),
+            "content type \"application/json; charset=latin1\"",
+        ),
+        (answer("200 OK", json, r#"[{"targets":["a"],"port":1}]"#), "unknown field `port`"),
+        (answer("200 OK", json, r#"[{"targets":[1]}]"#), "invalid type: integer `1`"),
         (answer("200 OK", "text/html", "<html></html>"), "content type \"text/html\""),
         (answer("200 OK", json, ""), "EOF"),
         (answer("200 OK", json, "{\"error\": \"x\"}"), "invalid type: map"),
@@ -198,6 +237,18 @@ async fn what_is_no_list_of_targets_is_refused() {
         let problem = endpoint.ask().await.unwrap_err().to_string();
         assert!(problem.contains(expected) && problem.contains(&url), "{problem}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_must_come_within_the_refresh_interval() {
+    // It is connected to by the kernel and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/sd", silent.local_addr().unwrap());
+    let config: HttpSdConfig =
+        serde_json::from_value(serde_json::json!({"url": url, "refresh_interval": "50ms"})).unwrap();
+    let client = net::Client::build(&config.client, std::path::Path::new(".")).unwrap();
+    let problem = Endpoint::new(&config, client).ask().await.unwrap_err().to_string();
+    assert!(problem.contains("cannot get targets from") && problem.contains("50ms"), "{problem}");
 }
 
 #[tokio::test]

@@ -12,10 +12,10 @@ impl Pattern {
 
 /// The same expression, always by the engine.
 fn slow(expression: &str) -> Regex {
-    Regex::new(&re2::translate(&format!("^(?s:{expression})$")).unwrap().pattern).unwrap()
+    Regex::new(&re2::translate_whole(expression).unwrap().pattern).unwrap()
 }
 
-const SIMPLE: [&str; 24] = [
+const SIMPLE: [&str; 31] = [
     "",
     "(.*)",
     ".*",
@@ -39,19 +39,26 @@ const SIMPLE: [&str; 24] = [
     "(?:go|process)_.*",
     "__meta_(.+)",
     "a|b|c|d|e|f|g|h|i|jj|kk",
+    ".*foo",
+    ".+foo",
+    ".*foo.*",
+    ".+foo.+",
+    ".*(?:_bucket|_sum)",
+    "(.*foo)",
+    ".*a.*|b",
     "foo\\.bar\\.*",
 ];
 
 #[test]
-fn lists_and_prefixes_need_no_program() {
+fn lists_prefixes_and_suffixes_need_no_program() {
     for expression in &SIMPLE[..SIMPLE.len() - 1] {
         assert!(!Pattern::build_with_groups(expression).unwrap().is_compiled(), "{expression}");
     }
-    for expression in ["(foo);true", "(?:a|b)(.*)", "(a)(b)", "(a)|b"] {
+    for expression in ["(foo);true", "(?:a|b)(.*)", "(a)(b)", "(a)|b", "(.*)foo", ".*foo(.*)", ".+(foo)"] {
         assert!(!Pattern::build(expression).unwrap().is_compiled(), "{expression}");
         assert!(Pattern::build_with_groups(expression).unwrap().is_compiled(), "{expression}");
     }
-    for expression in ["a*", "[a-z]+", "(?i)a+b", ".*a", ".{2}", "(?-s).*", "(?m)^a", "a)|(b", "\\w"] {
+    for expression in ["a*", "[a-z]+", "(?i)a+b", ".*a.*b", ".{2}", "(?-s).*", "(?m)^a", "a)|(b", "\\w"] {
         assert!(Pattern::build(expression).unwrap().is_compiled(), "{expression}");
     }
 }
@@ -71,6 +78,35 @@ fn the_whole_text_must_match() {
     assert!(pattern.is_match("a") && pattern.is_match("bc"));
     assert!(!pattern.is_match("abc") && !pattern.is_match("xa") && !pattern.is_match("a\n"));
     assert_eq!(pattern.as_str(), "a|bc");
+}
+
+#[test]
+fn a_dollar_is_the_end_of_the_text_and_not_of_a_line() {
+    for expression in ["a", "a$", r"a\z", "(?-m)a$", "^a$"] {
+        let pattern = Pattern::build(expression).unwrap();
+        assert!(
+            pattern.is_match("a") && !pattern.is_match("a\n") && !pattern.is_match("a\nb"),
+            "{expression}"
+        );
+    }
+    assert!(Pattern::build("(?m)a$.*").unwrap().is_match("a\nb"));
+}
+
+#[test]
+fn groups_take_what_their_greed_says() {
+    let group = |expression: &str| {
+        let pattern = Pattern::build_with_groups(expression).unwrap();
+        pattern.find("aaa").unwrap().group(1).map(str::to_owned)
+    };
+    for (expression, expected) in [
+        ("(a+)(a*)", "aaa"),
+        ("(a+?)(a*)", "a"),
+        ("(?U)(a+)(a*)", "a"),
+        ("(?U)(a+?)(a*)", "aaa"),
+        ("(?U:(a+))(a*)", "a"),
+    ] {
+        assert_eq!(group(expression).as_deref(), Some(expected), "{expression}");
+    }
 }
 
 #[test]
@@ -145,7 +181,7 @@ proptest! {
     #[test]
     fn shortcuts_answer_as_the_engine_does(
         expression in prop_oneof![expression(), prop::sample::select(&SIMPLE[..]).prop_map(str::to_owned)],
-        text in "[ab.\n\u{e9}]{0,6}|foo[a-z;.]{0,5}|go_|process_|up|__meta_x|https?",
+        text in "[ab.\n\u{e9}]{0,6}|[a\u{e9}]?foo[a-z;.]{0,5}|go_|process_|up|__meta_x|https?|x?_(bucket|sum)",
     ) {
         let pattern = Pattern::build_with_groups(&expression).unwrap();
         let regex = slow(&expression);

@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::bad;
-use crate::pattern::BadPattern;
+use super::{Mistake, bad};
 
 /// `[...]` at the beginning of `rest`, the end of `text`: what stands for it, and what follows it.
-pub(super) fn bracketed<'p>(text: &str, rest: &'p str) -> Result<(String, &'p str), BadPattern> {
+pub(super) fn bracketed<'p>(text: &str, rest: &'p str) -> Result<(String, &'p str), Mistake> {
     // Looked for once, so that many an `[:` without an end does not cost a search each.
     let last_posix_end = text.rfind(":]").unwrap_or(0);
     let mut rest = &rest[1..];
@@ -44,7 +43,7 @@ pub(super) struct NamedClass {
 }
 
 /// `\d`, `\pL`, `\p{Greek}` and their likes at the beginning of `text`.
-pub(super) fn named_class(text: &str) -> Result<Option<NamedClass>, BadPattern> {
+pub(super) fn named_class(text: &str) -> Result<Option<NamedClass>, Mistake> {
     let Some(escaped) = text.strip_prefix('\\') else { return Ok(None) };
     let perl = match escaped.chars().next() {
         Some('d') => "0-9",
@@ -60,7 +59,7 @@ pub(super) fn named_class(text: &str) -> Result<Option<NamedClass>, BadPattern> 
 }
 
 /// `escaped` begins with `p` or `P`.
-fn property(escaped: &str) -> Result<NamedClass, BadPattern> {
+fn property(escaped: &str) -> Result<NamedClass, Mistake> {
     let mut is_negated = escaped.starts_with('P');
     let behind = &escaped[1..];
     let (name, length) = match behind.strip_prefix('{') {
@@ -88,7 +87,7 @@ fn property(escaped: &str) -> Result<NamedClass, BadPattern> {
 }
 
 /// `[:alpha:]` and its likes at the beginning of `text`.
-fn posix_class(text: &str) -> Result<Option<NamedClass>, BadPattern> {
+fn posix_class(text: &str) -> Result<Option<NamedClass>, Mistake> {
     const NAMES: [&str; 14] = [
         "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space",
         "upper", "word", "xdigit",
@@ -103,7 +102,7 @@ fn posix_class(text: &str) -> Result<Option<NamedClass>, BadPattern> {
 }
 
 /// One character or a range at the beginning of `text`; gives what follows.
-fn range<'p>(text: &'p str, items: &mut String) -> Result<&'p str, BadPattern> {
+fn range<'p>(text: &'p str, items: &mut String) -> Result<&'p str, Mistake> {
     let (low, mut rest) = class_character(text)?;
     let mut high = low;
     // A minus before the bracket is a minus.
@@ -121,7 +120,7 @@ fn range<'p>(text: &'p str, items: &mut String) -> Result<&'p str, BadPattern> {
     Ok(rest)
 }
 
-fn class_character(text: &str) -> Result<(char, &str), BadPattern> {
+fn class_character(text: &str) -> Result<(char, &str), Mistake> {
     if let Some(escaped) = text.strip_prefix('\\') {
         let (character, length) = escaped_character(escaped)?;
         return Ok((character, &escaped[length..]));
@@ -133,7 +132,7 @@ fn class_character(text: &str) -> Result<(char, &str), BadPattern> {
 }
 
 /// The character that an escape means, and the escape's length behind the backslash.
-pub(super) fn escaped_character(escaped: &str) -> Result<(char, usize), BadPattern> {
+pub(super) fn escaped_character(escaped: &str) -> Result<(char, usize), Mistake> {
     let Some(character) = escaped.chars().next() else { return bad("trailing backslash") };
     let octal_digits = escaped.bytes().take(3).take_while(|byte| matches!(byte, b'0'..=b'7')).count();
     let plain = match character {
@@ -149,13 +148,17 @@ pub(super) fn escaped_character(escaped: &str) -> Result<(char, usize), BadPatte
             return code_point(&escaped[..octal_digits], 8, octal_digits);
         }
         character if character.is_ascii() && !character.is_ascii_alphanumeric() => character,
+        '1'..='9' | 'k' | 'g' => {
+            return bad(format!("invalid escape \\{character}: RE2 has no back-references"));
+        }
+        'C' => return bad("invalid escape \\C: labels are matched by characters, not by bytes"),
         character => return bad(format!("invalid escape \\{character}")),
     };
     Ok((plain, 1))
 }
 
 /// `x7F` or `x{10FFFF}`.
-fn hexadecimal(escaped: &str) -> Result<(char, usize), BadPattern> {
+fn hexadecimal(escaped: &str) -> Result<(char, usize), Mistake> {
     let digits = &escaped[1..];
     match digits.strip_prefix('{') {
         Some(braced) => match braced.split_once('}') {
@@ -169,7 +172,7 @@ fn hexadecimal(escaped: &str) -> Result<(char, usize), BadPattern> {
     }
 }
 
-fn code_point(digits: &str, radix: u32, length: usize) -> Result<(char, usize), BadPattern> {
+fn code_point(digits: &str, radix: u32, length: usize) -> Result<(char, usize), Mistake> {
     let is_number = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     let value = u32::from_str_radix(digits, radix).ok().filter(|_| is_number).and_then(char::from_u32);
     match value {

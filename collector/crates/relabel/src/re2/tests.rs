@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 use regex::Regex;
 
-use super::translate;
+use super::{translate, translate_whole};
 
 /// Whether the expression matches the whole text.
 fn matches(expression: &str, text: &str) -> bool {
-    let translated = translate(&format!("^(?s:{expression})$")).unwrap().pattern;
+    let translated = translate_whole(expression).unwrap().pattern;
     Regex::new(&translated)
         .unwrap_or_else(|error| panic!("{expression} became {translated}: {error}"))
         .is_match(text)
@@ -26,11 +26,12 @@ fn check(cases: &[(&str, &[&str], &[&str])]) {
 
 fn refused(cases: &[(&str, &str)]) {
     for (expression, reason) in cases {
-        let message = match translate(&format!("^(?s:{expression})$")) {
+        let message = match translate_whole(expression) {
             Ok(translated) => panic!("{expression:?} became {}", translated.pattern),
             Err(error) => error.to_string(),
         };
-        assert_eq!(message, *reason, "{expression:?}");
+        let (without_place, _) = message.split_once(" (at character ").unwrap_or((&message, ""));
+        assert_eq!(without_place, *reason, "{expression:?}");
     }
 }
 
@@ -86,11 +87,13 @@ fn escapes_are_those_of_re2() {
         (r"\Qab\E+", &["abb"], &["abab"]),
     ]);
     refused(&[
-        (r"\C", r"invalid escape \C"),
+        (r"\C", r"invalid escape \C: labels are matched by characters, not by bytes"),
         (r"\Z", r"invalid escape \Z"),
         (r"\E", r"invalid escape \E"),
-        (r"\1", r"invalid escape \1"),
-        (r"\8", r"invalid escape \8"),
+        (r"\1", r"invalid escape \1: RE2 has no back-references"),
+        (r"\8", r"invalid escape \8: RE2 has no back-references"),
+        (r"(?P<n>a)\k<n>", r"invalid escape \k: RE2 has no back-references"),
+        (r"\x{d800}", "invalid character number \"d800\""),
         (r"\u0041", r"invalid escape \u"),
         ("\\\u{e9}", "invalid escape \\\u{e9}"),
         (r"\x", "invalid character number \")$\""),
@@ -101,7 +104,7 @@ fn escapes_are_those_of_re2() {
         (r"a\", "missing closing )"),
         (r"\Qa", "missing closing )"),
     ]);
-    assert_eq!(translate(r"a\").unwrap_err().to_string(), "trailing backslash");
+    assert_eq!(translate(r"a\").unwrap_err().reason, "trailing backslash");
 }
 
 #[test]
@@ -139,6 +142,7 @@ fn properties_are_categories_and_scripts() {
         (r"\pL\p{Lu}\p{Greek}", &["a\u{c4}\u{3b1}"], &["1Aa"]),
         (r"\PL\p{^Greek}\P{^L}", &["1aa"], &["aaa"]),
         (r"[\p{Lu}\d]+", &["A1"], &["a"]),
+        (r"\pN+\p{Nd}", &["\u{2167}\u{661}"], &["a1"]),
     ]);
     refused(&[
         (r"\p{sc=Greek}", r"unknown character class \p{sc=Greek}"),
@@ -190,6 +194,18 @@ fn a_brace_that_counts_nothing_is_a_brace() {
 }
 
 #[test]
+fn an_alternative_may_be_empty() {
+    check(&[
+        ("|a", &["", "a"], &["b"]),
+        ("a|", &["", "a"], &["aa"]),
+        ("a||b", &["a", "", "b"], &["ab"]),
+        ("x(|a)y(b|)", &["xy", "xay", "xyb", "xayb"], &["xby"]),
+        ("()|a", &["", "a"], &[]),
+        ("", &[""], &["a"]),
+    ]);
+}
+
+#[test]
 fn flags_are_four_and_reach_to_the_end_of_their_group() {
     check(&[
         ("(?U)a+?b", &["aab"], &["b"]),
@@ -201,12 +217,12 @@ fn flags_are_four_and_reach_to_the_end_of_their_group() {
         ("a*(?i)?b", &["aaB", "b"], &["Ab"]),
     ]);
     refused(&[
-        ("(?x)a", "invalid group or flags at (?x)a)$"),
-        ("(?i-)a", "invalid group or flags at (?i-)a)$"),
-        ("(?-)", "invalid group or flags at (?-))$"),
-        ("(?=a)", "invalid group or flags at (?=a))$"),
-        ("(?#a)", "invalid group or flags at (?#a))$"),
-        ("(?P=a)", "invalid group or flags at (?P=a))$"),
+        ("(?x)a", "invalid group or flags (?x"),
+        ("(?i-)a", "invalid group or flags (?i-)"),
+        ("(?-)", "invalid group or flags (?-)"),
+        ("(?P=a)", "invalid group or flags (?P"),
+        ("(?R)", "invalid group or flags (?R"),
+        ("(?i--s)", "invalid group or flags (?i--"),
     ]);
 }
 
@@ -222,9 +238,47 @@ fn groups_are_balanced_and_keep_their_numbers() {
         ("a))", "unexpected )"),
         ("(?P<>a)", "invalid group name \"\""),
         ("(?<a-b>c)", "invalid group name \"a-b\""),
-        ("(?<=a)", "the name of a group does not end"),
+        ("(?<a", "the name of a group does not end"),
         ("(?P<a", "the name of a group does not end"),
     ]);
+}
+
+#[test]
+fn what_re2_does_not_have_is_refused_by_name() {
+    for around in ["=", "!", "<=", "<!"] {
+        refused(&[(
+            &format!("a(?{around}b)"),
+            &format!("invalid group or flags (?{around}: RE2 cannot look around"),
+        )]);
+    }
+    refused(&[
+        ("(?>a)", "invalid group or flags (?>: RE2 has no atomic groups"),
+        ("(?#a)", "invalid group or flags (?#: RE2 has no comments"),
+        ("a++", "repetition operator + behind another one"),
+        ("a?+", "repetition operator + behind another one"),
+    ]);
+}
+
+#[test]
+fn a_mistake_is_placed_in_the_users_expression() {
+    for (expression, place) in [
+        (r"\C", "(at character 1)"),
+        ("\u{e9}\u{e9}(?=a)", "(at character 3)"),
+        (r"(a)\1", "(at character 4)"),
+        ("ab**", "(at character 4)"),
+        ("a{1001}", "(at character 2)"),
+        ("x[z-a]", "(at character 2)"),
+        (r"ab\p{sc=Greek}", "(at character 3)"),
+        ("a))", "(at character 3)"),
+    ] {
+        let message = translate_whole(expression).unwrap_err().to_string();
+        assert!(message.ends_with(place), "{expression:?}: {message}");
+    }
+    // What shows behind the end has no place of the user's.
+    for expression in ["(a", "a)", r"\Qa", "a\\"] {
+        let message = translate_whole(expression).unwrap_err().to_string();
+        assert!(!message.contains("at character"), "{expression:?}: {message}");
+    }
 }
 
 /// Pieces of expressions, right and wrong.

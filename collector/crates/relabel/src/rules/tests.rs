@@ -5,6 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod reference;
+
 fn configs(yaml: &str) -> Vec<RuleConfig> {
     let root = ::config::parse(yaml, "rules.yaml").unwrap().root;
     root.items().map(|rule| ::config::read(rule, "").unwrap()).collect()
@@ -98,6 +100,13 @@ fn an_empty_expression_matches_only_nothing() {
     let rule = "[{source_labels: [a], regex: '', action: drop}]";
     assert_eq!(applied(rule, &[("b", "1")]), "dropped");
     assert_eq!(applied(rule, &[("a", "1")]), r#"{a="1"}"#);
+}
+
+#[test]
+fn a_missing_source_label_is_the_empty_text() {
+    let rule = "[{source_labels: [x, a, y], regex: ';1;', action: keep}]";
+    assert_eq!(applied(rule, &[("a", "1")]), r#"{a="1"}"#);
+    assert_eq!(applied("[{source_labels: [x], regex: .+, action: keep}]", &[("a", "1")]), "dropped");
 }
 
 #[test]
@@ -324,19 +333,7 @@ fn config() -> impl Strategy<Value = RuleConfig> {
                 modulus,
                 target_label,
                 replacement: replacement.to_owned(),
-                action: [
-                    Action::Replace,
-                    Action::Keep,
-                    Action::Drop,
-                    Action::KeepEqual,
-                    Action::DropEqual,
-                    Action::HashMod,
-                    Action::LabelMap,
-                    Action::LabelDrop,
-                    Action::LabelKeep,
-                    Action::Lowercase,
-                    Action::Uppercase,
-                ][action],
+                action: Action::ALL[action],
             }
         })
 }
