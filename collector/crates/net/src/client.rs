@@ -2,10 +2,12 @@
 //!
 //! One [`Client`] per configuration, shared by everything that uses it: it keeps connections open, notices
 //! changed certificates and adds credentials. What it adds goes to the host it was meant for and nowhere
-//! else: a redirect to another host, or from TLS to none, is followed without it (Go also trusts subdomains;
-//! here they are other hosts).
+//! else: a redirect to another host, or from TLS to none, is followed without it, and what was left behind once is
+//! not taken up again on the way back. (Prometheus also trusts subdomains; here they are other hosts. It sends
+//! `http_headers` along; here they stay at home, since they hold secrets as often as not.)
 
 mod hop;
+mod link_local;
 mod progress;
 
 use std::path::Path;
@@ -123,6 +125,8 @@ pub(crate) struct Settings {
     pub(crate) tls: TlsSource,
     pub(crate) proxy: Proxy,
     pub(crate) follow_redirects: bool,
+    /// Redirects may lead to link-local addresses.
+    pub(crate) follows_to_link_local: bool,
     pub(crate) http2: Http2,
     /// When a request names none.
     pub(crate) timeout: Option<Duration>,
@@ -211,7 +215,10 @@ impl Client {
             let answer = self.hop(&hop, progress).await?;
             let location = answer.headers().get(header::LOCATION);
             match location.filter(|_| self.inner.settings.follow_redirects && is_redirect(answer.status())) {
-                Some(location) => hop = hop.redirected(answer.status(), location)?,
+                Some(location) => {
+                    hop = hop.redirected(answer.status(), location)?;
+                    self.inner.check_redirect(&hop, progress).await?;
+                }
                 None => return read_answer(answer, body_limit, progress).await,
             }
         }
@@ -285,6 +292,16 @@ impl Inner {
             headers.insert(header::PROXY_AUTHORIZATION, value);
         }
         Ok(headers)
+    }
+
+    async fn check_redirect(&self, hop: &Hop, progress: &Progress) -> Result<(), NetError> {
+        if self.settings.follows_to_link_local || hop.is_same_host() {
+            return Ok(());
+        }
+        let is_resolved_by_us = self.proxy_of(&hop.url).is_none();
+        link_local::refuse(&hop.url, is_resolved_by_us)
+            .await
+            .map_err(|reason| NetError::Redirect { peer: progress.peer(), reason })
     }
 
     /// For a proxy that forwards; one that tunnels gets it with its CONNECT.

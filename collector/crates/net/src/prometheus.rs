@@ -48,6 +48,10 @@ pub struct PrometheusClientConfig {
     /// Go where a 3xx answer points to. Credentials are not sent to another host.
     #[serde(default = "config::on")]
     pub follow_redirects: bool,
+    /// Follow redirects to link-local addresses (169.254.0.0/16, fe80::/10) of another host too. Not known to
+    /// Prometheus, which follows them: they are where clouds hand out the credentials of machines.
+    #[serde(default)]
+    pub follow_link_local_redirects: bool,
     /// Speak HTTP/2 over TLS where the server offers it.
     #[serde(default = "config::on")]
     pub enable_http2: bool,
@@ -270,6 +274,7 @@ impl Default for PrometheusClientConfig {
             bearer_token_file: String::new(),
             tls_config: PrometheusTlsConfig::default(),
             follow_redirects: true,
+            follow_link_local_redirects: false,
             enable_http2: true,
             proxy: ProxyConfig::default(),
             http_headers: BTreeMap::new(),
@@ -306,6 +311,8 @@ struct Printed<'a> {
     #[serde(skip_serializing_if = "PrometheusTlsConfig::is_default")]
     tls_config: &'a PrometheusTlsConfig,
     follow_redirects: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    follow_link_local_redirects: bool,
     enable_http2: bool,
     #[serde(flatten)]
     proxy: &'a ProxyConfig,
@@ -321,6 +328,7 @@ impl Serialize for PrometheusClientConfig {
             oauth2: self.oauth2.as_ref(),
             tls_config: &self.tls_config,
             follow_redirects: self.follow_redirects,
+            follow_link_local_redirects: self.follow_link_local_redirects,
             enable_http2: self.enable_http2,
             proxy: &self.proxy,
             http_headers: &self.http_headers,

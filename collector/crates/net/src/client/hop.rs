@@ -15,7 +15,8 @@ pub(super) struct Hop {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// This is the host that the caller named, reached as safely as the caller asked.
+    /// This is the host that the caller named, reached as safely as the caller asked, and no hop on the way here was
+    /// another one.
     pub(super) is_at_home: bool,
     home: (Option<String>, bool),
 }
@@ -52,7 +53,8 @@ impl Hop {
         }
         let (host, was_secure) = &self.home;
         let is_downgrade = *was_secure && url.scheme() == "http";
-        self.is_at_home = host.as_deref() == url.host_str() && !is_downgrade;
+        let is_home = host.as_deref() == url.host_str() && !is_downgrade;
+        self.is_at_home &= is_home;
         if !self.is_at_home {
             // Once away, what the caller sent as a credential does not come back either.
             for name in
@@ -63,6 +65,11 @@ impl Hop {
         }
         self.url = url;
         Ok(self)
+    }
+
+    /// Whether the host is the one that the caller named, whatever came between.
+    pub(super) fn is_same_host(&self) -> bool {
+        self.home.0.as_deref() == self.url.host_str()
     }
 }
 

@@ -40,6 +40,7 @@ impl PrometheusClientConfig {
         Ok(Settings {
             auth: self.auth(base_dir)?,
             headers,
+            follows_to_link_local: self.follow_link_local_redirects,
             ..settings(&self.tls_config, &self.proxy, base_dir, self.follow_redirects, self.enable_http2)?
         })
     }
@@ -159,6 +160,7 @@ fn settings(
         tls: tls.source(base_dir)?,
         proxy: proxy.proxy()?,
         follow_redirects,
+        follows_to_link_local: false,
         http2: if enable_http2 { Http2::IfOffered } else { Http2::Never },
         timeout: None,
         idle_timeout: Some(IDLE_TIMEOUT),

@@ -9,7 +9,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::testing::{
-    Log, PATIENCE, Seen, Server, client, get, prometheus, read_head, server_tls, testdata, testdata_text,
+    Log, PATIENCE, Seen, Server, ca, client, get, prometheus, read_head, server_tls, testdata, testdata_text,
     write,
 };
 use crate::{Client, NetError, Reply, Request, ServeOptions};
@@ -172,10 +172,6 @@ async fn every_value_of_a_header_is_sent() {
 
 fn tls(keys: &str) -> Client {
     client(&format!("tls_config: {{{keys}}}"))
-}
-
-fn ca(name: &str) -> String {
-    format!("ca_file: {}", testdata(name))
 }
 
 #[tokio::test]
