@@ -27,7 +27,7 @@ use url::Url;
 
 use crate::auth::{Auth, AuthError, ExtraHeader};
 use crate::connect::{Connector, Tls, Uses};
-use crate::error::{BuildError, NetError};
+use crate::error::{BuildError, MAX_HEAD_BYTES, NetError};
 use crate::http_client::HttpClientConfig;
 use crate::prometheus::PrometheusClientConfig;
 use crate::proxy::{Proxy, ProxyKind, ProxyTarget, peer_of};
@@ -357,9 +357,9 @@ impl Settings {
         builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new());
         builder.pool_idle_timeout(self.idle_timeout).pool_max_idle_per_host(self.max_idle_per_host);
         builder.http2_only(self.http2 == Http2::Always);
-        // Answers are read in pieces of at most this size. Every open connection keeps such a buffer, and a scraper has
-        // thousands of them.
-        builder.http1_max_buf_size(16 << 10);
+        // Bodies are read in pieces of at most this size, too.
+        builder.http1_max_buf_size(MAX_HEAD_BYTES);
+        builder.http2_max_header_list_size(MAX_HEAD_BYTES as u32);
         builder.http2_initial_stream_window_size(1 << 20).http2_initial_connection_window_size(2 << 20);
         if let Some((interval, patience)) = self.ping {
             builder.http2_keep_alive_interval(interval).http2_keep_alive_timeout(patience);

@@ -1,5 +1,6 @@
 //! How far a request has come, and reading what it brought.
 
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -62,6 +63,9 @@ impl Progress {
         if error.is_connect() {
             return NetError::Connect { peer, source: FromCause(error.into()).into() };
         }
+        if is_head_too_large(&error) {
+            return NetError::HeadTooLarge { peer };
+        }
         NetError::Broken { peer, during, source: FromCause(error.into()).into() }
     }
 
@@ -108,6 +112,11 @@ pub(super) async fn read_answer(
     }
     let body = if pieces.is_empty() { whole } else { pieces.freeze() };
     Ok(Response { status: head.status.as_u16(), headers: head.headers, body, trailers })
+}
+
+fn is_head_too_large(error: &PoolError) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>());
+    cause.is_some_and(hyper::Error::is_parse_too_large)
 }
 
 /// The connection had been used before and broke before an answer began.

@@ -1,5 +1,6 @@
 //! Requests against servers on loopback: limits, kept connections, errors.
 
+mod hostile;
 mod redirects;
 
 use std::error::Error;
