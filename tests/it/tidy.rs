@@ -41,6 +41,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("prost", &["wire"]),
     ("regex", &["relabel"]),
     ("reqwest", &["net"]),
+    ("ring", &["net"]),
     ("rustls", &["net"]),
     ("snap", &["wire"]),
     ("tokio-rustls", &["net"]),

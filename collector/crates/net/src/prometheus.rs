@@ -104,7 +104,7 @@ pub struct Authorization {
     pub credentials_ref: String,
 }
 
-/// Where tokens come from, by the grant `client_credentials`.
+/// Where tokens come from.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct OAuth2 {
     /// Who asks.
@@ -119,32 +119,32 @@ pub struct OAuth2 {
     /// Name in a secret store; not supported.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub client_secret_ref: String,
-    /// `client_credentials`, which empty means too; the other grant of Prometheus, by signed assertion, is
-    /// not supported.
+    /// `client_credentials`, which empty means too, or `urn:ietf:params:oauth:grant-type:jwt-bearer`: a signed
+    /// assertion.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub grant_type: String,
-    /// Part of the grant by assertion; not supported.
+    /// Key that signs the assertion: RSA of at least 2048 bits, PKCS#8 or PKCS#1, as PEM.
     #[serde(default, skip_serializing_if = "is_unset")]
     pub client_certificate_key: Option<Secret>,
-    /// Part of the grant by assertion; not supported.
+    /// File with that key, read for each request.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub client_certificate_key_file: String,
-    /// Part of the grant by assertion; not supported.
+    /// Name in a secret store; not supported.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub client_certificate_key_ref: String,
-    /// Part of the grant by assertion; not supported.
+    /// The name of the key that the token server knows (`kid`).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub client_certificate_key_id: String,
-    /// Part of the grant by assertion; not supported.
+    /// How the assertion is signed: `RS256`, which empty means too, `RS384` or `RS512`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub signature_algorithm: String,
-    /// Part of the grant by assertion; not supported.
+    /// Who issues the assertion (`iss`); `client_id` when empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub iss: String,
-    /// Part of the grant by assertion; not supported.
+    /// Whom it is for (`aud`); `token_url` when empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub audience: String,
-    /// Part of the grant by assertion; not supported.
+    /// More claims of the assertion; they win over all others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub claims: BTreeMap<String, serde_json::Value>,
     /// What the token should be good for.

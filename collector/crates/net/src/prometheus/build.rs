@@ -10,9 +10,10 @@ use tokio::sync::Mutex;
 
 use super::{Authorization, BasicAuth, OAuth2, PrometheusClientConfig, PrometheusTlsConfig, ProxyConfig};
 use crate::BuildError;
+use crate::assertion::{Algorithm, Assertion};
 use crate::auth::{Auth, ExtraHeader, Value};
 use crate::client::{Client, Http2, Settings};
-use crate::oauth2::TokenSource;
+use crate::oauth2::{Grant, TokenSource};
 use crate::proxy::Proxy;
 use crate::tls::{Material, TlsSource, server_name};
 
@@ -85,16 +86,37 @@ impl OAuth2 {
     fn auth(&self, base_dir: &Path) -> Result<Auth, BuildError> {
         let under = |error: BuildError| BuildError { key: format!("oauth2.{}", error.key), ..error };
         let settings = settings(&self.tls_config, &self.proxy, base_dir, true, true).map_err(under)?;
-        let key = "oauth2.client_secret_file";
+        let (grant, secret) = if self.is_by_assertion() {
+            let (key, file) = ("oauth2.client_certificate_key_file", &self.client_certificate_key_file);
+            let assertion = Grant::Assertion(self.assertion());
+            (assertion, value(self.client_certificate_key.as_ref(), key, file, base_dir))
+        } else {
+            let (key, file) = ("oauth2.client_secret_file", &self.client_secret_file);
+            let credentials = Grant::ClientCredentials { client_id: self.client_id.clone() };
+            (credentials, value(self.client_secret.as_ref(), key, file, base_dir))
+        };
         Ok(Auth::OAuth2(Arc::new(TokenSource {
             client: Client::from_settings(settings).map_err(under)?,
             token_url: self.token_url.clone(),
-            client_id: self.client_id.clone(),
-            client_secret: value(self.client_secret.as_ref(), key, &self.client_secret_file, base_dir),
+            grant,
+            secret,
             scopes: self.scopes.clone(),
             endpoint_params: self.endpoint_params.clone().into_iter().collect(),
             state: Mutex::default(),
         })))
+    }
+
+    fn assertion(&self) -> Assertion {
+        let or = |text: &String, other: &String| if text.is_empty() { other.clone() } else { text.clone() };
+        Assertion {
+            algorithm: Algorithm::parse(&self.signature_algorithm).unwrap_or_default(),
+            key_id: self.client_certificate_key_id.clone(),
+            issuer: or(&self.iss, &self.client_id),
+            subject: self.client_id.clone(),
+            audience: or(&self.audience, &self.token_url),
+            scope: self.scopes.join(" "),
+            claims: self.claims.clone().into_iter().collect(),
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use http::{HeaderName, HeaderValue};
 
-use super::{
-    Authorization, BasicAuth, OAuth2, PrometheusClientConfig, PrometheusTlsConfig, PrometheusTlsVersion,
-};
+mod oauth2;
+
+use super::{Authorization, BasicAuth, PrometheusClientConfig, PrometheusTlsConfig, PrometheusTlsVersion};
 use super::{ProxyConfig, is_unset};
 use crate::tls::{Version, server_name, versions};
 
@@ -78,6 +78,7 @@ impl PrometheusClientConfig {
         self.tls_config.check_support("tls_config", &mut found);
         if let Some(oauth2) = &self.oauth2 {
             refs.push(("oauth2.client_secret_ref".to_owned(), &oauth2.client_secret_ref));
+            refs.push(("oauth2.client_certificate_key_ref".to_owned(), &oauth2.client_certificate_key_ref));
             oauth2.tls_config.refs("oauth2.tls_config", &mut refs);
             oauth2.tls_config.check_support("oauth2.tls_config", &mut found);
             oauth2.check_support(&mut found);
@@ -150,46 +151,6 @@ impl Authorization {
         if self.kind.trim().eq_ignore_ascii_case("basic") {
             let message = "cannot be `basic`; use `basic_auth` instead";
             found.push(("authorization.type".to_owned(), message.to_owned()));
-        }
-    }
-}
-
-impl OAuth2 {
-    fn check(&self, found: &mut Found) {
-        for (key, text) in [("client_id", &self.client_id), ("token_url", &self.token_url)] {
-            if text.is_empty() {
-                found.push((format!("oauth2.{key}"), "missing".to_owned()));
-            }
-        }
-        let given = [
-            !is_unset(&self.client_secret),
-            !self.client_secret_file.is_empty(),
-            !self.client_secret_ref.is_empty(),
-        ];
-        at_most_one("oauth2", ["client_secret", "client_secret_file", "client_secret_ref"], given, found);
-        self.tls_config.check("oauth2.tls_config", found);
-        self.proxy.check("oauth2.", found);
-    }
-
-    fn check_support(&self, found: &mut Found) {
-        if !matches!(self.grant_type.as_str(), "" | "client_credentials") {
-            let message =
-                format!("the grant `{}` is not supported; only `client_credentials` is", self.grant_type);
-            found.push(("oauth2.grant_type".to_owned(), message));
-        }
-        let parts = [
-            ("client_certificate_key", is_unset(&self.client_certificate_key)),
-            ("client_certificate_key_file", self.client_certificate_key_file.is_empty()),
-            ("client_certificate_key_ref", self.client_certificate_key_ref.is_empty()),
-            ("client_certificate_key_id", self.client_certificate_key_id.is_empty()),
-            ("signature_algorithm", self.signature_algorithm.is_empty()),
-            ("iss", self.iss.is_empty()),
-            ("audience", self.audience.is_empty()),
-            ("claims", self.claims.is_empty()),
-        ];
-        for (key, _) in parts.into_iter().filter(|(_, is_absent)| !is_absent) {
-            let message = "belongs to the grant by signed assertion, which is not supported";
-            found.push((format!("oauth2.{key}"), message.to_owned()));
         }
     }
 }

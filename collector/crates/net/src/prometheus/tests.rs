@@ -9,10 +9,9 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::testing::{
-    Log, PATIENCE, Seen, Server, ca, client, get, prometheus, read_head, server_tls, testdata, testdata_text,
-    write,
+    Log, Seen, Server, ca, client, get, prometheus, read_head, server_tls, testdata, testdata_text, write,
 };
-use crate::{Client, NetError, Reply, Request, ServeOptions};
+use crate::{Client, NetError, Reply, ServeOptions};
 
 fn printed(yaml: &str) -> String {
     serde_json::to_string(&prometheus(yaml)).unwrap()
@@ -109,13 +108,6 @@ tls_config: {ca_ref: a, max_version: TLS11}
         "]],
     );
     assert!(prometheus(yaml).check_rules().is_empty());
-    problems(
-        "oauth2: {client_id: a, token_url: 'http://t', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', iss: x}",
-        expect![[r"
-            oauth2.grant_type: the grant `urn:ietf:params:oauth:grant-type:jwt-bearer` is not supported; only `client_credentials` is
-            oauth2.iss: belongs to the grant by signed assertion, which is not supported
-        "]],
-    );
 }
 
 #[test]
@@ -308,68 +300,4 @@ async fn a_proxy_that_refuses_is_an_error_of_connecting() {
     let error =
         get(&client(&format!("proxy_url: http://{}", proxy.address)), "https://metrics.example/").await;
     assert!(matches!(error, Err(NetError::Connect { peer, .. }) if peer == "metrics.example:443"));
-}
-
-/// A token server that takes credentials in one place only, and the number of the token it gives.
-fn token_server(in_body: bool, expires_in: u64) -> (Server, Log) {
-    let log = Log::default();
-    let n_given = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let reply = move |seen: &Seen| {
-        let is_in_body = seen.body.contains("client_secret=s%26cret");
-        let is_in_header =
-            seen.header("authorization") == Some(crate::proxy::basic("me", "s%26cret").as_str());
-        if (in_body && is_in_body) || (!in_body && is_in_header) {
-            let n = 1 + n_given.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let text =
-                format!(r#"{{"access_token":"t{n}","token_type":"bearer","expires_in":{expires_in}}}"#);
-            return Reply::new(text.into());
-        }
-        let mut reply = Reply::default();
-        *reply.status_mut() = http::StatusCode::UNAUTHORIZED;
-        reply
-    };
-    (Server::start(ServeOptions::default(), log.clone().answer(reply)), log)
-}
-
-fn oauth2(server: &Server) -> Client {
-    client(&format!(
-        "oauth2: {{client_id: me, client_secret: s&cret, token_url: 'http://{}/token', scopes: [a, b]}}",
-        server.address
-    ))
-}
-
-#[tokio::test]
-async fn a_token_is_fetched_once_and_used_until_it_expires() {
-    let (server, log) = Server::recording(ServeOptions::default());
-    for (expires_in, expected) in [(3600, ["Bearer t1", "Bearer t1"]), (5, ["Bearer t1", "Bearer t2"])] {
-        let (tokens, token_log) = token_server(false, expires_in);
-        let client = oauth2(&tokens);
-        for authorization in expected {
-            get(&client, &server.url("/")).await.unwrap();
-            assert_eq!(log.last().header("authorization"), Some(authorization));
-        }
-        assert_eq!(token_log.last().body, "grant_type=client_credentials&scope=a+b");
-    }
-}
-
-#[tokio::test]
-async fn a_token_server_may_want_the_secret_in_the_body() {
-    let (server, log) = Server::recording(ServeOptions::default());
-    let (tokens, token_log) = token_server(true, 1);
-    let client = oauth2(&tokens);
-    for authorization in ["Bearer t1", "Bearer t2"] {
-        get(&client, &server.url("/")).await.unwrap();
-        assert_eq!(log.last().header("authorization"), Some(authorization));
-    }
-    // The first token took two questions, the second one only one.
-    assert_eq!(token_log.all().len(), 3);
-}
-
-#[tokio::test]
-async fn without_a_token_nothing_is_sent() {
-    let (server, log) = Server::recording(ServeOptions::default());
-    let (broken, _log) = Server::recording(ServeOptions::default());
-    let error = oauth2(&broken).send(Request::get(server.url("/"), PATIENCE, 10)).await.unwrap_err();
-    assert!(error.is_connect(), "{error}");
-    assert!(log.all().is_empty());
 }
