@@ -18,7 +18,7 @@ mod rules;
 
 use std::collections::BTreeMap;
 
-use config::Secret;
+use config::{HttpUrl, Secret};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -150,9 +150,9 @@ pub struct OAuth2 {
     /// What the token should be good for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
-    /// Where to ask.
-    #[serde(default)]
-    pub token_url: String,
+    /// Where to ask. A password in it is not shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_url: Option<HttpUrl>,
     /// More parameters of the question.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub endpoint_params: BTreeMap<String, String>,
@@ -200,10 +200,10 @@ pub struct PrometheusTlsConfig {
     pub server_name: String,
     /// Accept any certificate.
     pub insecure_skip_verify: bool,
-    /// Lowest version; below TLS 1.2 means TLS 1.2.
+    /// Lowest version: `TLS12` or `TLS13`. Older ones are not spoken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_version: Option<PrometheusTlsVersion>,
-    /// Highest version.
+    /// Highest version: `TLS12` or `TLS13`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_version: Option<PrometheusTlsVersion>,
 }
@@ -215,7 +215,7 @@ impl PrometheusTlsConfig {
 }
 
 /// A version as Prometheus writes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 pub enum PrometheusTlsVersion {
     /// TLS 1.0
     #[serde(rename = "TLS10")]
@@ -229,6 +229,13 @@ pub enum PrometheusTlsVersion {
     /// TLS 1.3
     #[serde(rename = "TLS13")]
     Tls13,
+}
+
+impl std::fmt::Debug for PrometheusTlsVersion {
+    /// As in configurations.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// Through which proxy requests go.

@@ -49,9 +49,12 @@ fn rules_of_both_grants_are_checked() {
             oauth2.client_certificate_key_ref: secret stores are not supported; give the value or a file
         "#]],
     );
-    problems("client_id: a, token_url: 'http://t', grant_type: password", expect![[r#"
+    problems(
+        "client_id: a, token_url: 'http://t', grant_type: password",
+        expect![[r#"
         oauth2.grant_type: the grant `password` is not known; use client_credentials or urn:ietf:params:oauth:grant-type:jwt-bearer
-    "#]]);
+    "#]],
+    );
     problems(
         &format!("{assertion}, client_certificate_key_file: f, signature_algorithm: RS384"),
         expect![[r#""#]],

@@ -97,7 +97,7 @@ impl OAuth2 {
         };
         Ok(Auth::OAuth2(Arc::new(TokenSource {
             client: Client::from_settings(settings).map_err(under)?,
-            token_url: self.token_url.clone(),
+            token_url: self.token_url().to_owned(),
             grant,
             secret,
             scopes: self.scopes.clone(),
@@ -106,14 +106,18 @@ impl OAuth2 {
         })))
     }
 
+    fn token_url(&self) -> &str {
+        self.token_url.as_ref().map_or("", |url| url.as_str())
+    }
+
     fn assertion(&self) -> Assertion {
-        let or = |text: &String, other: &String| if text.is_empty() { other.clone() } else { text.clone() };
+        let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
         Assertion {
             algorithm: Algorithm::parse(&self.signature_algorithm).unwrap_or_default(),
             key_id: self.client_certificate_key_id.clone(),
             issuer: or(&self.iss, &self.client_id),
             subject: self.client_id.clone(),
-            audience: or(&self.audience, &self.token_url),
+            audience: or(&self.audience, self.token_url()),
             scope: self.scopes.join(" "),
             claims: self.claims.clone().into_iter().collect(),
         }

@@ -174,14 +174,26 @@ impl PrometheusTlsConfig {
             }
             _ => {}
         }
+        if let (Some(min), Some(max)) = (self.min_version, self.max_version)
+            && min > max
+        {
+            found.push((format!("{prefix}.max_version"), format!("{max:?} is below min_version, {min:?}")));
+        }
         if !self.server_name.is_empty() && server_name(&self.server_name).is_err() {
             found.push((format!("{prefix}.server_name"), "not a host name or an IP address".to_owned()));
         }
     }
 
+    /// Go speaks TLS 1.0 and 1.1 when told to; rustls does not know how.
     fn check_support(&self, prefix: &str, found: &mut Found) {
-        if let Err(message) = self.versions() {
-            found.push((format!("{prefix}.max_version"), message.to_owned()));
+        for (key, version) in [("min_version", self.min_version), ("max_version", self.max_version)] {
+            if let Some(version) = version.filter(|version| version.is_too_old()) {
+                let message = format!(
+                    "{version:?} is not spoken, and a server that knows nothing newer cannot be reached; \
+                     remove the key or set TLS12"
+                );
+                found.push((format!("{prefix}.{key}"), message));
+            }
         }
     }
 
@@ -202,6 +214,10 @@ impl PrometheusTlsConfig {
 }
 
 impl PrometheusTlsVersion {
+    fn is_too_old(self) -> bool {
+        self < Self::Tls12
+    }
+
     fn version(self) -> Version {
         match self {
             Self::Tls10 => Version::Tls10,

@@ -12,8 +12,10 @@ impl OAuth2 {
     }
 
     pub(super) fn check(&self, found: &mut Found) {
-        for (key, text) in [("client_id", &self.client_id), ("token_url", &self.token_url)] {
-            if text.is_empty() {
+        for (key, is_missing) in
+            [("client_id", self.client_id.is_empty()), ("token_url", self.token_url.is_none())]
+        {
+            if is_missing {
                 found.push((format!("oauth2.{key}"), "missing".to_owned()));
             }
         }
