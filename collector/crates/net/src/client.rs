@@ -58,6 +58,9 @@ pub struct Request {
     pub timeout: Option<Duration>,
     /// Largest body of the answer in bytes, as it comes over the wire.
     pub body_limit: usize,
+    /// Where to connect to, whatever host the URL names and wherever redirects lead. No proxy is asked then, and the
+    /// connection is closed after the answer.
+    pub unix_socket: Option<Arc<Path>>,
 }
 
 impl Request {
@@ -65,7 +68,8 @@ impl Request {
     #[must_use]
     pub fn get(url: impl Into<String>, timeout: Duration, body_limit: usize) -> Self {
         let (headers, body) = (HeaderMap::new(), Bytes::new());
-        Self { method: Method::GET, url: url.into(), headers, body, timeout: Some(timeout), body_limit }
+        let (method, timeout, unix_socket) = (Method::GET, Some(timeout), None);
+        Self { method, url: url.into(), headers, body, timeout, body_limit, unix_socket }
     }
 
     /// A POST.
@@ -111,12 +115,19 @@ struct Inner {
     /// For requests that need no TLS.
     plain: Connections,
     /// Made when first needed and again when certificates changed.
-    secure: Mutex<Option<(Contents, Connections)>>,
+    secure: Mutex<Option<Arc<Secure>>>,
     /// Permits for requests at the same time.
     slots: Option<Semaphore>,
 }
 
 type Connections = Pool<Connector, Full<Bytes>>;
+
+/// What is made of certificates, and the connections that use it.
+struct Secure {
+    contents: Contents,
+    tls: Tls,
+    connections: Connections,
+}
 
 /// What both families of configuration come down to.
 pub(crate) struct Settings {
@@ -180,7 +191,8 @@ impl Client {
             .tls
             .check_texts()
             .map_err(|error| BuildError::new(error.key(), "cannot set up TLS").because(error))?;
-        let plain = settings.connections(None);
+        let plain =
+            settings.connections(Connector::new(settings.proxy.clone(), None), settings.max_idle_per_host);
         let slots = settings.max_requests.map(|most| Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Ok(Self { inner: Arc::new(Inner { settings, plain, secure: Mutex::new(None), slots }) })
     }
@@ -230,7 +242,10 @@ impl Client {
     /// fail a request that may be repeated (as in Go).
     async fn hop(&self, hop: &Hop, progress: &Progress) -> Result<http::Response<Incoming>, NetError> {
         let headers = self.inner.headers(hop).await?;
-        let connections = self.inner.connections(&hop.url)?;
+        let connections = match &hop.unix_socket {
+            None => self.inner.connections(&hop.url)?,
+            Some(socket) => self.inner.connections_over(socket, &hop.url)?,
+        };
         let uri = uri_of(&hop.url)?;
         let mut may_repeat = hop.method.is_safe();
         loop {
@@ -288,14 +303,16 @@ impl Inner {
             headers.insert(header::AUTHORIZATION, value);
         }
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
-        if let Some(value) = self.proxy_authorization(&hop.url) {
+        if hop.unix_socket.is_none()
+            && let Some(value) = self.proxy_authorization(&hop.url)
+        {
             headers.insert(header::PROXY_AUTHORIZATION, value);
         }
         Ok(headers)
     }
 
     async fn check_redirect(&self, hop: &Hop, progress: &Progress) -> Result<(), NetError> {
-        if self.settings.follows_to_link_local || hop.is_same_host() {
+        if self.settings.follows_to_link_local || hop.is_same_host() || hop.unix_socket.is_some() {
             return Ok(());
         }
         let is_resolved_by_us = self.proxy_of(&hop.url).is_none();
@@ -317,24 +334,37 @@ impl Inner {
 
     fn connections(&self, url: &Url) -> Result<Connections, NetError> {
         let is_proxy_secure = self.proxy_of(url).is_some_and(|target| target.kind == ProxyKind::Https);
-        if url.scheme() != "https" && !is_proxy_secure {
-            return Ok(self.plain.clone());
+        if url.scheme() == "https" || is_proxy_secure {
+            Ok(self.secure(url)?.connections.clone())
+        } else {
+            Ok(self.plain.clone())
         }
+    }
+
+    /// Connections are kept by host, which says nothing about a socket; so these are for one request.
+    fn connections_over(&self, socket: &Arc<Path>, url: &Url) -> Result<Connections, NetError> {
+        let tls = if url.scheme() == "https" { Some(self.secure(url)?.tls.clone()) } else { None };
+        Ok(self.settings.connections(Connector::over(Arc::clone(socket), tls), 0))
+    }
+
+    fn secure(&self, url: &Url) -> Result<Arc<Secure>, NetError> {
         let refused = |error: TlsError| {
             let error = AuthError::ours("cannot set up TLS", Some(error.into()));
             unsendable(url, error)
         };
         let contents = self.settings.tls.read().map_err(refused)?;
-        let mut secure = self.secure.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, connections)) = secure.as_ref()
-            && known.is_same_as(&contents)
+        let mut current = self.secure.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = current.as_ref()
+            && known.contents.is_same_as(&contents)
         {
-            return Ok(connections.clone());
+            return Ok(Arc::clone(known));
         }
         let tls = self.settings.tls(&contents).map_err(refused)?;
-        let connections = self.settings.connections(Some(tls));
-        *secure = Some((contents, connections.clone()));
-        Ok(connections)
+        let connector = Connector::new(self.settings.proxy.clone(), Some(tls.clone()));
+        let connections = self.settings.connections(connector, self.settings.max_idle_per_host);
+        let secure = Arc::new(Secure { contents, tls, connections });
+        *current = Some(Arc::clone(&secure));
+        Ok(secure)
     }
 }
 
@@ -352,10 +382,10 @@ impl Settings {
         Ok(Tls { config: Arc::new(config), config_for_proxies: Arc::new(config_for_proxies), server_name })
     }
 
-    fn connections(&self, tls: Option<Tls>) -> Connections {
+    fn connections(&self, connector: Connector, max_idle_per_host: usize) -> Connections {
         let mut builder = Pool::builder(TokioExecutor::new());
         builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new());
-        builder.pool_idle_timeout(self.idle_timeout).pool_max_idle_per_host(self.max_idle_per_host);
+        builder.pool_idle_timeout(self.idle_timeout).pool_max_idle_per_host(max_idle_per_host);
         builder.http2_only(self.http2 == Http2::Always);
         // Bodies are read in pieces of at most this size, too.
         builder.http1_max_buf_size(MAX_HEAD_BYTES);
@@ -364,7 +394,7 @@ impl Settings {
         if let Some((interval, patience)) = self.ping {
             builder.http2_keep_alive_interval(interval).http2_keep_alive_timeout(patience);
         }
-        builder.build(Connector::new(self.proxy.clone(), tls))
+        builder.build(connector)
     }
 }
 

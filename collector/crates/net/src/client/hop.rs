@@ -1,5 +1,8 @@
 //! Where a request goes, and where it goes next.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Uri};
@@ -18,6 +21,7 @@ pub(super) struct Hop {
     /// This is the host that the caller named, reached as safely as the caller asked, and no hop on the way here was
     /// another one.
     pub(super) is_at_home: bool,
+    pub(super) unix_socket: Option<Arc<Path>>,
     home: (Option<String>, bool),
 }
 
@@ -30,6 +34,7 @@ impl Hop {
             headers: request.headers,
             body: request.body,
             is_at_home: true,
+            unix_socket: request.unix_socket,
             home,
         }
     }

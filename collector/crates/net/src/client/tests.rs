@@ -2,6 +2,7 @@
 
 mod hostile;
 mod redirects;
+mod unix_sockets;
 
 use std::error::Error;
 
