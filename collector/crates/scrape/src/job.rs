@@ -38,8 +38,7 @@ impl Job {
         let config = config.inherit(global);
         let mut problems = own_problems(&config);
         problems.extend(config.sd.check());
-        problems
-            .extend(config.client.check_rules().into_iter().map(|(key, message)| Problem::at(key, message)));
+        problems.extend(of_client(config.client.check_rules()));
         let names = match config.metric_name_validation_scheme {
             Some(NameScheme::Legacy) => relabel::NameScheme::Legacy,
             _ => relabel::NameScheme::Utf8,
@@ -100,6 +99,13 @@ impl Job {
         &self.base_dir
     }
 
+    /// Where failed scrapes are written down, if anywhere.
+    #[must_use]
+    pub fn failure_log(&self) -> Option<PathBuf> {
+        let name = &self.config.limits.scrape_failure_log_file;
+        (!name.is_empty()).then(|| self.base_dir.join(name))
+    }
+
     /// Keys that are set and have no effect, relative to the job.
     #[must_use]
     pub fn warnings(&self) -> &[Problem] {
@@ -111,9 +117,7 @@ impl Job {
     #[must_use]
     pub fn unsupported(&self) -> Vec<Problem> {
         let mut problems = self.config.sd.unsupported();
-        problems.extend(
-            self.config.client.check_support().into_iter().map(|(key, message)| Problem::at(key, message)),
-        );
+        problems.extend(of_client(self.config.client.check_support()));
         problems
     }
 
@@ -156,6 +160,11 @@ impl Job {
             && own.limits.label_name_length_limit == theirs.limits.label_name_length_limit
             && own.limits.label_value_length_limit == theirs.limits.label_value_length_limit
     }
+}
+
+/// Problems of the client block, whose keys are joined by dots.
+fn of_client(found: Vec<(String, String)>) -> impl Iterator<Item = Problem> {
+    found.into_iter().map(|(key, message)| Problem::at(key.replace('.', "::"), message))
 }
 
 /// What is wrong with `global` itself.
@@ -261,11 +270,6 @@ fn not_built_in(config: &ScrapeConfig) -> Vec<Problem> {
         ("native_histogram_min_bucket_factor", config.native_histogram_min_bucket_factor != 0.0, NATIVE),
         ("scrape_protocols", lists_proto && !is_on(switches.scrape_native_histograms), PROTO),
         ("fallback_scrape_protocol", falls_back_to_proto, PROTO),
-        (
-            "scrape_failure_log_file",
-            !config.limits.scrape_failure_log_file.is_empty(),
-            "a file for failed scrapes is not built in yet; failures are logged and shown with the target",
-        ),
     ];
     let set = checks.into_iter().filter(|(_, is_set, _)| *is_set);
     set.map(|(key, _, message)| Problem::warning(key, message)).collect()

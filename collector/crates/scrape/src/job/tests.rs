@@ -57,7 +57,7 @@ fn a_target_may_look_like_a_url_when_rules_can_mend_it() {
 fn keys_without_effect_are_told_by_name() {
     let job = job(
         "scrape_native_histograms: true\nalways_scrape_classic_histograms: true\nconvert_classic_histograms_to_nhcb: true\n\
-         native_histogram_bucket_limit: 5\nnative_histogram_min_bucket_factor: 1.5\nscrape_failure_log_file: x\n\
+         native_histogram_bucket_limit: 5\nnative_histogram_min_bucket_factor: 1.5\n\
          fallback_scrape_protocol: PrometheusProto",
     );
     let paths: Vec<&str> = job.warnings().iter().map(|problem| problem.path.as_str()).collect();
@@ -70,7 +70,6 @@ fn keys_without_effect_are_told_by_name() {
             "native_histogram_bucket_limit",
             "native_histogram_min_bucket_factor",
             "fallback_scrape_protocol",
-            "scrape_failure_log_file",
         ]
     );
     assert_eq!(job.warnings().iter().filter(|problem| problem.is_error()).count(), 0);
