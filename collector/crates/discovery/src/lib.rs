@@ -21,5 +21,6 @@ mod stamp;
 pub use self::config::{FileSdConfig, HttpSdConfig, SdConfigs, StaticConfig};
 pub use self::http::EmptyList;
 pub use board::{Context, Discovery, Snapshot, spawn};
+pub use file::files_named;
 pub use foreign::ForeignConfigs;
 pub use group::{Group, MAX_GROUPS_BYTES, parse_json, parse_yaml};

@@ -14,6 +14,7 @@
 //! ```
 
 mod build;
+mod mentioned;
 mod rules;
 
 use std::collections::BTreeMap;
