@@ -5,12 +5,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use config::Problem;
+use config::{Period, Problem};
 use exposition::{Escaping, Format, Protocol, accept_header};
 use relabel::{RuleConfig, Rules};
 
-use crate::config::{NameScheme, ScrapeProtocol};
+use crate::config::{EscapingScheme, NameScheme, ScrapeProtocol};
 use crate::{GlobalConfig, ScrapeConfig};
 
 /// A job that can be used.
@@ -170,11 +171,15 @@ fn of_client(found: Vec<(String, String)>) -> impl Iterator<Item = Problem> {
 /// What is wrong with `global` itself.
 fn global_problems(global: &GlobalConfig) -> Vec<Problem> {
     let mut problems = Vec::new();
+    problems.extend(too_short("global::scrape_interval", Some(global.scrape_interval)));
+    problems.extend(too_short("global::scrape_timeout", global.scrape_timeout));
     if global.scrape_timeout.is_some_and(|timeout| timeout > global.scrape_interval) {
         let message = format!("must not be longer than scrape_interval ({})", global.scrape_interval);
         problems.push(Problem::at("global::scrape_timeout", message));
     }
     problems.extend(protocol_problems("global::scrape_protocols", global.scrape_protocols.as_deref()));
+    let (names, escaping) = (global.metric_name_validation_scheme, global.metric_name_escaping_scheme);
+    problems.extend(escaping_problem("global::metric_name_escaping_scheme", names, escaping));
     if global.external_labels.contains_key("") {
         problems.push(Problem::at("global::external_labels", "a label needs a name"));
     }
@@ -186,6 +191,8 @@ fn own_problems(config: &ScrapeConfig) -> Vec<Problem> {
     if config.job_name.is_empty() {
         problems.push(Problem::at("job_name", "must not be empty"));
     }
+    problems.extend(too_short("scrape_interval", config.scrape_interval));
+    problems.extend(too_short("scrape_timeout", config.scrape_timeout));
     if let (Some(interval), Some(timeout)) = (config.scrape_interval, config.scrape_timeout)
         && timeout > interval
     {
@@ -195,13 +202,8 @@ fn own_problems(config: &ScrapeConfig) -> Vec<Problem> {
         ));
     }
     problems.extend(protocol_problems("scrape_protocols", config.scrape_protocols.as_deref()));
-    let names_are_legacy = config.metric_name_validation_scheme == Some(NameScheme::Legacy);
-    if names_are_legacy
-        && config.metric_name_escaping_scheme == Some(crate::config::EscapingScheme::AllowUtf8)
-    {
-        let message = "`allow-utf-8` does not fit metric_name_validation_scheme `legacy`";
-        problems.push(Problem::at("metric_name_escaping_scheme", message));
-    }
+    let (names, escaping) = (config.metric_name_validation_scheme, config.metric_name_escaping_scheme);
+    problems.extend(escaping_problem("metric_name_escaping_scheme", names, escaping));
     if config.relabel_configs.is_empty() {
         for (group, index, target) in static_targets(config).filter(|(_, _, target)| target.contains('/')) {
             let path = format!("static_configs::{group}::targets::{index}");
@@ -212,6 +214,25 @@ fn own_problems(config: &ScrapeConfig) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// The shortest time that Prometheus can write. A number without a unit is nanoseconds, which nobody means.
+pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
+
+fn too_short(path: &str, period: Option<Period>) -> Option<Problem> {
+    let period = period.filter(|period| period.as_duration() < SHORTEST)?;
+    let message = format!("{period} is shorter than a millisecond");
+    Some(Problem::at(path, message).with_hint("write the unit, for example 10s"))
+}
+
+fn escaping_problem(
+    path: &str,
+    names: Option<NameScheme>,
+    escaping: Option<EscapingScheme>,
+) -> Option<Problem> {
+    let is_wrong = names == Some(NameScheme::Legacy) && escaping == Some(EscapingScheme::AllowUtf8);
+    let message = "`allow-utf-8` does not fit metric_name_validation_scheme `legacy`";
+    is_wrong.then(|| Problem::at(path, message).with_hint("use underscores, dots or values"))
 }
 
 fn static_targets(config: &ScrapeConfig) -> impl Iterator<Item = (usize, usize, &String)> {

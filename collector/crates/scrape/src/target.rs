@@ -15,6 +15,7 @@ use model::{Labels, TargetInfo, Timestamp};
 use xxhash_rust::xxh64::Xxh64;
 
 use crate::Job;
+use crate::job::SHORTEST;
 
 /// Something to scrape.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,7 +208,14 @@ fn switches(job: &Job) -> [&'static str; 3] {
 }
 
 fn duration(labels: &Labels, name: &str) -> Result<Period, String> {
-    labels.value(name).parse().map_err(|why: String| format!("the label {name}: {why}"))
+    let period: Period =
+        labels.value(name).parse().map_err(|why: String| format!("the label {name}: {why}"))?;
+    if period.as_duration() < SHORTEST {
+        return Err(format!(
+            "the label {name}: {period} is shorter than a millisecond; write the unit, for example 10s"
+        ));
+    }
+    Ok(period)
 }
 
 /// As Go's `strconv.ParseBool`.

@@ -2,6 +2,7 @@
 
 mod http;
 mod loops;
+mod requests;
 mod same;
 
 use std::sync::Arc;

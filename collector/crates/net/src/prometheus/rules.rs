@@ -1,6 +1,6 @@
 //! Which keys exclude each other, and which are known but do not work here.
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 mod oauth2;
 
@@ -232,6 +232,9 @@ impl ProxyConfig {
     fn check(&self, prefix: &str, found: &mut Found) {
         let mut add = |key: &str, message: &str| found.push((format!("{prefix}{key}"), message.to_owned()));
         let has_url = !self.proxy_url.is_empty();
+        if let Some(Err(message)) = has_url.then(|| self.proxy_url.target(HeaderMap::new())) {
+            add("proxy_url", &message);
+        }
         if !self.proxy_connect_header.is_empty() && !self.proxy_from_environment && !has_url {
             add("proxy_connect_header", "needs `proxy_url` or `proxy_from_environment`");
         }

@@ -111,6 +111,17 @@ tls_config: {ca_ref: a, min_version: TLS10, max_version: TLS11}
 }
 
 #[test]
+fn a_proxy_of_another_kind_is_refused_by_its_key() {
+    problems(
+        "{proxy_url: 'ftp://u:safe@p', oauth2: {client_id: a, token_url: 'http://t/', proxy_url: nowhere}}",
+        expect![[r#"
+            oauth2.proxy_url: not a URL: relative URL without a base
+            proxy_url: a proxy is reached by http, https or socks5, not `ftp`
+        "#]],
+    );
+}
+
+#[test]
 fn proxies_exclude_each_other() {
     problems(
         "{proxy_url: 'http://p', proxy_from_environment: true, no_proxy: x}",

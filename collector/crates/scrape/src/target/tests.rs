@@ -16,7 +16,7 @@ fn assembled(config: &str, group: &[(&str, &str)], target: &[(&str, &str)]) -> S
 
 #[test]
 fn targets_are_assembled_step_by_step() {
-    let cases: [(&str, Pairs, Pairs); 16] = [
+    let cases: [(&str, Pairs, Pairs); 17] = [
         // The target's labels win over its group's.
         ("", &[("env", "group"), ("rack", "1")], &[("__address__", "a:1"), ("env", "own")]),
         // Defaults only where labels are absent.
@@ -55,6 +55,7 @@ fn targets_are_assembled_step_by_step() {
         ("", &[("__scrape_interval__", "5s")], &[("__address__", "a:1")]),
         ("", &[("__scrape_timeout__", "0s")], &[("__address__", "a:1")]),
         ("", &[("__scrape_interval__", "soon")], &[("__address__", "a:1")]),
+        ("", &[("__scrape_interval__", "10")], &[("__address__", "a:1")]),
         ("", &[("__scrape_native_histograms__", "maybe")], &[("__address__", "a:1")]),
         ("", &[("__unix_socket__", "/run/x")], &[("__address__", "a:1")]),
         // Other private labels are not public.
@@ -76,6 +77,7 @@ fn targets_are_assembled_step_by_step() {
         error: the scrape timeout 10s is longer than the interval 5s
         error: the label __scrape_timeout__: the duration must not be zero
         error: the label __scrape_interval__: "soon" is not a duration; write for example 30s, 1m30s or 200ms
+        error: the label __scrape_interval__: "10" is not a duration, it needs a unit; write for example 10s
         error: the label __scrape_native_histograms__ is `maybe`, not a boolean
         http://a:1/metrics {instance="a:1", job="j"}
         http://a:1/metrics {instance="a:1", job="j"}"#]]

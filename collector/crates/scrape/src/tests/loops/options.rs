@@ -108,3 +108,16 @@ async fn failed_scrapes_are_written_to_the_failure_log() {
     assert!(line["time"].as_str().unwrap().starts_with("2024-10-04T00:00:"), "{line}");
     assert!(lines.iter().all(|line| line["target"] == "http://a:1/metrics"), "only failures");
 }
+
+#[tokio::test(start_paused = true)]
+async fn keep_dropped_targets_bounds_how_many_are_shown_and_not_how_many_there_are() {
+    let all =
+        format!("{TEN}\nrelabel_configs: [{{source_labels: [__address__], regex: 'drop.*', action: drop}}]");
+    let some = format!("{all}\nkeep_dropped_targets: 2");
+    for (config, n_shown) in [(&all, 3), (&some, 2)] {
+        let world = World::with(config, &["a:1", "drop:1", "drop:2", "drop:3"]).await;
+        world.until(1.0).await;
+        let status = world.status();
+        assert_eq!((status.dropped.len(), status.n_dropped, status.active.len()), (n_shown, 3, 1));
+    }
+}
