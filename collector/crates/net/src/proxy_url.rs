@@ -53,17 +53,6 @@ impl fmt::Debug for ProxyUrl {
     }
 }
 
-impl std::str::FromStr for ProxyUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if !text.is_empty() {
-            ProxyTarget::parse(text, HeaderMap::new())?;
-        }
-        Ok(Self { text: text.to_owned() })
-    }
-}
-
 impl<'de> Deserialize<'de> for ProxyUrl {
     /// Any text: whether it is of use is told by who builds a client, and knows the key.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

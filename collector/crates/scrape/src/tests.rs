@@ -1,5 +1,6 @@
 //! What tests of this crate share: jobs from YAML, targets, scrapes as text.
 
+mod hostile;
 mod http;
 mod loops;
 mod requests;
