@@ -16,6 +16,7 @@
 //!     collector_id: ${env:POD_NAME}
 //! ```
 
+mod api_server;
 mod follower;
 mod job_source;
 mod kept;
@@ -35,6 +36,7 @@ use scrape::{Job, Options, Scraper, Sink};
 use telemetry::error_chain;
 use tracing::warn;
 
+use api_server::ApiServer;
 use follower::Follower;
 use job_source::JobSource;
 use own_jobs::OwnJobs;
@@ -56,6 +58,8 @@ pub struct Prometheus {
     allocator: Option<Follower>,
     initial_offset: Duration,
     scrape_on_shutdown: bool,
+    api: Option<ApiServer>,
+    bound: Option<api_server::Bound>,
 }
 
 impl Component for Prometheus {
@@ -83,10 +87,16 @@ impl Component for Prometheus {
                     None
                 }
             };
+        let api = config.api_server.map(ApiServer::build).transpose().unwrap_or_else(|found| {
+            problems.extend(found.into_iter().map(|problem| problem.under("api_server")));
+            None
+        });
         if !problems.is_empty() {
             return Err(problems);
         }
         Ok(Self {
+            api: api.flatten(),
+            bound: None,
             source,
             jobs,
             external_labels,
@@ -99,6 +109,11 @@ impl Component for Prometheus {
 
     fn warnings(config: &Config) -> Vec<Problem> {
         settings::warnings(config)
+    }
+
+    async fn start(&mut self, life: &Life) -> Result<(), Fatal> {
+        self.bound = self.api.as_ref().map(|api| api.bind(life)).transpose()?;
+        Ok(())
     }
 }
 
@@ -141,9 +156,15 @@ impl Receiver for Prometheus {
                 }
             }
         };
+        let api = self
+            .bound
+            .map(|bound| tokio::spawn(bound.serve(Arc::downgrade(&scraper), hostname(), life.clone())));
         tokio::select! {
             () = serving => {}
             never = own.look_after(self.source, &life) => match never {},
+        }
+        if let Some(api) = api {
+            api.abort();
         }
         if let Some(scraper) = Arc::into_inner(scraper) {
             scraper.shutdown(grace).await;

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use scrape::{GlobalConfig, Job, ScrapeConfig};
 use serde::{Deserialize, Serialize};
 
+use super::api_server::ApiServerConfig;
+
 /// Scrapes targets, its own or those that an allocator hands out.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct Config {
@@ -18,9 +20,9 @@ pub struct Config {
     /// Takes unit and type suffixes off names; not built in.
     #[serde(default)]
     pub trim_metric_suffixes: bool,
-    /// Prometheus' HTTP API over the targets; not built in.
+    /// Prometheus' HTTP API over the targets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub api_server: Option<serde_json::Value>,
+    pub api_server: Option<ApiServerConfig>,
     /// Scrapes every target once more when the process ends or the receiver is exchanged, as far as 4.5 s allow.
     #[serde(default)]
     pub scrape_on_shutdown: bool,
@@ -124,8 +126,6 @@ pub(super) fn refused(config: &Config) -> Vec<Problem> {
     let not_built_in = "is not built in yet; remove the key";
     let section = &config.config;
     let has_alerting = |key: &str| is_given(section.alerting.as_ref().and_then(|alerting| alerting.get(key)));
-    let serves_api =
-        config.api_server.as_ref().and_then(|server| server.get("enabled")?.as_bool()).unwrap_or(false);
     let keys = [
         (
             is_given(section.remote_write.as_ref()),
@@ -137,7 +137,6 @@ pub(super) fn refused(config: &Config) -> Vec<Problem> {
         (has_alerting("alertmanagers"), "config::alerting::alertmanagers", elsewhere),
         (has_alerting("alert_relabel_configs"), "config::alerting::alert_relabel_configs", elsewhere),
         (config.trim_metric_suffixes, "trim_metric_suffixes", not_built_in),
-        (serves_api, "api_server", not_built_in),
     ];
     keys.into_iter()
         .filter(|(is_set, ..)| *is_set)

@@ -1,5 +1,6 @@
 //! The receiver's keys, and jobs in files.
 
+mod api;
 mod files;
 mod running;
 
@@ -81,14 +82,12 @@ fn keys_of_rules_and_queries_in_global_are_accepted_without_effect() {
 #[test]
 fn what_is_not_built_in_is_refused_by_name() {
     refused(
-        &format!("{{config: {{{JOB}}}, trim_metric_suffixes: true, api_server: {{enabled: true}}}}"),
+        &format!("{{config: {{{JOB}}}, trim_metric_suffixes: true}}"),
         expect![[r#"
             error: trim_metric_suffixes: is not built in yet; remove the key
-            error: api_server: is not built in yet; remove the key
         "#]],
     );
-    build(&format!("{{config: {{{JOB}}}, trim_metric_suffixes: false, api_server: {{enabled: false}}}}"))
-        .unwrap();
+    build(&format!("{{config: {{{JOB}}}, trim_metric_suffixes: false}}")).unwrap();
 }
 
 #[test]

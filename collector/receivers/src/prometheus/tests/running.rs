@@ -16,10 +16,10 @@ use super::build_at;
 use crate::prometheus::own_jobs::OwnJobs;
 
 /// Longest wait of any test; a machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Serves one sample without a content type; tells of every request.
-async fn exporter() -> (String, mpsc::UnboundedReceiver<()>) {
+pub(super) async fn exporter() -> (String, mpsc::UnboundedReceiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (seen, requests) = mpsc::unbounded_channel();
