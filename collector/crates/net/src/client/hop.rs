@@ -141,3 +141,48 @@ pub(super) fn authorization_in(url: &Url) -> Option<HeaderValue> {
     value.set_sensitive(true);
     Some(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn places() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
+        let place = (
+            prop::sample::select(vec!["http", "https"]),
+            prop::sample::select(vec![
+                "home.example",
+                "a.home.example",
+                "example",
+                "127.0.0.1",
+                "home.example.",
+            ]),
+        );
+        prop::collection::vec(place, 1..6)
+    }
+
+    proptest! {
+        /// Whatever the way, credentials are at home only where every host was the first one and TLS was never given up.
+        #[test]
+        fn credentials_are_carried_exactly_as_long_as_nothing_led_away(
+            first_scheme in prop::sample::select(vec!["http", "https"]),
+            places in places(),
+        ) {
+            let first = format!("{first_scheme}://home.example/");
+            let mut request = Request::get(&first, Duration::ZERO, 0);
+            request.headers.insert(header::AUTHORIZATION, HeaderValue::from_static("secret"));
+            let mut hop = Hop::first(request, Url::parse(&first).unwrap());
+            let mut is_still_home = true;
+            for (scheme, host) in places {
+                let location = HeaderValue::try_from(format!("{scheme}://{host}/next")).unwrap();
+                hop = hop.redirected(StatusCode::FOUND, &location).unwrap();
+                is_still_home &= host == "home.example" && !(first_scheme == "https" && scheme == "http");
+                prop_assert_eq!(hop.is_at_home, is_still_home);
+                prop_assert_eq!(hop.headers.contains_key(header::AUTHORIZATION), is_still_home);
+            }
+        }
+    }
+}

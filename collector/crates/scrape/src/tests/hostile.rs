@@ -126,7 +126,7 @@ async fn limits_of_the_client_reach_the_user_by_name() {
     let away = b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/latest\r\nContent-Length: 0\r\n\r\n";
     let (_, text) = failure("", away.to_vec()).await;
     assert!(text.contains("follow_link_local_redirects"), "{text}");
-    let (kind, text) = failure("scrape_timeout: 300ms", b"HTTP/1.1 200 OK\r\n".to_vec()).await;
+    let (kind, text) = failure("scrape_timeout: 2s", b"HTTP/1.1 200 OK\r\n".to_vec()).await;
     assert_eq!(kind, Failure::Timeout);
-    assert!(text.contains("scrape_timeout (300ms)"), "{text}");
+    assert!(text.contains("scrape_timeout (2s)"), "{text}");
 }
