@@ -147,7 +147,7 @@ impl Receiver for Prometheus {
         let grace = if self.scrape_on_shutdown { LAST_SCRAPE_GRACE } else { SHUTDOWN_GRACE };
         let scraper = Arc::new(Scraper::spawn(options, Arc::new(IntoPipelines(out.via("http")))));
         let context = Context { metrics, ..Context::new(self.base_dir) };
-        let own = Arc::new(OwnJobs::start(self.jobs, context.clone(), &life));
+        let own = Arc::new(OwnJobs::start(self.jobs, self.source, context.clone(), &life));
         let serving = async {
             match self.allocator {
                 None => serve(&scraper, &own, &life).await,
@@ -161,7 +161,7 @@ impl Receiver for Prometheus {
             .map(|bound| tokio::spawn(bound.serve(Arc::downgrade(&scraper), hostname(), life.clone())));
         tokio::select! {
             () = serving => {}
-            never = own.look_after(self.source, &life) => match never {},
+            never = own.look_after(&life) => match never {},
         }
         if let Some(api) = api {
             api.abort();

@@ -54,6 +54,11 @@ impl JobSource {
         !self.patterns.is_empty()
     }
 
+    /// Whether the job stands in a file.
+    pub(super) fn is_in_file(&self, job: &Job) -> bool {
+        !self.configs.iter().any(|config| config.job_name == job.name())
+    }
+
     /// All jobs as they stand now.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// The jobs of the configuration.
 pub(super) struct OwnJobs {
     running: Mutex<Vec<Running>>,
+    source: JobSource,
     context: Context,
     changes: watch::Sender<()>,
 }
@@ -42,8 +43,8 @@ impl Running {
 }
 
 impl OwnJobs {
-    pub(super) fn start(jobs: Vec<Arc<Job>>, context: Context, life: &Life) -> Self {
-        let own = Self { running: Mutex::default(), context, changes: watch::Sender::default() };
+    pub(super) fn start(jobs: Vec<Arc<Job>>, source: JobSource, context: Context, life: &Life) -> Self {
+        let own = Self { running: Mutex::default(), source, context, changes: watch::Sender::default() };
         own.exchange(jobs, life);
         own
     }
@@ -55,7 +56,12 @@ impl OwnJobs {
         for job in jobs {
             match former.iter().position(|known| known.is_of(&job)) {
                 Some(index) => running.push(former.swap_remove(index)),
-                None => running.extend(begin(&job, &self.context, life)),
+                None => {
+                    if self.source.is_in_file(&job) {
+                        warn_of(&job, life);
+                    }
+                    running.extend(begin(&job, &self.context, life));
+                }
             }
         }
         *self.lock() = running;
@@ -81,17 +87,17 @@ impl OwnJobs {
     }
 
     /// Takes up what changes in files, as long as it is asked to.
-    pub(super) async fn look_after(&self, source: JobSource, life: &Life) -> Infallible {
-        if !source.has_files() {
+    pub(super) async fn look_after(&self, life: &Life) -> Infallible {
+        if !self.source.has_files() {
             return pending().await;
         }
-        for pattern in source.without_file() {
+        for pattern in self.source.without_file() {
             warn!(receiver = %life.id(), pattern, "scrape_config_files names no file; its jobs begin when there is one");
         }
         let mut complaints: Vec<Problem> = Vec::new();
         loop {
             sleep(LOOK_EVERY).await;
-            let source = source.clone();
+            let source = self.source.clone();
             // Only fails when the process is going down.
             let Ok(read) = tokio::task::spawn_blocking(move || source.read()).await else { continue };
             match read {
@@ -123,10 +129,14 @@ impl OwnJobs {
     }
 }
 
-fn begin(job: &Arc<Job>, context: &Context, life: &Life) -> Option<Running> {
+/// What the checks of the configuration tell of jobs in its section.
+fn warn_of(job: &Job, life: &Life) {
     for problem in job.warnings() {
         warn!(receiver = %life.id(), job = job.name(), "{problem}");
     }
+}
+
+fn begin(job: &Arc<Job>, context: &Context, life: &Life) -> Option<Running> {
     for (key, file) in job.config().client.files() {
         let path = job.base_dir().join(file);
         if !path.exists() {

@@ -97,7 +97,7 @@ async fn a_file_that_changes_is_taken_up_without_touching_other_jobs() {
     let section = "config: {scrape_configs: [{job_name: own}], scrape_config_files: ['*.yaml']}";
     let receiver = build_at(section, folder.path()).unwrap();
     let life = Life::for_test("prometheus", &Stop::new());
-    let own = OwnJobs::start(receiver.jobs, Context::new(folder.path()), &life);
+    let own = OwnJobs::start(receiver.jobs, receiver.source, Context::new(folder.path()), &life);
     let own_job = Arc::clone(&own.feeds()[0].job);
     let mut changes = own.changes();
     let story = async {
@@ -119,6 +119,6 @@ async fn a_file_that_changes_is_taken_up_without_touching_other_jobs() {
     };
     tokio::select! {
         () = story => {}
-        never = own.look_after(receiver.source, &life) => match never {},
+        never = own.look_after(&life) => match never {},
     }
 }
