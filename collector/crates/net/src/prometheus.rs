@@ -30,15 +30,18 @@ use crate::proxy_url::ProxyUrl;
 pub struct PrometheusClientConfig {
     /// User and password.
     #[serde(default)]
+    #[schemars(extend("x-scalars" = "text"))]
     pub basic_auth: Option<BasicAuth>,
     /// The `Authorization` header.
     #[serde(default)]
+    #[schemars(extend("x-scalars" = "text"))]
     pub authorization: Option<Authorization>,
     /// A token from an OAuth 2.0 server.
     #[serde(default)]
     pub oauth2: Option<OAuth2>,
     /// Old form of `authorization.credentials`.
     #[serde(default)]
+    #[schemars(extend("x-scalars" = "text"))]
     pub bearer_token: Option<Secret>,
     /// Old form of `authorization.credentials_file`.
     #[serde(default)]
@@ -110,9 +113,11 @@ pub struct Authorization {
 pub struct OAuth2 {
     /// Who asks.
     #[serde(default)]
+    #[schemars(extend("x-scalars" = "text"))]
     pub client_id: String,
     /// Password of who asks.
     #[serde(default, skip_serializing_if = "is_unset")]
+    #[schemars(extend("x-scalars" = "text"))]
     pub client_secret: Option<Secret>,
     /// File with that password.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -141,21 +146,25 @@ pub struct OAuth2 {
     pub signature_algorithm: String,
     /// Who issues the assertion (`iss`); `client_id` when empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("x-scalars" = "text"))]
     pub iss: String,
     /// Whom it is for (`aud`); `token_url` when empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("x-scalars" = "text"))]
     pub audience: String,
     /// More claims of the assertion; they win over all others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub claims: BTreeMap<String, serde_json::Value>,
     /// What the token should be good for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-scalars" = "text"))]
     pub scopes: Vec<String>,
     /// Where to ask. A password in it is not shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_url: Option<HttpUrl>,
     /// More parameters of the question.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-scalars" = "text"))]
     pub endpoint_params: BTreeMap<String, String>,
     /// TLS towards the token server.
     #[serde(default, skip_serializing_if = "PrometheusTlsConfig::is_default")]
@@ -254,12 +263,14 @@ pub struct ProxyConfig {
     pub proxy_from_environment: bool,
     /// Headers for the proxy, sent when a tunnel is asked for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-scalars" = "text"))]
     pub proxy_connect_header: BTreeMap<String, Vec<Secret>>,
 }
 
 /// Values of one header. All of them are sent.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-scalars" = "text"))]
 pub struct HttpHeader {
     /// Values.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -66,6 +66,28 @@ http_headers: {X-B: {values: [c], files: [/f]}}
 }
 
 #[test]
+fn numbers_are_taken_as_they_are_written_where_texts_belong() {
+    let config = prometheus(
+        "
+basic_auth: {username: 0017, password: 1e3}
+authorization: {credentials: 0x10}
+bearer_token: 1.50
+http_headers: {X-A: {values: [1, true], secrets: [007]}}
+oauth2: {client_id: 12, client_secret: 3_4, scopes: [1], endpoint_params: {a: 1.0}}
+proxy_url: http://p
+proxy_connect_header: {X-B: [08]}
+",
+    );
+    let basic = config.basic_auth.as_ref().unwrap();
+    let oauth2 = config.oauth2.as_ref().unwrap();
+    assert_eq!((basic.username.as_str(), oauth2.client_id.as_str()), ("0017", "12"));
+    assert_eq!((oauth2.scopes[0].as_str(), oauth2.endpoint_params["a"].as_str()), ("1", "1.0"));
+    assert_eq!(config.http_headers["X-A"].values, ["1", "true"]);
+    let secrets: Vec<&str> = config.secrets().into_iter().map(Secret::expose).collect();
+    assert_eq!(secrets, ["1e3", "0x10", "1.50", "007", "08", "3_4"]);
+}
+
+#[test]
 fn contradictions_are_all_named() {
     problems(
         "

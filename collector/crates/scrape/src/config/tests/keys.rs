@@ -97,6 +97,14 @@ fn defaults_of_a_job_are_those_of_prometheus() {
 }
 
 #[test]
+fn credentials_may_be_written_as_numbers() {
+    let job = config("basic_auth: {username: 0017, password: 12}\nhttp_headers: {X-A: {values: [1]}}");
+    let basic = job.client.basic_auth.unwrap();
+    assert_eq!((basic.username.as_str(), basic.password.unwrap().expose()), ("0017", "12"));
+    assert_eq!(job.client.http_headers["X-A"].values, ["1"]);
+}
+
+#[test]
 fn durations_and_sizes_are_written_as_in_go() {
     for (written, meant) in [
         ("1d", 86_400_000),
