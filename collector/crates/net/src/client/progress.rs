@@ -114,9 +114,14 @@ pub(super) async fn read_answer(
     Ok(Response { status: head.status.as_u16(), headers: head.headers, body, trailers })
 }
 
+/// Over HTTP/1 hyper says so; of HTTP/2 only the reason for ending the connection tells, and a head that is only somewhat
+/// too large looks like any other error of the protocol.
 fn is_head_too_large(error: &PoolError) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>());
-    cause.is_some_and(hyper::Error::is_parse_too_large)
+    cause.is_some_and(|cause| {
+        let reason = cause.source().map(ToString::to_string).unwrap_or_default();
+        cause.is_parse_too_large() || reason.contains("header_list_way_too_large")
+    })
 }
 
 /// The connection had been used before and broke before an answer began.

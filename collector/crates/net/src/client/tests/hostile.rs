@@ -7,6 +7,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::Reply;
+use crate::testing::{Log, Seen, ca, server_tls};
 
 /// What sockets may hold on the way, far more than any limit of these tests and far less than what is offered.
 const IN_FLIGHT: usize = 32 << 20;
@@ -94,6 +96,24 @@ async fn a_head_without_end_is_cut_at_its_limits() {
         );
         assert!(serving.await.unwrap() < IN_FLIGHT);
     }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_cut_over_http2_too() {
+    let large = |seen: &Seen| {
+        let n_bytes = seen.uri.rsplit('/').next().unwrap().parse().unwrap();
+        let mut reply = Reply::new("ok".into());
+        reply.headers_mut().insert("x-large", HeaderValue::try_from("y".repeat(n_bytes)).unwrap());
+        reply
+    };
+    let server = Server::start(server_tls("server", None), Log::default().answer(large));
+    let client = client(&format!("tls_config: {{{}, server_name: localhost}}", ca("ca.pem")));
+    let send = |path: &str| client.send(Request::get(server.https(path), PATIENCE, 100));
+    assert_eq!(send("/10000").await.unwrap().status, 200);
+    assert!(matches!(send("/20000").await.unwrap_err(), NetError::Broken { .. }));
+    let error = send("/100000").await.unwrap_err();
+    assert!(matches!(error, NetError::HeadTooLarge { .. }), "{}", chain(&error));
+    assert_eq!(send("/10").await.unwrap().status, 200, "the next request has a connection of its own");
 }
 
 #[tokio::test]
