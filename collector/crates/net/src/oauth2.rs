@@ -6,13 +6,14 @@
 
 mod token;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 use url::form_urlencoded::Serializer;
 
@@ -32,7 +33,7 @@ pub(crate) const CLIENT_CREDENTIALS: &str = "client_credentials";
 /// A token is renewed so long before it expires, as in Go.
 const EARLY: Duration = Duration::from_secs(10);
 
-/// Longest wait for a token when the request that needs it sets no shorter one.
+/// Longest wait for a token; a request that needs it may give up earlier.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Largest answer of a token server, as in Go.
@@ -49,7 +50,7 @@ pub(crate) struct TokenSource {
     pub(crate) scopes: Vec<String>,
     pub(crate) endpoint_params: Vec<(String, String)>,
     /// Held while a token is fetched, so that many requests wait for one token.
-    pub(crate) state: Mutex<State>,
+    pub(crate) state: Arc<Mutex<State>>,
 }
 
 /// How the client proves who it is.
@@ -69,19 +70,26 @@ pub(crate) struct State {
 impl TokenSource {
     /// The value of `Authorization`, with a token that is still good. Boxed, because the request for a token
     /// is part of sending another one.
-    pub(crate) fn authorization(&self) -> BoxFuture<'_, Result<String, AuthError>> {
-        Box::pin(self.current())
+    pub(crate) fn authorization(self: &Arc<Self>) -> BoxFuture<'static, Result<String, AuthError>> {
+        Box::pin(Arc::clone(self).current())
     }
 
-    async fn current(&self) -> Result<String, AuthError> {
+    async fn current(self: Arc<Self>) -> Result<String, AuthError> {
         let secret = self.secret.as_ref().map_or_else(|| Ok(String::new()), Value::read)?;
-        let mut state = self.state.lock().await;
+        let state = Arc::clone(&self.state).lock_owned().await;
         if let Some(token) = &state.token
             && token.secret == secret
             && token.expires.is_none_or(|expires| Instant::now() + EARLY < expires)
         {
             return Ok(token.authorization.clone());
         }
+        // It is fetched to the end even where the request that needs it gives up, as in Go: a server that takes longer
+        // than a scrape may take would never be heard otherwise.
+        let renewing = tokio::spawn(async move { self.renew(secret, state).await });
+        renewing.await.map_err(|error| AuthError::ours("cannot get an OAuth2 token", Some(error.into())))?
+    }
+
+    async fn renew(&self, secret: String, mut state: OwnedMutexGuard<State>) -> Result<String, AuthError> {
         let response = match &self.grant {
             Grant::Assertion(assertion) => {
                 self.ask(self.with_assertion(&assertion.sign(&secret, SystemTime::now())?)).await?

@@ -1,6 +1,5 @@
 //! Tokens from servers on loopback.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
@@ -238,4 +237,32 @@ async fn a_signed_assertion_is_exchanged_for_a_token() {
     let said = ["iss", "sub", "aud", "scope", "team", "level"].map(|name| claims[name].to_string());
     let audience = format!("\"{}\"", tokens.url("/t"));
     assert_eq!(said, ["\"me\"", "\"me\"", &audience, "\"x y\"", "\"a\"", "3"]);
+}
+
+#[tokio::test]
+async fn a_token_that_takes_longer_than_a_request_is_there_for_the_next_one() {
+    let (target, log) = Server::recording(ServeOptions::default());
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let n_asked = Arc::new(AtomicU64::new(0));
+    let tokens = Server::start(ServeOptions::default(), {
+        let (gate, n_asked) = (Arc::clone(&gate), Arc::clone(&n_asked));
+        crate::answer(move |_| {
+            let gate = Arc::clone(&gate);
+            n_asked.fetch_add(1, Ordering::Relaxed);
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Reply::new(r#"{"access_token":"late","expires_in":3600}"#.into())
+            }
+        })
+    });
+    let client = oauth2(&tokens);
+    // Both give up, one after the other, while one and the same token is on its way.
+    for _ in 0..2 {
+        let request = Request::get(target.url("/"), Duration::from_millis(500), 100);
+        assert!(client.send(request).await.unwrap_err().is_timeout());
+    }
+    gate.add_permits(1);
+    get(&client, &target.url("/")).await.unwrap();
+    assert_eq!(log.last().header("authorization"), Some("Bearer late"));
+    assert_eq!(n_asked.load(Ordering::Relaxed), 1);
 }

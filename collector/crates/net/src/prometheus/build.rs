@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use config::Secret;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::sync::Mutex;
 
 use super::{Authorization, BasicAuth, OAuth2, PrometheusClientConfig, PrometheusTlsConfig, ProxyConfig};
 use crate::BuildError;
@@ -102,7 +101,7 @@ impl OAuth2 {
             secret,
             scopes: self.scopes.clone(),
             endpoint_params: self.endpoint_params.clone().into_iter().collect(),
-            state: Mutex::default(),
+            state: Arc::default(),
         })))
     }
 
