@@ -164,7 +164,9 @@ impl Receiver for Prometheus {
             never = own.look_after(&life) => match never {},
         }
         if let Some(api) = api {
+            // Its port is free for who comes next when this returns.
             api.abort();
+            let _was_cut = api.await.is_err();
         }
         if let Some(scraper) = Arc::into_inner(scraper) {
             scraper.shutdown(grace).await;

@@ -1,7 +1,5 @@
 //! `api_server` of a running receiver, asked over HTTP.
 
-use std::time::Duration;
-
 use expect_test::expect;
 use net::{Client, HttpClientConfig, Request};
 use pipeline::{Component, Life, Outlets, Receiver, Stop};
@@ -109,7 +107,8 @@ api_server: {{enabled: true, server_config: {{endpoint: '127.0.0.1:0'}}}}
     assert_eq!((status, &body["status"]), (404, &"error".into()));
 
     api.stop.raise();
-    tokio::time::timeout(Duration::from_secs(20), api.task).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, api.task).await.unwrap().unwrap();
+    net::Listener::bind(api.base.strip_prefix("http://").unwrap()).expect("the port is free again");
 }
 
 #[test]
