@@ -113,6 +113,17 @@ impl JobSource {
         self.patterns.iter().filter(names_none).map(String::as_str).collect()
     }
 
+    /// What jobs of files inherit: a name of a file in it starts at the folder of the configuration all the same.
+    fn global_for_files(&self) -> GlobalConfig {
+        let mut global = self.global.clone();
+        let file = &mut global.limits.scrape_failure_log_file;
+        if !file.is_empty() {
+            let path = self.base_dir.join(&*file);
+            *file = std::path::absolute(&path).unwrap_or(path).display().to_string();
+        }
+        global
+    }
+
     fn read_file(
         &self,
         path: &Path,
@@ -122,6 +133,7 @@ impl JobSource {
         let root = parse(path, &name).map_err(|problem| vec![problem])?;
         let file: JobFile = config::read(&root, "")?;
         let folder = path.parent().unwrap_or(Path::new(""));
+        let global = self.global_for_files();
         let (mut jobs, mut problems) = (Vec::new(), Vec::new());
         for (index, config) in file.scrape_configs.iter().flatten().map(as_text_unless_said).enumerate() {
             let mut found = Vec::new();
@@ -129,7 +141,7 @@ impl JobSource {
                 let message = format!("the name `{}` is taken by a job of {first}", config.job_name);
                 found.push(Problem::at("job_name", message).with_hint("give the job another name"));
             }
-            match Job::build(&config, &self.global, folder) {
+            match Job::build(&config, &global, folder) {
                 Ok(job) => {
                     found.extend(cannot_run(&job));
                     jobs.push(Arc::new(job));

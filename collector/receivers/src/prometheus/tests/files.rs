@@ -55,6 +55,20 @@ fn jobs_of_files_inherit_from_global_and_are_not_expanded() {
 }
 
 #[test]
+fn names_of_files_start_where_they_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    put(
+        folder.path(),
+        "jobs/j.yaml",
+        "scrape_configs: [{job_name: a, scrape_failure_log_file: own.log}, {job_name: b}]",
+    );
+    let text = "config: {global: {scrape_failure_log_file: all.log}, scrape_config_files: [jobs/j.yaml]}";
+    let receiver = build_at(text, folder.path()).unwrap();
+    let logs: Vec<_> = receiver.jobs.iter().map(|job| job.failure_log().unwrap()).collect();
+    assert_eq!(logs, [folder.path().join("jobs/own.log"), folder.path().join("all.log")]);
+}
+
+#[test]
 fn a_name_is_taken_once_over_all_files() {
     let folder = tempfile::tempdir().unwrap();
     put(folder.path(), "a.yaml", "scrape_configs: [{job_name: own}, {job_name: x}]");
