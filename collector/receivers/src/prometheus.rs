@@ -1,8 +1,10 @@
 //! `prometheus`: scrapes targets, its own or those that an allocator hands out.
 //!
 //! As contrib `receiver/prometheusreceiver`, with these differences on purpose: what the allocator answers is believed only when it
-//! is certain (see [`follower`]); the process starts and scrapes what it knows while the allocator is away; a job that
-//! cannot run is left out alone, by name; targets that only moved to another scraper end without stale markers.
+//! is certain (see [`follower`]); the process starts and scrapes what it knows while the allocator is away; one of its jobs
+//! that cannot run is left out alone, by name; targets that only moved to another scraper end without stale markers; files
+//! with jobs are read again when they change (see [`own_jobs`]); a file with credentials that is absent is a warning, not
+//! an error, because it may come later.
 //!
 //! ```yaml
 //! prometheus:
