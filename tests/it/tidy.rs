@@ -43,6 +43,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("prost", &["wire"]),
     ("regex", &["relabel"]),
     ("reqwest", &["net"]),
+    ("ring", &["net"]),
     ("rustls", &["net"]),
     ("snap", &["wire"]),
     ("tokio-rustls", &["net"]),

@@ -262,7 +262,7 @@ impl DnsSdConfig {
 }
 
 fn http_problems(index: usize, found: Vec<(String, String)>) -> impl Iterator<Item = Problem> {
-    let path = move |key: String| format!("http_sd_configs::{index}::{key}");
+    let path = move |key: String| format!("http_sd_configs::{index}::{}", key.replace('.', "::"));
     found.into_iter().map(move |(key, message)| Problem::at(path(key), message))
 }
 

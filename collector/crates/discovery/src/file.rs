@@ -124,33 +124,46 @@ impl Files {
         self.problems.iter().cloned().chain(of_files).collect()
     }
 
-    /// The files that exist. A folder that does not exist holds none.
+    /// The files that exist.
     fn list(&self) -> (Vec<PathBuf>, Vec<Problem>) {
         let (mut paths, mut problems) = (Vec::new(), Vec::new());
         for pattern in &self.patterns {
-            let name =
-                pattern.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            if !name.contains('*') {
-                match fs::symlink_metadata(pattern) {
-                    Ok(_) => paths.push(pattern.clone()),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => problems.push(unreadable(pattern, &error)),
-                }
-                continue;
-            }
-            let folder = pattern.parent().unwrap_or(Path::new("."));
-            match matching(folder, &name) {
+            match files_named(pattern) {
                 Ok(found) => paths.extend(found),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    let message = format!("cannot list the folder `{}`: {error}", folder.display());
-                    problems.push(Problem::error("", message));
-                }
+                Err(problem) => problems.push(problem),
             }
         }
         paths.sort();
         paths.dedup();
         (paths, problems)
+    }
+}
+
+/// The files that a pattern names, sorted; only its last element may hold `*`. What does not exist is no file, and a
+/// folder that does not exist holds none.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn files_named(pattern: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let name = pattern.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if !name.contains('*') {
+        return match fs::symlink_metadata(pattern) {
+            Ok(_) => Ok(vec![pattern.to_owned()]),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(unreadable(pattern, &error)),
+        };
+    }
+    let folder = pattern.parent().unwrap_or(Path::new("."));
+    match matching(folder, &name) {
+        Ok(mut found) => {
+            found.sort();
+            Ok(found)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => {
+            let message = format!("cannot list the folder `{}`: {error}", folder.display());
+            Err(Problem::error("", message))
+        }
     }
 }
 

@@ -24,5 +24,6 @@ pub use self::config::{DnsRecordType, DnsSdConfig, FileSdConfig, HttpSdConfig, S
 pub use self::dns::NameServers;
 pub use self::http::EmptyList;
 pub use board::{Context, Discovery, Snapshot, spawn};
+pub use file::files_named;
 pub use foreign::ForeignConfigs;
 pub use group::{Group, MAX_GROUPS_BYTES, parse_json, parse_yaml};

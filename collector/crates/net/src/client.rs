@@ -2,11 +2,13 @@
 //!
 //! One [`Client`] per configuration, shared by everything that uses it: it keeps connections open, notices
 //! changed certificates and adds credentials. What it adds goes to the host it was meant for and nowhere
-//! else: a redirect to another host, or from TLS to none, is followed without it (Go also trusts subdomains;
-//! here they are other hosts).
+//! else: a redirect to another host, or from TLS to none, is followed without it, and what was left behind once is
+//! not taken up again on the way back. (Prometheus also trusts subdomains; here they are other hosts. It sends
+//! `http_headers` along; here they stay at home, since they hold secrets as often as not.)
 
 mod hop;
 mod lane;
+mod link_local;
 mod progress;
 
 use std::path::Path;
@@ -27,7 +29,7 @@ use url::Url;
 
 use crate::auth::{Auth, AuthError, ExtraHeader};
 use crate::connect::{Connector, Tls, Uses};
-use crate::error::{BuildError, FromCause, NetError};
+use crate::error::{BuildError, MAX_HEAD_BYTES, NetError};
 use crate::http_client::HttpClientConfig;
 use crate::prometheus::PrometheusClientConfig;
 use crate::proxy::{Proxy, ProxyKind, ProxyTarget, peer_of};
@@ -59,6 +61,9 @@ pub struct Request {
     pub timeout: Option<Duration>,
     /// Largest body of the answer in bytes, as it comes over the wire.
     pub body_limit: usize,
+    /// Where to connect to, whatever host the URL names and wherever redirects lead. No proxy is asked then, and the
+    /// connection is closed after the answer.
+    pub unix_socket: Option<Arc<Path>>,
 }
 
 impl Request {
@@ -66,7 +71,8 @@ impl Request {
     #[must_use]
     pub fn get(url: impl Into<String>, timeout: Duration, body_limit: usize) -> Self {
         let (headers, body) = (HeaderMap::new(), Bytes::new());
-        Self { method: Method::GET, url: url.into(), headers, body, timeout: Some(timeout), body_limit }
+        let (method, timeout, unix_socket) = (Method::GET, Some(timeout), None);
+        Self { method, url: url.into(), headers, body, timeout, body_limit, unix_socket }
     }
 
     /// A POST.
@@ -115,12 +121,19 @@ struct Inner {
     lanes: Lanes,
     connector: Connector,
     /// Made when first needed and again when certificates changed.
-    secure: Mutex<Option<(Contents, Connections)>>,
+    secure: Mutex<Option<Arc<Secure>>>,
     /// Permits for requests at the same time.
     slots: Option<Semaphore>,
 }
 
 type Connections = Pool<Connector, Full<Bytes>>;
+
+/// What is made of certificates, and the connections that use it.
+struct Secure {
+    contents: Contents,
+    tls: Tls,
+    connections: Connections,
+}
 
 /// What both families of configuration come down to.
 pub(crate) struct Settings {
@@ -129,6 +142,8 @@ pub(crate) struct Settings {
     pub(crate) tls: TlsSource,
     pub(crate) proxy: Proxy,
     pub(crate) follow_redirects: bool,
+    /// Redirects may lead to link-local addresses.
+    pub(crate) follows_to_link_local: bool,
     pub(crate) http2: Http2,
     /// When a request names none.
     pub(crate) timeout: Option<Duration>,
@@ -182,8 +197,8 @@ impl Client {
             .tls
             .check_texts()
             .map_err(|error| BuildError::new(error.key(), "cannot set up TLS").because(error))?;
-        let plain = settings.connections(None);
         let connector = Connector::new(settings.proxy.clone(), None);
+        let plain = settings.connections(connector.clone(), settings.max_idle_per_host);
         let slots = settings.max_requests.map(|most| Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         let (lanes, secure) = (Lanes::default(), Mutex::new(None));
         Ok(Self { inner: Arc::new(Inner { settings, plain, lanes, connector, secure, slots }) })
@@ -216,7 +231,7 @@ impl Client {
         let mut hop = Hop::first(request, url);
         for _ in 0..=MAX_REDIRECTS {
             progress.enter(&hop.url);
-            let (answer, lane) = match self.inner.lane_of(&hop.url) {
+            let (answer, lane) = match self.inner.lane_of(&hop) {
                 Some(host) => {
                     let (answer, lane) = self.hop_by_lane(&hop, &host, progress).await?;
                     (answer, Some((host, lane)))
@@ -225,7 +240,10 @@ impl Client {
             };
             let location = answer.headers().get(header::LOCATION);
             match location.filter(|_| self.inner.settings.follow_redirects && is_redirect(answer.status())) {
-                Some(location) => hop = hop.redirected(answer.status(), location)?,
+                Some(location) => {
+                    hop = hop.redirected(answer.status(), location)?;
+                    self.inner.check_redirect(&hop, progress).await?;
+                }
                 None => {
                     let reading = read_answer(answer, body_limit, progress);
                     let Some((host, mut lane)) = lane else { return reading.await };
@@ -275,7 +293,7 @@ impl Client {
                 {
                     may_repeat = false;
                 }
-                Err(failed) => return Err(progress.broken(FromCause(failed.error.into()))),
+                Err(failed) => return Err(progress.lane_failed(failed.error)),
             }
         }
     }
@@ -284,7 +302,10 @@ impl Client {
     /// fail a request that may be repeated (as in Go).
     async fn hop(&self, hop: &Hop, progress: &Progress) -> Result<http::Response<Incoming>, NetError> {
         let headers = self.inner.headers(hop).await?;
-        let connections = self.inner.connections(&hop.url)?;
+        let connections = match &hop.unix_socket {
+            None => self.inner.connections(&hop.url)?,
+            Some(socket) => self.inner.connections_over(socket, &hop.url)?,
+        };
         let uri = uri_of(&hop.url)?;
         let mut may_repeat = hop.method.is_safe();
         loop {
@@ -342,10 +363,22 @@ impl Inner {
             headers.insert(header::AUTHORIZATION, value);
         }
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
-        if let Some(value) = self.proxy_authorization(&hop.url) {
+        if hop.unix_socket.is_none()
+            && let Some(value) = self.proxy_authorization(&hop.url)
+        {
             headers.insert(header::PROXY_AUTHORIZATION, value);
         }
         Ok(headers)
+    }
+
+    async fn check_redirect(&self, hop: &Hop, progress: &Progress) -> Result<(), NetError> {
+        if self.settings.follows_to_link_local || hop.is_same_host() || hop.unix_socket.is_some() {
+            return Ok(());
+        }
+        let is_resolved_by_us = self.proxy_of(&hop.url).is_none();
+        link_local::refuse(&hop.url, is_resolved_by_us)
+            .await
+            .map_err(|reason| NetError::Redirect { peer: progress.peer(), reason })
     }
 
     /// For a proxy that forwards; one that tunnels gets it with its CONNECT.
@@ -360,8 +393,10 @@ impl Inner {
     }
 
     /// Host and port, where a request can go by a lane.
-    fn lane_of(&self, url: &Url) -> Option<String> {
-        let is_plain = url.scheme() == "http" && self.settings.http2 != Http2::Always;
+    fn lane_of(&self, hop: &Hop) -> Option<String> {
+        let url = &hop.url;
+        let is_plain =
+            url.scheme() == "http" && hop.unix_socket.is_none() && self.settings.http2 != Http2::Always;
         let host = url.host_str().filter(|_| is_plain && self.proxy_of(url).is_none())?;
         Some(format!("{host}:{}", url.port_or_known_default()?))
     }
@@ -373,24 +408,37 @@ impl Inner {
 
     fn connections(&self, url: &Url) -> Result<Connections, NetError> {
         let is_proxy_secure = self.proxy_of(url).is_some_and(|target| target.kind == ProxyKind::Https);
-        if url.scheme() != "https" && !is_proxy_secure {
-            return Ok(self.plain.clone());
+        if url.scheme() == "https" || is_proxy_secure {
+            Ok(self.secure(url)?.connections.clone())
+        } else {
+            Ok(self.plain.clone())
         }
+    }
+
+    /// Connections are kept by host, which says nothing about a socket; so these are for one request.
+    fn connections_over(&self, socket: &Arc<Path>, url: &Url) -> Result<Connections, NetError> {
+        let tls = if url.scheme() == "https" { Some(self.secure(url)?.tls.clone()) } else { None };
+        Ok(self.settings.connections(Connector::over(Arc::clone(socket), tls), 0))
+    }
+
+    fn secure(&self, url: &Url) -> Result<Arc<Secure>, NetError> {
         let refused = |error: TlsError| {
             let error = AuthError::ours("cannot set up TLS", Some(error.into()));
             unsendable(url, error)
         };
         let contents = self.settings.tls.read().map_err(refused)?;
-        let mut secure = self.secure.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, connections)) = secure.as_ref()
-            && known.is_same_as(&contents)
+        let mut current = self.secure.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = current.as_ref()
+            && known.contents.is_same_as(&contents)
         {
-            return Ok(connections.clone());
+            return Ok(Arc::clone(known));
         }
         let tls = self.settings.tls(&contents).map_err(refused)?;
-        let connections = self.settings.connections(Some(tls));
-        *secure = Some((contents, connections.clone()));
-        Ok(connections)
+        let connector = Connector::new(self.settings.proxy.clone(), Some(tls.clone()));
+        let connections = self.settings.connections(connector, self.settings.max_idle_per_host);
+        let secure = Arc::new(Secure { contents, tls, connections });
+        *current = Some(Arc::clone(&secure));
+        Ok(secure)
     }
 }
 
@@ -408,19 +456,19 @@ impl Settings {
         Ok(Tls { config: Arc::new(config), config_for_proxies: Arc::new(config_for_proxies), server_name })
     }
 
-    fn connections(&self, tls: Option<Tls>) -> Connections {
+    fn connections(&self, connector: Connector, max_idle_per_host: usize) -> Connections {
         let mut builder = Pool::builder(TokioExecutor::new());
         builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new());
-        builder.pool_idle_timeout(self.idle_timeout).pool_max_idle_per_host(self.max_idle_per_host);
+        builder.pool_idle_timeout(self.idle_timeout).pool_max_idle_per_host(max_idle_per_host);
         builder.http2_only(self.http2 == Http2::Always);
-        // Answers are read in pieces of at most this size. Every open connection keeps such a buffer, and a scraper has
-        // thousands of them.
-        builder.http1_max_buf_size(16 << 10);
+        // Bodies are read in pieces of at most this size, too.
+        builder.http1_max_buf_size(MAX_HEAD_BYTES);
+        builder.http2_max_header_list_size(MAX_HEAD_BYTES as u32);
         builder.http2_initial_stream_window_size(1 << 20).http2_initial_connection_window_size(2 << 20);
         if let Some((interval, patience)) = self.ping {
             builder.http2_keep_alive_interval(interval).http2_keep_alive_timeout(patience);
         }
-        builder.build(Connector::new(self.proxy.clone(), tls))
+        builder.build(connector)
     }
 }
 

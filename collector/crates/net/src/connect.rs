@@ -3,6 +3,7 @@
 //! Written on hyper's own client parts rather than on reqwest, which cannot ask a server for another name
 //! than the host of the URL; Prometheus' `tls_config.server_name` does both, ask and verify.
 
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,6 +17,7 @@ use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use tokio::net::UnixStream;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
@@ -35,6 +37,8 @@ pub(crate) struct Connector {
     tcp: HttpConnector,
     proxy: Proxy,
     tls: Option<Tls>,
+    /// Connected to instead of any host.
+    unix_socket: Option<Arc<Path>>,
 }
 
 /// How to secure connections.
@@ -55,7 +59,12 @@ impl Connector {
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         tcp.set_keepalive(Some(Duration::from_secs(30)));
-        Self { tcp, proxy, tls }
+        Self { tcp, proxy, tls, unix_socket: None }
+    }
+
+    /// Connects to a unix socket, whatever the host.
+    pub(crate) fn over(unix_socket: Arc<Path>, tls: Option<Tls>) -> Self {
+        Self { unix_socket: Some(unix_socket), ..Self::new(Proxy::default(), tls) }
     }
 
     pub(crate) async fn connect(self, destination: Uri) -> Result<Conn, BoxError> {
@@ -73,6 +82,11 @@ impl Connector {
     }
 
     async fn dial(&self, destination: Uri) -> Result<Conn, BoxError> {
+        if let Some(path) = &self.unix_socket {
+            let stream = UnixStream::connect(path).await;
+            let stream = stream.map_err(|source| UnixSocket { path: Arc::clone(path), source })?;
+            return Ok(Conn::new(TokioIo::new(stream)));
+        }
         Ok(Conn::new(self.tcp.clone().call(destination).await?))
     }
 
@@ -113,6 +127,14 @@ impl Connector {
         };
         handshake(conn, Arc::clone(&tls.config), name).await
     }
+}
+
+/// A unix socket that cannot be connected to.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot connect to the unix socket {}", path.display())]
+struct UnixSocket {
+    path: Arc<Path>,
+    source: std::io::Error,
 }
 
 async fn handshake(

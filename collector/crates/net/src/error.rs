@@ -4,6 +4,13 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+/// Largest head of an answer: status line and headers together. Every open connection may hold such a buffer, and a
+/// scraper has thousands of them. Go takes 10 MiB.
+pub(crate) const MAX_HEAD_BYTES: usize = 16 << 10;
+
+/// Most header lines of an answer over HTTP/1, which is what hyper keeps room for on its stack. Go counts bytes only.
+pub(crate) const MAX_HEADERS: usize = 100;
+
 /// Any error of another crate.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -105,6 +112,15 @@ pub enum NetError {
         /// The limit of the caller.
         limit: usize,
     },
+    /// The head of the answer is larger than what is kept of one.
+    #[error(
+        "head of the answer of {peer} is larger than the limits MAX_HEAD_BYTES ({MAX_HEAD_BYTES} bytes) and MAX_HEADERS \
+         ({MAX_HEADERS} lines) allow"
+    )]
+    HeadTooLarge {
+        /// Whose.
+        peer: String,
+    },
     /// A redirect that is not followed.
     #[error("cannot follow the redirect of {peer}: {reason}")]
     Redirect {
@@ -149,6 +165,7 @@ impl NetError {
             | Self::Timeout { peer, .. }
             | Self::Broken { peer, .. }
             | Self::BodyTooLarge { peer, .. }
+            | Self::HeadTooLarge { peer }
             | Self::Redirect { peer, .. } => peer,
         }
     }

@@ -233,6 +233,7 @@ impl HttpClientConfig {
             tls: self.tls.source(Path::new(""))?,
             proxy: self.proxy()?,
             follow_redirects: true,
+            follows_to_link_local: true,
             http2,
             timeout: self.timeout.and_then(Timeout::as_duration),
             idle_timeout: self.idle_conn_timeout.as_duration(),

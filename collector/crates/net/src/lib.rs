@@ -9,6 +9,7 @@
 //! every request a timeout, every server a bound on connections. TLS is rustls with ring, given explicitly to
 //! each client and server, so that it does not matter what else in the process chose a provider.
 
+mod assertion;
 mod auth;
 mod body;
 mod client;

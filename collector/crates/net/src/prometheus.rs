@@ -14,11 +14,12 @@
 //! ```
 
 mod build;
+mod mentioned;
 mod rules;
 
 use std::collections::BTreeMap;
 
-use config::Secret;
+use config::{HttpUrl, Secret};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -29,15 +30,18 @@ use crate::proxy_url::ProxyUrl;
 pub struct PrometheusClientConfig {
     /// User and password.
     #[serde(default)]
+    #[schemars(extend("x-scalars" = "text"))]
     pub basic_auth: Option<BasicAuth>,
     /// The `Authorization` header.
     #[serde(default)]
+    #[schemars(extend("x-scalars" = "text"))]
     pub authorization: Option<Authorization>,
     /// A token from an OAuth 2.0 server.
     #[serde(default)]
     pub oauth2: Option<OAuth2>,
     /// Old form of `authorization.credentials`.
     #[serde(default)]
+    #[schemars(extend("x-scalars" = "text"))]
     pub bearer_token: Option<Secret>,
     /// Old form of `authorization.credentials_file`.
     #[serde(default)]
@@ -48,6 +52,10 @@ pub struct PrometheusClientConfig {
     /// Go where a 3xx answer points to. Credentials are not sent to another host.
     #[serde(default = "config::on")]
     pub follow_redirects: bool,
+    /// Follow redirects to link-local addresses (169.254.0.0/16, fe80::/10) of another host too. Not known to
+    /// Prometheus, which follows them: they are where clouds hand out the credentials of machines.
+    #[serde(default)]
+    pub follow_link_local_redirects: bool,
     /// Speak HTTP/2 over TLS where the server offers it.
     #[serde(default = "config::on")]
     pub enable_http2: bool,
@@ -100,14 +108,16 @@ pub struct Authorization {
     pub credentials_ref: String,
 }
 
-/// Where tokens come from, by the grant `client_credentials`.
+/// Where tokens come from.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct OAuth2 {
     /// Who asks.
     #[serde(default)]
+    #[schemars(extend("x-scalars" = "text"))]
     pub client_id: String,
     /// Password of who asks.
     #[serde(default, skip_serializing_if = "is_unset")]
+    #[schemars(extend("x-scalars" = "text"))]
     pub client_secret: Option<Secret>,
     /// File with that password.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -115,42 +125,46 @@ pub struct OAuth2 {
     /// Name in a secret store; not supported.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub client_secret_ref: String,
-    /// `client_credentials`, which empty means too; the other grant of Prometheus, by signed assertion, is
-    /// not supported.
+    /// `client_credentials`, which empty means too, or `urn:ietf:params:oauth:grant-type:jwt-bearer`: a signed
+    /// assertion.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub grant_type: String,
-    /// Part of the grant by assertion; not supported.
+    /// Key that signs the assertion: RSA of at least 2048 bits, PKCS#8 or PKCS#1, as PEM.
     #[serde(default, skip_serializing_if = "is_unset")]
     pub client_certificate_key: Option<Secret>,
-    /// Part of the grant by assertion; not supported.
+    /// File with that key, read for each request.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub client_certificate_key_file: String,
-    /// Part of the grant by assertion; not supported.
+    /// Name in a secret store; not supported.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub client_certificate_key_ref: String,
-    /// Part of the grant by assertion; not supported.
+    /// The name of the key that the token server knows (`kid`).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub client_certificate_key_id: String,
-    /// Part of the grant by assertion; not supported.
+    /// How the assertion is signed: `RS256`, which empty means too, `RS384` or `RS512`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub signature_algorithm: String,
-    /// Part of the grant by assertion; not supported.
+    /// Who issues the assertion (`iss`); `client_id` when empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("x-scalars" = "text"))]
     pub iss: String,
-    /// Part of the grant by assertion; not supported.
+    /// Whom it is for (`aud`); `token_url` when empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("x-scalars" = "text"))]
     pub audience: String,
-    /// Part of the grant by assertion; not supported.
+    /// More claims of the assertion; they win over all others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub claims: BTreeMap<String, serde_json::Value>,
     /// What the token should be good for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-scalars" = "text"))]
     pub scopes: Vec<String>,
-    /// Where to ask.
-    #[serde(default)]
-    pub token_url: String,
+    /// Where to ask. A password in it is not shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_url: Option<HttpUrl>,
     /// More parameters of the question.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-scalars" = "text"))]
     pub endpoint_params: BTreeMap<String, String>,
     /// TLS towards the token server.
     #[serde(default, skip_serializing_if = "PrometheusTlsConfig::is_default")]
@@ -196,10 +210,10 @@ pub struct PrometheusTlsConfig {
     pub server_name: String,
     /// Accept any certificate.
     pub insecure_skip_verify: bool,
-    /// Lowest version; below TLS 1.2 means TLS 1.2.
+    /// Lowest version: `TLS12` or `TLS13`. Older ones are not spoken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_version: Option<PrometheusTlsVersion>,
-    /// Highest version.
+    /// Highest version: `TLS12` or `TLS13`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_version: Option<PrometheusTlsVersion>,
 }
@@ -211,7 +225,7 @@ impl PrometheusTlsConfig {
 }
 
 /// A version as Prometheus writes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 pub enum PrometheusTlsVersion {
     /// TLS 1.0
     #[serde(rename = "TLS10")]
@@ -225,6 +239,13 @@ pub enum PrometheusTlsVersion {
     /// TLS 1.3
     #[serde(rename = "TLS13")]
     Tls13,
+}
+
+impl std::fmt::Debug for PrometheusTlsVersion {
+    /// As in configurations.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// Through which proxy requests go.
@@ -242,12 +263,14 @@ pub struct ProxyConfig {
     pub proxy_from_environment: bool,
     /// Headers for the proxy, sent when a tunnel is asked for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-scalars" = "text"))]
     pub proxy_connect_header: BTreeMap<String, Vec<Secret>>,
 }
 
 /// Values of one header. All of them are sent.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-scalars" = "text"))]
 pub struct HttpHeader {
     /// Values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -270,6 +293,7 @@ impl Default for PrometheusClientConfig {
             bearer_token_file: String::new(),
             tls_config: PrometheusTlsConfig::default(),
             follow_redirects: true,
+            follow_link_local_redirects: false,
             enable_http2: true,
             proxy: ProxyConfig::default(),
             http_headers: BTreeMap::new(),
@@ -306,6 +330,8 @@ struct Printed<'a> {
     #[serde(skip_serializing_if = "PrometheusTlsConfig::is_default")]
     tls_config: &'a PrometheusTlsConfig,
     follow_redirects: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    follow_link_local_redirects: bool,
     enable_http2: bool,
     #[serde(flatten)]
     proxy: &'a ProxyConfig,
@@ -321,6 +347,7 @@ impl Serialize for PrometheusClientConfig {
             oauth2: self.oauth2.as_ref(),
             tls_config: &self.tls_config,
             follow_redirects: self.follow_redirects,
+            follow_link_local_redirects: self.follow_link_local_redirects,
             enable_http2: self.enable_http2,
             proxy: &self.proxy,
             http_headers: &self.http_headers,

@@ -23,6 +23,11 @@ pub(crate) fn testdata(name: &str) -> String {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name).display().to_string()
 }
 
+/// The key `ca_file` with such a file.
+pub(crate) fn ca(name: &str) -> String {
+    format!("ca_file: {}", testdata(name))
+}
+
 /// The content of such a file.
 pub(crate) fn testdata_text(name: &str) -> String {
     std::fs::read_to_string(testdata(name)).unwrap()

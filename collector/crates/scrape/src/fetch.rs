@@ -78,7 +78,7 @@ impl HttpFetch {
     pub fn build(job: &Job) -> Result<Self, Problem> {
         let config = job.config();
         let client = net::Client::build(&config.client, job.base_dir())
-            .map_err(|error| Problem::at(error.key.clone(), telemetry::error_chain(&error)))?;
+            .map_err(|error| Problem::at(error.key.replace('.', "::"), telemetry::error_chain(&error)))?;
         let mut headers = HeaderMap::new();
         let accept = HeaderValue::try_from(job.accept()).expect("media types are a header value");
         headers.insert(ACCEPT, accept);
@@ -95,8 +95,11 @@ impl HttpFetch {
         let seconds = target.timeout.as_secs_f64().to_string();
         let seconds = HeaderValue::try_from(seconds).expect("digits are a header value");
         headers.insert(HeaderName::from_static("x-prometheus-scrape-timeout-seconds"), seconds);
-        let request =
-            net::Request { headers, ..net::Request::get(&*target.url, target.timeout, self.body_limit) };
+        let request = net::Request {
+            headers,
+            unix_socket: target.unix_socket.clone(),
+            ..net::Request::get(&*target.url, target.timeout, self.body_limit)
+        };
         let response = self.client.send(request).await.map_err(|error| match error {
             error if error.is_timeout() => {
                 FetchError::Timeout { limit: target.timeout, source: Some(error.into()) }

@@ -5,12 +5,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use config::Problem;
+use config::{Period, Problem};
 use exposition::{Escaping, Format, Protocol, accept_header};
 use relabel::{RuleConfig, Rules};
 
-use crate::config::{NameScheme, ScrapeProtocol};
+use crate::config::{EscapingScheme, NameScheme, ScrapeProtocol};
 use crate::{GlobalConfig, ScrapeConfig};
 
 /// A job that can be used.
@@ -38,8 +39,7 @@ impl Job {
         let config = config.inherit(global);
         let mut problems = own_problems(&config);
         problems.extend(config.sd.check());
-        problems
-            .extend(config.client.check_rules().into_iter().map(|(key, message)| Problem::at(key, message)));
+        problems.extend(of_client(config.client.check_rules()));
         let names = match config.metric_name_validation_scheme {
             Some(NameScheme::Legacy) => relabel::NameScheme::Legacy,
             _ => relabel::NameScheme::Utf8,
@@ -100,6 +100,13 @@ impl Job {
         &self.base_dir
     }
 
+    /// Where failed scrapes are written down, if anywhere.
+    #[must_use]
+    pub fn failure_log(&self) -> Option<PathBuf> {
+        let name = &self.config.limits.scrape_failure_log_file;
+        (!name.is_empty()).then(|| self.base_dir.join(name))
+    }
+
     /// Keys that are set and have no effect, relative to the job.
     #[must_use]
     pub fn warnings(&self) -> &[Problem] {
@@ -111,9 +118,7 @@ impl Job {
     #[must_use]
     pub fn unsupported(&self) -> Vec<Problem> {
         let mut problems = self.config.sd.unsupported();
-        problems.extend(
-            self.config.client.check_support().into_iter().map(|(key, message)| Problem::at(key, message)),
-        );
+        problems.extend(of_client(self.config.client.check_support()));
         problems
     }
 
@@ -159,14 +164,23 @@ impl Job {
     }
 }
 
+/// Problems of the client block, whose keys are joined by dots.
+fn of_client(found: Vec<(String, String)>) -> impl Iterator<Item = Problem> {
+    found.into_iter().map(|(key, message)| Problem::at(key.replace('.', "::"), message))
+}
+
 /// What is wrong with `global` itself.
 fn global_problems(global: &GlobalConfig) -> Vec<Problem> {
     let mut problems = Vec::new();
+    problems.extend(too_short("global::scrape_interval", Some(global.scrape_interval)));
+    problems.extend(too_short("global::scrape_timeout", global.scrape_timeout));
     if global.scrape_timeout.is_some_and(|timeout| timeout > global.scrape_interval) {
         let message = format!("must not be longer than scrape_interval ({})", global.scrape_interval);
         problems.push(Problem::at("global::scrape_timeout", message));
     }
     problems.extend(protocol_problems("global::scrape_protocols", global.scrape_protocols.as_deref()));
+    let (names, escaping) = (global.metric_name_validation_scheme, global.metric_name_escaping_scheme);
+    problems.extend(escaping_problem("global::metric_name_escaping_scheme", names, escaping));
     if global.external_labels.contains_key("") {
         problems.push(Problem::at("global::external_labels", "a label needs a name"));
     }
@@ -178,6 +192,8 @@ fn own_problems(config: &ScrapeConfig) -> Vec<Problem> {
     if config.job_name.is_empty() {
         problems.push(Problem::at("job_name", "must not be empty"));
     }
+    problems.extend(too_short("scrape_interval", config.scrape_interval));
+    problems.extend(too_short("scrape_timeout", config.scrape_timeout));
     if let (Some(interval), Some(timeout)) = (config.scrape_interval, config.scrape_timeout)
         && timeout > interval
     {
@@ -187,13 +203,8 @@ fn own_problems(config: &ScrapeConfig) -> Vec<Problem> {
         ));
     }
     problems.extend(protocol_problems("scrape_protocols", config.scrape_protocols.as_deref()));
-    let names_are_legacy = config.metric_name_validation_scheme == Some(NameScheme::Legacy);
-    if names_are_legacy
-        && config.metric_name_escaping_scheme == Some(crate::config::EscapingScheme::AllowUtf8)
-    {
-        let message = "`allow-utf-8` does not fit metric_name_validation_scheme `legacy`";
-        problems.push(Problem::at("metric_name_escaping_scheme", message));
-    }
+    let (names, escaping) = (config.metric_name_validation_scheme, config.metric_name_escaping_scheme);
+    problems.extend(escaping_problem("metric_name_escaping_scheme", names, escaping));
     if config.relabel_configs.is_empty() {
         for (group, index, target) in static_targets(config).filter(|(_, _, target)| target.contains('/')) {
             let path = format!("static_configs::{group}::targets::{index}");
@@ -204,6 +215,25 @@ fn own_problems(config: &ScrapeConfig) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// The shortest time that Prometheus can write. A number without a unit is nanoseconds, which nobody means.
+pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
+
+fn too_short(path: &str, period: Option<Period>) -> Option<Problem> {
+    let period = period.filter(|period| period.as_duration() < SHORTEST)?;
+    let message = format!("{period} is shorter than a millisecond");
+    Some(Problem::at(path, message).with_hint("write the unit, for example 10s"))
+}
+
+fn escaping_problem(
+    path: &str,
+    names: Option<NameScheme>,
+    escaping: Option<EscapingScheme>,
+) -> Option<Problem> {
+    let is_wrong = names == Some(NameScheme::Legacy) && escaping == Some(EscapingScheme::AllowUtf8);
+    let message = "`allow-utf-8` does not fit metric_name_validation_scheme `legacy`";
+    is_wrong.then(|| Problem::at(path, message).with_hint("use underscores, dots or values"))
 }
 
 fn static_targets(config: &ScrapeConfig) -> impl Iterator<Item = (usize, usize, &String)> {
@@ -262,11 +292,6 @@ fn not_built_in(config: &ScrapeConfig) -> Vec<Problem> {
         ("native_histogram_min_bucket_factor", config.native_histogram_min_bucket_factor != 0.0, NATIVE),
         ("scrape_protocols", lists_proto && !is_on(switches.scrape_native_histograms), PROTO),
         ("fallback_scrape_protocol", falls_back_to_proto, PROTO),
-        (
-            "scrape_failure_log_file",
-            !config.limits.scrape_failure_log_file.is_empty(),
-            "a file for failed scrapes is not built in yet; failures are logged and shown with the target",
-        ),
     ];
     let set = checks.into_iter().filter(|(_, is_set, _)| *is_set);
     set.map(|(key, _, message)| Problem::warning(key, message)).collect()

@@ -13,6 +13,7 @@ mod body;
 mod cache;
 mod config;
 mod error;
+mod failure_log;
 mod families;
 mod fetch;
 mod groups;

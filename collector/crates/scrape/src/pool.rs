@@ -13,6 +13,7 @@ use model::Labels;
 use telemetry::{Gauge, Scope};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::groups::{ByGroup, assemble_groups};
 use crate::status::{Slate, View};
@@ -69,6 +70,17 @@ struct Handle {
     is_ending: bool,
     /// Found by a discovery that was replaced, and not by the new one yet.
     is_inherited: bool,
+}
+
+impl Handle {
+    /// Has the target scraped once more.
+    fn order_last(&self) {
+        self.orders.send_modify(|order| {
+            if let Order::Run(assignment) = order {
+                *order = Order::Last(assignment.clone());
+            }
+        });
+    }
 }
 
 impl Pool {
@@ -174,8 +186,13 @@ impl Pool {
     }
 
     async fn stop(mut self) {
-        // Their senders dropped, the loops stop where they are.
-        self.loops.clear();
+        // Their senders dropped, loops stop where they are.
+        if self.shared.scrape_on_shutdown {
+            self.loops.retain(|_, handle| !handle.is_ending);
+            self.loops.values().for_each(Handle::order_last);
+        } else {
+            self.loops.clear();
+        }
         drop(self.ended);
         while self.tasks.join_next().await.is_some() {}
     }
@@ -289,6 +306,7 @@ impl Pool {
             cache: None,
             last: None,
             due: None,
+            first_after: Instant::now() + self.shared.initial_offset,
         };
         drop(self.tasks.spawn(task.run()));
         Handle { id, orders, target, slate, is_ending: false, is_inherited: false }
@@ -299,7 +317,7 @@ impl Pool {
         let next = self.assignment(Arc::clone(&target));
         let _was_told = handle.orders.send_if_modified(|order| {
             let is_same = match order {
-                Order::End(_) => false,
+                Order::End(_) | Order::Last(_) => false,
                 Order::Run(now) => {
                     *now.target == *next.target
                         && Arc::ptr_eq(&now.job, &next.job)

@@ -12,6 +12,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use crate::Sink;
 use crate::body::Buffers;
+use crate::failure_log::FailureLog;
 use crate::metrics::Metrics;
 use crate::pool::{Control, Feed, Pool};
 use crate::schedule::{Clock, SystemClock};
@@ -31,6 +32,10 @@ pub struct Options {
     pub metrics: Registry,
     /// Labels for series that do not have them, added when everything else is done.
     pub external_labels: Labels,
+    /// How long a new target waits at least before its first scrape.
+    pub initial_offset: Duration,
+    /// Whether all targets are scraped once more at [`Scraper::shutdown`].
+    pub scrape_on_shutdown: bool,
 }
 
 impl Default for Options {
@@ -43,6 +48,8 @@ impl Default for Options {
             clock: Arc::new(SystemClock),
             metrics: Registry::new(),
             external_labels: Labels::new(),
+            initial_offset: Duration::ZERO,
+            scrape_on_shutdown: false,
         }
     }
 }
@@ -60,6 +67,7 @@ pub fn phase_seed(hostname: &str, external_labels: &Labels) -> u64 {
 /// series: the process will be back, or somebody else carries on.
 pub struct Scraper {
     shared: Arc<Shared>,
+    failure_log: JoinHandle<()>,
     pools: Mutex<HashMap<String, PoolHandle>>,
 }
 
@@ -81,6 +89,7 @@ impl Scraper {
     /// Starts scraping on the current runtime; jobs come by [`Scraper::reload`].
     #[must_use]
     pub fn spawn(options: Options, sink: Arc<dyn Sink>) -> Self {
+        let (failures, failure_log) = FailureLog::spawn();
         let shared = Shared {
             clock: options.clock,
             sink,
@@ -89,8 +98,11 @@ impl Scraper {
             metrics: Metrics::new(options.metrics.scope()),
             seed: options.seed,
             external_labels: Arc::new(options.external_labels),
+            failures,
+            initial_offset: options.initial_offset,
+            scrape_on_shutdown: options.scrape_on_shutdown,
         };
-        Self { shared: Arc::new(shared), pools: Mutex::default() }
+        Self { shared: Arc::new(shared), failure_log, pools: Mutex::default() }
     }
 
     /// From now on, these are the jobs. A job that was there before keeps its loops and everything known of
@@ -149,8 +161,8 @@ impl Scraper {
         all
     }
 
-    /// Stops everything. Scrapes that are being fetched are given up; those that are being delivered are
-    /// waited for, as long as `grace` allows.
+    /// Stops everything. Scrapes that are being fetched are given up, unless there is a last scrape of all targets; those
+    /// that are being delivered are waited for, as long as `grace` allows.
     pub async fn shutdown(self, grace: Duration) {
         let pools = std::mem::take(&mut *self.lock());
         let (mut tasks, mut controls) = (Vec::new(), Vec::new());
@@ -165,6 +177,9 @@ impl Scraper {
                 task.abort();
             }
         }
+        // With the last who writes failures down gone, the file is finished.
+        drop(self.shared);
+        let _is_written = tokio::time::timeout_at(deadline, self.failure_log).await.is_ok();
     }
 
     fn start(&self, feed: Feed) -> PoolHandle {

@@ -6,6 +6,7 @@
 //! that are left, sorted, and the job; equal on every machine, so it may decide who scrapes what.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use model::{Labels, TargetInfo, Timestamp};
 use xxhash_rust::xxh64::Xxh64;
 
 use crate::Job;
+use crate::job::SHORTEST;
 
 /// Something to scrape.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Target {
     pub hash: u64,
     /// When it is ours.
     pub turn: Turn,
+    /// The unix socket behind which it is, from the label `__unix_socket__`; the URL is only what it is asked for then.
+    pub unix_socket: Option<Arc<Path>>,
 }
 
 /// The time in which a target is ours, while an allocator hands it from one scraper to another: a scrape that is due
@@ -143,9 +147,6 @@ pub fn assemble(job: &Job, group: &Labels, target: &Labels) -> Result<Option<Tar
     if address.contains('/') {
         return Err(format!("the address `{address}` is not a host with a port"));
     }
-    if labels.contains("__unix_socket__") {
-        return Err("targets behind a unix socket are not built in yet".to_owned());
-    }
     let interval = duration(&labels, "__scrape_interval__")?;
     let timeout = duration(&labels, "__scrape_timeout__")?;
     if timeout > interval {
@@ -161,6 +162,8 @@ pub fn assemble(job: &Job, group: &Labels, target: &Labels) -> Result<Option<Tar
     let hash = identity(job, &labels);
     labels.set_if_absent("instance", &address);
     let url = url_of(job, &labels, &address).into();
+    let unix_socket =
+        labels.get("__unix_socket__").filter(|path| !path.is_empty()).map(|path| Path::new(path).into());
     labels.retain(|name, _| !name.starts_with("__"));
     let turn = Turn::of(&discovered);
     Ok(Some(Target {
@@ -170,6 +173,7 @@ pub fn assemble(job: &Job, group: &Labels, target: &Labels) -> Result<Option<Tar
         timeout: timeout.as_duration(),
         hash,
         turn,
+        unix_socket,
     }))
 }
 
@@ -204,7 +208,14 @@ fn switches(job: &Job) -> [&'static str; 3] {
 }
 
 fn duration(labels: &Labels, name: &str) -> Result<Period, String> {
-    labels.value(name).parse().map_err(|why: String| format!("the label {name}: {why}"))
+    let period: Period =
+        labels.value(name).parse().map_err(|why: String| format!("the label {name}: {why}"))?;
+    if period.as_duration() < SHORTEST {
+        return Err(format!(
+            "the label {name}: {period} is shorter than a millisecond; write the unit, for example 10s"
+        ));
+    }
+    Ok(period)
 }
 
 /// As Go's `strconv.ParseBool`.

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::body::{Buffers, Digested, digest};
 use crate::cache::Cache;
+use crate::failure_log::FailureLog;
 use crate::metrics::Metrics;
 use crate::report::Report;
 use crate::schedule::{Clock, Schedule, Tick};
@@ -42,6 +43,11 @@ pub(crate) struct Shared {
     pub(crate) seed: u64,
     /// Labels for series that do not have them.
     pub(crate) external_labels: Arc<Labels>,
+    pub(crate) failures: FailureLog,
+    /// How long a new target waits at least.
+    pub(crate) initial_offset: Duration,
+    /// Whether targets are scraped once more when the process ends.
+    pub(crate) scrape_on_shutdown: bool,
 }
 
 /// What a loop scrapes.
@@ -61,6 +67,8 @@ pub(crate) enum Order {
     Run(Assignment),
     /// The target is gone.
     End(Assignment),
+    /// Scrape once more at once, then stop and tell nobody.
+    Last(Assignment),
 }
 
 /// A loop.
@@ -74,6 +82,8 @@ pub(crate) struct TargetLoop {
     pub(crate) cache: Option<Box<Cache>>,
     pub(crate) last: Option<Tick>,
     pub(crate) due: Option<(Schedule, Tick)>,
+    /// The first scrape is not before this; a target that is handed over does not wait.
+    pub(crate) first_after: Instant,
 }
 
 impl TargetLoop {
@@ -84,6 +94,7 @@ impl TargetLoop {
             let goes_on = match order {
                 Order::Run(assignment) => self.scrape_next(&assignment).await,
                 Order::End(assignment) => self.end(&assignment).await,
+                Order::Last(assignment) => return self.scrape_last(&assignment).await,
             };
             if !goes_on {
                 return;
@@ -119,9 +130,20 @@ impl TargetLoop {
         {
             return (schedule, tick);
         }
-        let tick = schedule.next(Tick::at(self.shared.clock.now()), self.last);
+        let is_first = self.last.is_none() && target.turn.from.is_none();
+        let wait = if is_first { self.first_after.duration_since(Instant::now()) } else { Duration::ZERO };
+        let tick = schedule.next(Tick::at(self.shared.clock.now() + wait), self.last);
         self.due = Some((schedule, tick));
         (schedule, tick)
+    }
+
+    /// As Prometheus' `ScrapeOnShutdown`: off the schedule, even where the first scrape is still waited for.
+    async fn scrape_last(&mut self, assignment: &Assignment) {
+        let at = Tick::at(self.shared.clock.now());
+        let is_new = self.last.is_none_or(|last| last.timestamp() < at.timestamp());
+        if is_new && assignment.target.turn.has(at.timestamp()) {
+            self.scrape(assignment, at).await;
+        }
     }
 
     async fn scrape(&mut self, assignment: &Assignment, at: Tick) -> bool {
@@ -210,6 +232,7 @@ impl TargetLoop {
         let error = error.map(|error| telemetry::error_chain(error));
         if let Some(error) = &error {
             self.warn(assignment, error);
+            self.shared.failures.note(&assignment.job, &assignment.target, self.shared.clock.now(), error);
         }
         self.slate.write(LastScrape {
             health: if error.is_none() { Health::Up } else { Health::Down },

@@ -1,7 +1,9 @@
 //! What tests of this crate share: jobs from YAML, targets, scrapes as text.
 
+mod hostile;
 mod http;
 mod loops;
+mod requests;
 mod same;
 
 use std::sync::Arc;

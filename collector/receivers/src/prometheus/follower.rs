@@ -26,8 +26,9 @@ use telemetry::error_chain;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::TargetAllocatorConfig;
 use super::kept::{Assignment, Kept};
-use super::{OwnJobs, TargetAllocatorConfig};
+use super::own_jobs::OwnJobs;
 use jobs::Jobs;
 use share::Share;
 
@@ -109,7 +110,14 @@ impl Follower {
     }
 
     /// Follows until `life` ends. The scraper has its own jobs from the beginning.
-    pub(super) async fn follow(self, scraper: Arc<Scraper>, own: OwnJobs, context: Context, life: &Life) {
+    pub(super) async fn follow(
+        self,
+        scraper: Arc<Scraper>,
+        own: Arc<OwnJobs>,
+        context: Context,
+        life: &Life,
+    ) {
+        let mut changes = own.changes();
         let mut following = Following {
             settings: Arc::new(self),
             scraper,
@@ -145,8 +153,14 @@ impl Follower {
                     wait
                 }
             };
-            if !life.sleep(wait).await {
-                return;
+            let rest = life.sleep(wait);
+            tokio::pin!(rest);
+            loop {
+                tokio::select! {
+                    goes_on = &mut rest => if goes_on { break } else { return },
+                    // The sender lives in `own`.
+                    _changed = changes.changed() => drop(following.reload().await),
+                }
             }
         }
     }
@@ -218,7 +232,7 @@ pub(super) type Record = Arc<Mutex<Assignment>>;
 struct Following {
     settings: Arc<Follower>,
     scraper: Arc<Scraper>,
-    own: OwnJobs,
+    own: Arc<OwnJobs>,
     context: Context,
     jobs: Jobs,
     shares: BTreeMap<String, Share>,
@@ -301,10 +315,19 @@ impl Following {
                 }
             }
         }
+        let n_jobs = self.reload().await;
+        info!(receiver = %life.id(), jobs = n_jobs, "jobs were taken up");
+    }
+
+    /// Scrapes our own jobs and our shares of the allocator's; gives their number. Where both have a job of the same name,
+    /// our own counts.
+    async fn reload(&self) -> usize {
         let mut feeds = self.own.feeds();
-        feeds.extend(self.shares.values().map(Share::as_feed));
-        info!(receiver = %life.id(), jobs = feeds.len(), "jobs were taken up");
+        let shares = self.shares.iter().filter(|(name, _)| !self.own.has(name));
+        feeds.extend(shares.map(|(_, share)| share.as_feed()));
+        let n_jobs = feeds.len();
         self.scraper.reload(feeds).await;
+        n_jobs
     }
 }
 

@@ -1,5 +1,8 @@
 //! Where a request goes, and where it goes next.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Uri};
@@ -15,8 +18,10 @@ pub(super) struct Hop {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// This is the host that the caller named, reached as safely as the caller asked.
+    /// This is the host that the caller named, reached as safely as the caller asked, and no hop on the way here was
+    /// another one.
     pub(super) is_at_home: bool,
+    pub(super) unix_socket: Option<Arc<Path>>,
     home: (Option<String>, bool),
 }
 
@@ -29,6 +34,7 @@ impl Hop {
             headers: request.headers,
             body: request.body,
             is_at_home: true,
+            unix_socket: request.unix_socket,
             home,
         }
     }
@@ -52,7 +58,8 @@ impl Hop {
         }
         let (host, was_secure) = &self.home;
         let is_downgrade = *was_secure && url.scheme() == "http";
-        self.is_at_home = host.as_deref() == url.host_str() && !is_downgrade;
+        let is_home = host.as_deref() == url.host_str() && !is_downgrade;
+        self.is_at_home &= is_home;
         if !self.is_at_home {
             // Once away, what the caller sent as a credential does not come back either.
             for name in
@@ -63,6 +70,11 @@ impl Hop {
         }
         self.url = url;
         Ok(self)
+    }
+
+    /// Whether the host is the one that the caller named, whatever came between.
+    pub(super) fn is_same_host(&self) -> bool {
+        self.home.0.as_deref() == self.url.host_str()
     }
 }
 
@@ -128,4 +140,49 @@ pub(super) fn authorization_in(url: &Url) -> Option<HeaderValue> {
     let mut value = HeaderValue::try_from(basic(&user, &password)).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn places() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
+        let place = (
+            prop::sample::select(vec!["http", "https"]),
+            prop::sample::select(vec![
+                "home.example",
+                "a.home.example",
+                "example",
+                "127.0.0.1",
+                "home.example.",
+            ]),
+        );
+        prop::collection::vec(place, 1..6)
+    }
+
+    proptest! {
+        /// Whatever the way, credentials are at home only where every host was the first one and TLS was never given up.
+        #[test]
+        fn credentials_are_carried_exactly_as_long_as_nothing_led_away(
+            first_scheme in prop::sample::select(vec!["http", "https"]),
+            places in places(),
+        ) {
+            let first = format!("{first_scheme}://home.example/");
+            let mut request = Request::get(&first, Duration::ZERO, 0);
+            request.headers.insert(header::AUTHORIZATION, HeaderValue::from_static("secret"));
+            let mut hop = Hop::first(request, Url::parse(&first).unwrap());
+            let mut is_still_home = true;
+            for (scheme, host) in places {
+                let location = HeaderValue::try_from(format!("{scheme}://{host}/next")).unwrap();
+                hop = hop.redirected(StatusCode::FOUND, &location).unwrap();
+                is_still_home &= host == "home.example" && !(first_scheme == "https" && scheme == "http");
+                prop_assert_eq!(hop.is_at_home, is_still_home);
+                prop_assert_eq!(hop.headers.contains_key(header::AUTHORIZATION), is_still_home);
+            }
+        }
+    }
 }

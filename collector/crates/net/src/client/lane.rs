@@ -20,12 +20,10 @@ use tokio::time::Instant;
 
 use crate::BoxError;
 use crate::connect::{Conn, Connector};
+use crate::error::MAX_HEAD_BYTES;
 
 /// How often lanes that nobody uses any more are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
-
-/// Answers are read in pieces of at most this size.
-const MAX_READ_BYTES: usize = 16 << 10;
 
 /// An open connection.
 pub(super) struct Lane {
@@ -46,7 +44,7 @@ impl Lane {
     pub(super) async fn open(connector: &Connector, destination: &Uri) -> Result<Self, BoxError> {
         let conn = connector.clone().connect(destination.clone()).await?;
         let mut builder = http1::Builder::new();
-        builder.max_buf_size(MAX_READ_BYTES);
+        builder.max_buf_size(MAX_HEAD_BYTES);
         let (sender, connection) = builder.handshake(conn).await?;
         Ok(Self { sender, connection: Box::pin(connection), is_closed: false, was_used: false })
     }

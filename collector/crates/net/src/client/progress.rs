@@ -1,5 +1,6 @@
 //! How far a request has come, and reading what it brought.
 
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -66,11 +67,22 @@ impl Progress {
     }
 
     pub(super) fn failed(&self, error: PoolError) -> NetError {
-        let (peer, during) = (self.peer(), self.phase());
         if error.is_connect() {
-            return NetError::Connect { peer, source: FromCause(error.into()).into() };
+            return NetError::Connect { peer: self.peer(), source: FromCause(error.into()).into() };
         }
-        NetError::Broken { peer, during, source: FromCause(error.into()).into() }
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>());
+        if cause.is_some_and(is_head_too_large) {
+            return NetError::HeadTooLarge { peer: self.peer() };
+        }
+        self.broken(FromCause(error.into()))
+    }
+
+    /// As [`Self::failed`], without a pool.
+    pub(super) fn lane_failed(&self, error: hyper::Error) -> NetError {
+        if is_head_too_large(&error) {
+            return NetError::HeadTooLarge { peer: self.peer() };
+        }
+        self.broken(error)
     }
 
     pub(super) fn broken(&self, source: impl Into<BoxError>) -> NetError {
@@ -116,6 +128,13 @@ pub(super) async fn read_answer(
     }
     let body = if pieces.is_empty() { whole } else { pieces.freeze() };
     Ok(Response { status: head.status.as_u16(), headers: head.headers, body, trailers })
+}
+
+/// Over HTTP/1 hyper says so; of HTTP/2 only the reason for ending the connection tells, and a head that is only somewhat
+/// too large looks like any other error of the protocol.
+fn is_head_too_large(error: &hyper::Error) -> bool {
+    let reason = error.source().map(ToString::to_string).unwrap_or_default();
+    error.is_parse_too_large() || reason.contains("header_list_way_too_large")
 }
 
 /// The connection had been used before and broke before an answer began.

@@ -1,9 +1,12 @@
-//! Requests against servers on loopback: limits, redirects, kept connections, errors.
+//! Requests against servers on loopback: limits, kept connections, errors.
+
+mod hostile;
+mod redirects;
+mod unix_sockets;
 
 use std::error::Error;
 
 use futures_util::stream;
-use http::StatusCode;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use tokio::net::TcpListener;
@@ -11,7 +14,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::error::{BoxError, Phase};
 use crate::proxy::basic;
-use crate::testing::{Log, PATIENCE, Seen, Server, client, get, read_head, write};
+use crate::testing::{PATIENCE, Server, client, get, read_head, write};
 use crate::{Body, Reply, ServeOptions, answer};
 
 fn chain(error: &(dyn Error + 'static)) -> String {
@@ -19,13 +22,6 @@ fn chain(error: &(dyn Error + 'static)) -> String {
         Some(cause) => format!("{error}: {}", chain(cause)),
         None => error.to_string(),
     }
-}
-
-fn redirect(status: u16, location: &str) -> Reply {
-    let mut reply = Reply::default();
-    *reply.status_mut() = StatusCode::from_u16(status).unwrap();
-    reply.headers_mut().insert(header::LOCATION, location.parse().unwrap());
-    reply
 }
 
 /// Sends `first`, then nothing for ever.
@@ -191,70 +187,6 @@ async fn a_body_in_many_pieces_is_put_together() {
     );
     let response = get(&client("{}"), &server.url("/")).await.unwrap();
     assert_eq!(&response.body[..], b"one two three");
-}
-
-/// A server that redirects `/from` and remembers who came.
-fn redirecting(
-    status: u16,
-    location: impl Fn(&Seen) -> String + Clone + Send + Sync + 'static,
-) -> (Server, Log) {
-    let log = Log::default();
-    let reply = move |seen: &Seen| {
-        if seen.uri == "/from" { redirect(status, &location(seen)) } else { Reply::new("arrived".into()) }
-    };
-    (Server::start(ServeOptions::default(), log.clone().answer(reply)), log)
-}
-
-#[tokio::test]
-async fn credentials_follow_within_a_host_only() {
-    let config = "{basic_auth: {username: me, password: safe}, http_headers: {X-Tenant: {values: [a]}}}";
-    for (host, is_trusted) in [("127.0.0.1", true), ("localhost", false)] {
-        let (server, log) = redirecting(302, move |seen| {
-            let port = seen.header("host").unwrap().rsplit_once(':').unwrap().1.to_owned();
-            format!("http://{host}:{port}/to")
-        });
-        let response = get(&client(config), &server.url("/from")).await.unwrap();
-        assert_eq!(&response.body[..], b"arrived");
-        let [from, to] = log.all().try_into().unwrap();
-        assert_eq!(from.header("authorization"), Some("Basic bWU6c2FmZQ=="));
-        assert_eq!(to.header("authorization").is_some(), is_trusted, "{host}");
-        assert_eq!(to.header("x-tenant").is_some(), is_trusted, "{host}");
-    }
-}
-
-#[tokio::test]
-async fn a_redirect_may_change_the_method() {
-    for (status, method, body) in
-        [(302, "GET", ""), (303, "GET", ""), (307, "POST", "data"), (308, "POST", "data")]
-    {
-        let (server, log) = redirecting(status, |_| "/to".to_owned());
-        client("{}").send(Request::post(server.url("/from"), "data", PATIENCE, 100)).await.unwrap();
-        let seen = log.last();
-        assert_eq!((seen.method.as_str(), seen.body.as_str()), (method, body), "{status}");
-    }
-}
-
-#[tokio::test]
-async fn redirects_are_an_answer_when_they_are_not_followed() {
-    let (server, log) = redirecting(302, |_| "/to".to_owned());
-    let response = get(&client("{follow_redirects: false}"), &server.url("/from")).await.unwrap();
-    assert_eq!((response.status, log.all().len()), (302, 1));
-    assert_eq!(response.headers[header::LOCATION], "/to");
-}
-
-#[tokio::test]
-async fn a_circle_of_redirects_ends_at_the_limit() {
-    let (server, log) = redirecting(302, |_| "/from".to_owned());
-    let error = get(&client("{}"), &server.url("/from")).await.unwrap_err();
-    assert!(error.to_string().ends_with("more than the limit of 10 redirects"), "{error}");
-    assert_eq!(log.all().len(), 11);
-}
-
-#[tokio::test]
-async fn a_redirect_to_another_scheme_is_refused() {
-    let (server, _log) = redirecting(302, |_| "file:///etc/passwd".to_owned());
-    let error = get(&client("{}"), &server.url("/from")).await.unwrap_err();
-    assert!(matches!(error, NetError::Redirect { .. }), "{error}");
 }
 
 #[tokio::test]

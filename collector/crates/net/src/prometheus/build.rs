@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use config::Secret;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::sync::Mutex;
 
 use super::{Authorization, BasicAuth, OAuth2, PrometheusClientConfig, PrometheusTlsConfig, ProxyConfig};
 use crate::BuildError;
+use crate::assertion::{Algorithm, Assertion};
 use crate::auth::{Auth, ExtraHeader, Value};
 use crate::client::{Client, Http2, Settings};
-use crate::oauth2::TokenSource;
+use crate::oauth2::{Grant, TokenSource};
 use crate::proxy::Proxy;
 use crate::tls::{Material, TlsSource, server_name};
 
@@ -40,6 +40,7 @@ impl PrometheusClientConfig {
         Ok(Settings {
             auth: self.auth(base_dir)?,
             headers,
+            follows_to_link_local: self.follow_link_local_redirects,
             ..settings(&self.tls_config, &self.proxy, base_dir, self.follow_redirects, self.enable_http2)?
         })
     }
@@ -84,16 +85,41 @@ impl OAuth2 {
     fn auth(&self, base_dir: &Path) -> Result<Auth, BuildError> {
         let under = |error: BuildError| BuildError { key: format!("oauth2.{}", error.key), ..error };
         let settings = settings(&self.tls_config, &self.proxy, base_dir, true, true).map_err(under)?;
-        let key = "oauth2.client_secret_file";
+        let (grant, secret) = if self.is_by_assertion() {
+            let (key, file) = ("oauth2.client_certificate_key_file", &self.client_certificate_key_file);
+            let assertion = Grant::Assertion(self.assertion());
+            (assertion, value(self.client_certificate_key.as_ref(), key, file, base_dir))
+        } else {
+            let (key, file) = ("oauth2.client_secret_file", &self.client_secret_file);
+            let credentials = Grant::ClientCredentials { client_id: self.client_id.clone() };
+            (credentials, value(self.client_secret.as_ref(), key, file, base_dir))
+        };
         Ok(Auth::OAuth2(Arc::new(TokenSource {
             client: Client::from_settings(settings).map_err(under)?,
-            token_url: self.token_url.clone(),
-            client_id: self.client_id.clone(),
-            client_secret: value(self.client_secret.as_ref(), key, &self.client_secret_file, base_dir),
+            token_url: self.token_url().to_owned(),
+            grant,
+            secret,
             scopes: self.scopes.clone(),
             endpoint_params: self.endpoint_params.clone().into_iter().collect(),
-            state: Mutex::default(),
+            state: Arc::default(),
         })))
+    }
+
+    fn token_url(&self) -> &str {
+        self.token_url.as_ref().map_or("", |url| url.as_str())
+    }
+
+    fn assertion(&self) -> Assertion {
+        let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
+        Assertion {
+            algorithm: Algorithm::parse(&self.signature_algorithm).unwrap_or_default(),
+            key_id: self.client_certificate_key_id.clone(),
+            issuer: or(&self.iss, &self.client_id),
+            subject: self.client_id.clone(),
+            audience: or(&self.audience, self.token_url()),
+            scope: self.scopes.join(" "),
+            claims: self.claims.clone().into_iter().collect(),
+        }
     }
 }
 
@@ -159,6 +185,7 @@ fn settings(
         tls: tls.source(base_dir)?,
         proxy: proxy.proxy()?,
         follow_redirects,
+        follows_to_link_local: false,
         http2: if enable_http2 { Http2::IfOffered } else { Http2::Never },
         timeout: None,
         idle_timeout: Some(IDLE_TIMEOUT),

@@ -1,10 +1,10 @@
 //! Which keys exclude each other, and which are known but do not work here.
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{
-    Authorization, BasicAuth, OAuth2, PrometheusClientConfig, PrometheusTlsConfig, PrometheusTlsVersion,
-};
+mod oauth2;
+
+use super::{Authorization, BasicAuth, PrometheusClientConfig, PrometheusTlsConfig, PrometheusTlsVersion};
 use super::{ProxyConfig, is_unset};
 use crate::tls::{Version, server_name, versions};
 
@@ -78,6 +78,7 @@ impl PrometheusClientConfig {
         self.tls_config.check_support("tls_config", &mut found);
         if let Some(oauth2) = &self.oauth2 {
             refs.push(("oauth2.client_secret_ref".to_owned(), &oauth2.client_secret_ref));
+            refs.push(("oauth2.client_certificate_key_ref".to_owned(), &oauth2.client_certificate_key_ref));
             oauth2.tls_config.refs("oauth2.tls_config", &mut refs);
             oauth2.tls_config.check_support("oauth2.tls_config", &mut found);
             oauth2.check_support(&mut found);
@@ -154,46 +155,6 @@ impl Authorization {
     }
 }
 
-impl OAuth2 {
-    fn check(&self, found: &mut Found) {
-        for (key, text) in [("client_id", &self.client_id), ("token_url", &self.token_url)] {
-            if text.is_empty() {
-                found.push((format!("oauth2.{key}"), "missing".to_owned()));
-            }
-        }
-        let given = [
-            !is_unset(&self.client_secret),
-            !self.client_secret_file.is_empty(),
-            !self.client_secret_ref.is_empty(),
-        ];
-        at_most_one("oauth2", ["client_secret", "client_secret_file", "client_secret_ref"], given, found);
-        self.tls_config.check("oauth2.tls_config", found);
-        self.proxy.check("oauth2.", found);
-    }
-
-    fn check_support(&self, found: &mut Found) {
-        if !matches!(self.grant_type.as_str(), "" | "client_credentials") {
-            let message =
-                format!("the grant `{}` is not supported; only `client_credentials` is", self.grant_type);
-            found.push(("oauth2.grant_type".to_owned(), message));
-        }
-        let parts = [
-            ("client_certificate_key", is_unset(&self.client_certificate_key)),
-            ("client_certificate_key_file", self.client_certificate_key_file.is_empty()),
-            ("client_certificate_key_ref", self.client_certificate_key_ref.is_empty()),
-            ("client_certificate_key_id", self.client_certificate_key_id.is_empty()),
-            ("signature_algorithm", self.signature_algorithm.is_empty()),
-            ("iss", self.iss.is_empty()),
-            ("audience", self.audience.is_empty()),
-            ("claims", self.claims.is_empty()),
-        ];
-        for (key, _) in parts.into_iter().filter(|(_, is_absent)| !is_absent) {
-            let message = "belongs to the grant by signed assertion, which is not supported";
-            found.push((format!("oauth2.{key}"), message.to_owned()));
-        }
-    }
-}
-
 impl PrometheusTlsConfig {
     fn check(&self, prefix: &str, found: &mut Found) {
         let has_ca = [!self.ca.is_empty(), !self.ca_file.is_empty(), !self.ca_ref.is_empty()];
@@ -213,14 +174,26 @@ impl PrometheusTlsConfig {
             }
             _ => {}
         }
+        if let (Some(min), Some(max)) = (self.min_version, self.max_version)
+            && min > max
+        {
+            found.push((format!("{prefix}.max_version"), format!("{max:?} is below min_version, {min:?}")));
+        }
         if !self.server_name.is_empty() && server_name(&self.server_name).is_err() {
             found.push((format!("{prefix}.server_name"), "not a host name or an IP address".to_owned()));
         }
     }
 
+    /// Go speaks TLS 1.0 and 1.1 when told to; rustls does not know how.
     fn check_support(&self, prefix: &str, found: &mut Found) {
-        if let Err(message) = self.versions() {
-            found.push((format!("{prefix}.max_version"), message.to_owned()));
+        for (key, version) in [("min_version", self.min_version), ("max_version", self.max_version)] {
+            if let Some(version) = version.filter(|version| version.is_too_old()) {
+                let message = format!(
+                    "{version:?} is not spoken, and a server that knows nothing newer cannot be reached; \
+                     remove the key or set TLS12"
+                );
+                found.push((format!("{prefix}.{key}"), message));
+            }
         }
     }
 
@@ -241,6 +214,10 @@ impl PrometheusTlsConfig {
 }
 
 impl PrometheusTlsVersion {
+    fn is_too_old(self) -> bool {
+        self < Self::Tls12
+    }
+
     fn version(self) -> Version {
         match self {
             Self::Tls10 => Version::Tls10,
@@ -255,6 +232,9 @@ impl ProxyConfig {
     fn check(&self, prefix: &str, found: &mut Found) {
         let mut add = |key: &str, message: &str| found.push((format!("{prefix}{key}"), message.to_owned()));
         let has_url = !self.proxy_url.is_empty();
+        if let Some(Err(message)) = has_url.then(|| self.proxy_url.target(HeaderMap::new())) {
+            add("proxy_url", &message);
+        }
         if !self.proxy_connect_header.is_empty() && !self.proxy_from_environment && !has_url {
             add("proxy_connect_header", "needs `proxy_url` or `proxy_from_environment`");
         }

@@ -1,18 +1,16 @@
 //! The client block as users write it, and clients built from it.
 
+mod proxies;
+mod secrets;
+mod tls;
+
 use std::path::Path;
 
 use config::Secret;
 use expect_test::{Expect, expect};
-use http::Version;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
 
-use crate::testing::{
-    Log, PATIENCE, Seen, Server, client, get, prometheus, read_head, server_tls, testdata, testdata_text,
-    write,
-};
-use crate::{Client, NetError, Reply, Request, ServeOptions};
+use crate::testing::{Server, get, prometheus};
+use crate::{Client, ServeOptions};
 
 fn printed(yaml: &str) -> String {
     serde_json::to_string(&prometheus(yaml)).unwrap()
@@ -68,6 +66,28 @@ http_headers: {X-B: {values: [c], files: [/f]}}
 }
 
 #[test]
+fn numbers_are_taken_as_they_are_written_where_texts_belong() {
+    let config = prometheus(
+        "
+basic_auth: {username: 0017, password: 1e3}
+authorization: {credentials: 0x10}
+bearer_token: 1.50
+http_headers: {X-A: {values: [1, true], secrets: [007]}}
+oauth2: {client_id: 12, client_secret: 3_4, scopes: [1], endpoint_params: {a: 1.0}}
+proxy_url: http://p
+proxy_connect_header: {X-B: [08]}
+",
+    );
+    let basic = config.basic_auth.as_ref().unwrap();
+    let oauth2 = config.oauth2.as_ref().unwrap();
+    assert_eq!((basic.username.as_str(), oauth2.client_id.as_str()), ("0017", "12"));
+    assert_eq!((oauth2.scopes[0].as_str(), oauth2.endpoint_params["a"].as_str()), ("1", "1.0"));
+    assert_eq!(config.http_headers["X-A"].values, ["1", "true"]);
+    let secrets: Vec<&str> = config.secrets().into_iter().map(Secret::expose).collect();
+    assert_eq!(secrets, ["1e3", "0x10", "1.50", "007", "08", "3_4"]);
+}
+
+#[test]
 fn contradictions_are_all_named() {
     problems(
         "
@@ -98,23 +118,28 @@ http_headers: {Host: {values: [x]}, X-Good: {values: [\"bad\\nvalue\"]}}
 fn what_is_not_supported_is_named() {
     let yaml = "
 basic_auth: {username: a, password_ref: b}
-tls_config: {ca_ref: a, max_version: TLS11}
+tls_config: {ca_ref: a, min_version: TLS10, max_version: TLS11}
 ";
     problems(
         yaml,
-        expect![[r"
-            tls_config.max_version: TLS 1.1 and older are not spoken; the lowest that works is 1.2
+        expect![[r#"
+            tls_config.min_version: TLS10 is not spoken, and a server that knows nothing newer cannot be reached; remove the key or set TLS12
+            tls_config.max_version: TLS11 is not spoken, and a server that knows nothing newer cannot be reached; remove the key or set TLS12
             basic_auth.password_ref: secret stores are not supported; give the value or a file
             tls_config.ca_ref: secret stores are not supported; give the value or a file
-        "]],
+        "#]],
     );
     assert!(prometheus(yaml).check_rules().is_empty());
+}
+
+#[test]
+fn a_proxy_of_another_kind_is_refused_by_its_key() {
     problems(
-        "oauth2: {client_id: a, token_url: 'http://t', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', iss: x}",
-        expect![[r"
-            oauth2.grant_type: the grant `urn:ietf:params:oauth:grant-type:jwt-bearer` is not supported; only `client_credentials` is
-            oauth2.iss: belongs to the grant by signed assertion, which is not supported
-        "]],
+        "{proxy_url: 'ftp://u:safe@p', oauth2: {client_id: a, token_url: 'http://t/', proxy_url: nowhere}}",
+        expect![[r#"
+            oauth2.proxy_url: not a URL: relative URL without a base
+            proxy_url: a proxy is reached by http, https or socks5, not `ftp`
+        "#]],
     );
 }
 
@@ -168,212 +193,4 @@ async fn every_value_of_a_header_is_sent() {
     let values: Vec<_> =
         log.last().headers.get_all("x-a").iter().map(|value| value.to_str().unwrap().to_owned()).collect();
     assert_eq!(values, ["a", "b", "c"]);
-}
-
-fn tls(keys: &str) -> Client {
-    client(&format!("tls_config: {{{keys}}}"))
-}
-
-fn ca(name: &str) -> String {
-    format!("ca_file: {}", testdata(name))
-}
-
-#[tokio::test]
-async fn the_server_name_is_verified_and_asked_for() {
-    let (server, log) = Server::recording(server_tls("server", None));
-    let url = server.https("/");
-    // The certificate is for metrics.example, the URL has an address.
-    let refused = get(&tls(&ca("ca.pem")), &url).await.unwrap_err();
-    assert!(refused.is_connect(), "{refused}");
-    let named = tls(&format!("{}, server_name: metrics.example", ca("ca.pem")));
-    assert_eq!(get(&named, &url).await.unwrap().status, 200);
-    assert_eq!(log.last().version, Version::HTTP_2);
-    let wrong = tls(&format!("{}, server_name: other.example", ca("ca.pem")));
-    assert!(get(&wrong, &url).await.unwrap_err().is_connect());
-}
-
-#[tokio::test]
-async fn the_server_name_is_sent_in_the_handshake() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let acceptor = server_tls("server", None).tls.unwrap().acceptor();
-    let asked = tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.unwrap();
-        let stream = acceptor.accept(stream).await.unwrap();
-        stream.get_ref().1.server_name().map(str::to_owned)
-    });
-    let client = tls(&format!("{}, server_name: metrics.example", ca("ca.pem")));
-    assert!(get(&client, &format!("https://{address}/")).await.is_err());
-    assert_eq!(asked.await.unwrap().as_deref(), Some("metrics.example"));
-}
-
-#[tokio::test]
-async fn an_unknown_authority_is_refused_unless_told_otherwise() {
-    let (server, log) = Server::recording(server_tls("server", None));
-    let url = server.https("/");
-    let unknown = tls(&format!("{}, server_name: metrics.example", ca("selfsigned.pem")));
-    assert!(get(&unknown, &url).await.unwrap_err().is_connect());
-    assert_eq!(get(&tls("insecure_skip_verify: true"), &url).await.unwrap().status, 200);
-    let old = client("{tls_config: {insecure_skip_verify: true}, enable_http2: false}");
-    assert_eq!(get(&old, &url).await.unwrap().status, 200);
-    assert_eq!(log.last().version, Version::HTTP_11);
-}
-
-#[tokio::test]
-async fn a_self_signed_authority_may_serve_its_own_certificate() {
-    let (server, _log) = Server::recording(server_tls("selfsigned", None));
-    assert_eq!(get(&tls(&ca("selfsigned.pem")), &server.https("/")).await.unwrap().status, 200);
-    let wrong_name = tls(&format!("{}, server_name: other.example", ca("selfsigned.pem")));
-    assert!(get(&wrong_name, &server.https("/")).await.unwrap_err().is_connect());
-}
-
-#[tokio::test]
-async fn a_client_certificate_opens_mutual_tls() {
-    let (server, _log) = Server::recording(server_tls("server", Some("ca.pem")));
-    let url = server.https("/");
-    let common = format!("{}, server_name: metrics.example", ca("ca.pem"));
-    assert!(get(&tls(&common), &url).await.is_err());
-    let with_files =
-        format!("{common}, cert_file: {}, key_file: {}", testdata("client.pem"), testdata("client.key"));
-    assert_eq!(get(&tls(&with_files), &url).await.unwrap().status, 200);
-    let mut with_text = prometheus(&format!("tls_config: {{{common}}}"));
-    with_text.tls_config.cert = testdata_text("client.pem");
-    with_text.tls_config.key = Some(Secret::new(testdata_text("client.key")));
-    let client = Client::build(&with_text, Path::new("")).unwrap();
-    assert_eq!(get(&client, &url).await.unwrap().status, 200);
-}
-
-#[tokio::test]
-async fn changed_authorities_are_noticed() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ca.pem");
-    let (server, _log) = Server::recording(server_tls("server", None));
-    let config = prometheus("tls_config: {ca_file: ca.pem, server_name: metrics.example}");
-    let client = Client::build(&config, folder.path()).unwrap();
-    let missing = get(&client, &server.https("/")).await.unwrap_err();
-    assert!(missing.is_unsendable(), "{missing}");
-    std::fs::copy(testdata("selfsigned.pem"), &path).unwrap();
-    assert!(get(&client, &server.https("/")).await.unwrap_err().is_connect());
-    std::fs::copy(testdata("ca.pem"), &path).unwrap();
-    assert_eq!(get(&client, &server.https("/")).await.unwrap().status, 200);
-}
-
-#[tokio::test]
-async fn plain_requests_name_the_whole_url_to_a_proxy() {
-    let (proxy, log) = Server::recording(ServeOptions::default());
-    let yaml = format!("proxy_url: http://me:safe@{}", proxy.address);
-    get(&client(&yaml), "http://metrics.example:9100/metrics").await.unwrap();
-    let seen = log.last();
-    assert_eq!(seen.uri, "http://metrics.example:9100/metrics");
-    assert_eq!(seen.header("proxy-authorization"), Some("Basic bWU6c2FmZQ=="));
-    let (direct, direct_log) = Server::recording(ServeOptions::default());
-    get(&client(&format!("{{{yaml}, no_proxy: example.com}}")), &direct.url("/")).await.unwrap();
-    assert_eq!((log.all().len(), direct_log.all().len()), (1, 1));
-}
-
-#[tokio::test]
-async fn tls_goes_through_a_tunnel() {
-    let (server, _log) = Server::recording(server_tls("server", None));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let proxy = listener.local_addr().unwrap();
-    let target = server.address;
-    let tunnel = tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let head = read_head(&mut stream).await;
-        write(&mut stream, "HTTP/1.1 200 OK\r\n\r\n").await;
-        let mut onward = TcpStream::connect(target).await.unwrap();
-        // Ends with an error when either side just goes away.
-        drop(copy_bidirectional(&mut stream, &mut onward).await);
-        head
-    });
-    let yaml = format!(
-        "{{proxy_url: 'http://me:safe@{proxy}', proxy_connect_header: {{X-Via: [muster]}}, tls_config: {{{}}}}}",
-        ca("ca.pem")
-    );
-    let client = client(&yaml);
-    let response = get(&client, "https://metrics.example:9443/").await.unwrap();
-    assert_eq!(response.status, 200);
-    drop(client);
-    server.stop().await;
-    let head = tunnel.await.unwrap().to_ascii_lowercase();
-    assert!(head.starts_with("connect metrics.example:9443 http/1.1\r\n"), "{head}");
-    assert!(head.contains("x-via: muster\r\n"), "{head}");
-    assert!(head.contains("proxy-authorization: basic bwu6c2fmzq==\r\n"), "{head}");
-}
-
-#[tokio::test]
-async fn a_proxy_that_refuses_is_an_error_of_connecting() {
-    let refuse = |_: &Seen| {
-        let mut reply = Reply::default();
-        *reply.status_mut() = http::StatusCode::FORBIDDEN;
-        reply
-    };
-    let proxy = Server::start(ServeOptions::default(), Log::default().answer(refuse));
-    let error =
-        get(&client(&format!("proxy_url: http://{}", proxy.address)), "https://metrics.example/").await;
-    assert!(matches!(error, Err(NetError::Connect { peer, .. }) if peer == "metrics.example:443"));
-}
-
-/// A token server that takes credentials in one place only, and the number of the token it gives.
-fn token_server(in_body: bool, expires_in: u64) -> (Server, Log) {
-    let log = Log::default();
-    let n_given = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let reply = move |seen: &Seen| {
-        let is_in_body = seen.body.contains("client_secret=s%26cret");
-        let is_in_header =
-            seen.header("authorization") == Some(crate::proxy::basic("me", "s%26cret").as_str());
-        if (in_body && is_in_body) || (!in_body && is_in_header) {
-            let n = 1 + n_given.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let text =
-                format!(r#"{{"access_token":"t{n}","token_type":"bearer","expires_in":{expires_in}}}"#);
-            return Reply::new(text.into());
-        }
-        let mut reply = Reply::default();
-        *reply.status_mut() = http::StatusCode::UNAUTHORIZED;
-        reply
-    };
-    (Server::start(ServeOptions::default(), log.clone().answer(reply)), log)
-}
-
-fn oauth2(server: &Server) -> Client {
-    client(&format!(
-        "oauth2: {{client_id: me, client_secret: s&cret, token_url: 'http://{}/token', scopes: [a, b]}}",
-        server.address
-    ))
-}
-
-#[tokio::test]
-async fn a_token_is_fetched_once_and_used_until_it_expires() {
-    let (server, log) = Server::recording(ServeOptions::default());
-    for (expires_in, expected) in [(3600, ["Bearer t1", "Bearer t1"]), (5, ["Bearer t1", "Bearer t2"])] {
-        let (tokens, token_log) = token_server(false, expires_in);
-        let client = oauth2(&tokens);
-        for authorization in expected {
-            get(&client, &server.url("/")).await.unwrap();
-            assert_eq!(log.last().header("authorization"), Some(authorization));
-        }
-        assert_eq!(token_log.last().body, "grant_type=client_credentials&scope=a+b");
-    }
-}
-
-#[tokio::test]
-async fn a_token_server_may_want_the_secret_in_the_body() {
-    let (server, log) = Server::recording(ServeOptions::default());
-    let (tokens, token_log) = token_server(true, 1);
-    let client = oauth2(&tokens);
-    for authorization in ["Bearer t1", "Bearer t2"] {
-        get(&client, &server.url("/")).await.unwrap();
-        assert_eq!(log.last().header("authorization"), Some(authorization));
-    }
-    // The first token took two questions, the second one only one.
-    assert_eq!(token_log.all().len(), 3);
-}
-
-#[tokio::test]
-async fn without_a_token_nothing_is_sent() {
-    let (server, log) = Server::recording(ServeOptions::default());
-    let (broken, _log) = Server::recording(ServeOptions::default());
-    let error = oauth2(&broken).send(Request::get(server.url("/"), PATIENCE, 10)).await.unwrap_err();
-    assert!(error.is_connect(), "{error}");
-    assert!(log.all().is_empty());
 }

@@ -1,3 +1,7 @@
+//! The keys of a job as they are read, inherited and rendered.
+
+mod keys;
+
 use expect_test::expect;
 
 use super::*;

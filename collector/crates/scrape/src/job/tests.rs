@@ -20,7 +20,7 @@ fn all_mistakes_are_told_at_once() {
         error: scrape_configs::0::file_sd_configs::0::files: at least one file must be named
         error: scrape_configs::1::job_name: the name `j` is taken by scrape_configs::0
         error: scrape_configs::1::scrape_protocols: must not be empty
-        error: scrape_configs::1::metric_name_escaping_scheme: `allow-utf-8` does not fit metric_name_validation_scheme `legacy`
+        error: scrape_configs::1::metric_name_escaping_scheme: `allow-utf-8` does not fit metric_name_validation_scheme `legacy`; use underscores, dots or values
         error: scrape_configs::2::job_name: must not be empty"#]]
     .assert_eq(&problems(
         &[
@@ -31,6 +31,20 @@ fn all_mistakes_are_told_at_once() {
         ],
         "scrape_interval: 10s\nscrape_timeout: 20s",
     ).replace("error: scrape_configs::1::scrape_timeout: must not be longer than scrape_interval (10s)\n", ""));
+}
+
+#[test]
+fn a_time_without_a_unit_is_refused() {
+    expect![[r#"
+        error: global::scrape_interval: 5ns is shorter than a millisecond; write the unit, for example 10s
+        error: scrape_configs::0::scrape_interval: 10ns is shorter than a millisecond; write the unit, for example 10s
+        error: scrape_configs::0::scrape_timeout: 1ns is shorter than a millisecond; write the unit, for example 10s"#]].assert_eq(&problems(&["scrape_interval: 10\nscrape_timeout: 1"], "scrape_interval: 5"));
+}
+
+#[test]
+fn escaping_and_names_of_global_must_fit_each_other() {
+    let global = "metric_name_validation_scheme: legacy\nmetric_name_escaping_scheme: allow-utf-8";
+    expect!["error: global::metric_name_escaping_scheme: `allow-utf-8` does not fit metric_name_validation_scheme `legacy`; use underscores, dots or values"].assert_eq(&problems(&["metric_name_escaping_scheme: dots"], global));
 }
 
 #[test]
@@ -57,7 +71,7 @@ fn a_target_may_look_like_a_url_when_rules_can_mend_it() {
 fn keys_without_effect_are_told_by_name() {
     let job = job(
         "scrape_native_histograms: true\nalways_scrape_classic_histograms: true\nconvert_classic_histograms_to_nhcb: true\n\
-         native_histogram_bucket_limit: 5\nnative_histogram_min_bucket_factor: 1.5\nscrape_failure_log_file: x\n\
+         native_histogram_bucket_limit: 5\nnative_histogram_min_bucket_factor: 1.5\n\
          fallback_scrape_protocol: PrometheusProto",
     );
     let paths: Vec<&str> = job.warnings().iter().map(|problem| problem.path.as_str()).collect();
@@ -70,7 +84,6 @@ fn keys_without_effect_are_told_by_name() {
             "native_histogram_bucket_limit",
             "native_histogram_min_bucket_factor",
             "fallback_scrape_protocol",
-            "scrape_failure_log_file",
         ]
     );
     assert_eq!(job.warnings().iter().filter(|problem| problem.is_error()).count(), 0);

@@ -16,7 +16,7 @@ fn assembled(config: &str, group: &[(&str, &str)], target: &[(&str, &str)]) -> S
 
 #[test]
 fn targets_are_assembled_step_by_step() {
-    let cases: [(&str, Pairs, Pairs); 16] = [
+    let cases: [(&str, Pairs, Pairs); 17] = [
         // The target's labels win over its group's.
         ("", &[("env", "group"), ("rack", "1")], &[("__address__", "a:1"), ("env", "own")]),
         // Defaults only where labels are absent.
@@ -55,6 +55,7 @@ fn targets_are_assembled_step_by_step() {
         ("", &[("__scrape_interval__", "5s")], &[("__address__", "a:1")]),
         ("", &[("__scrape_timeout__", "0s")], &[("__address__", "a:1")]),
         ("", &[("__scrape_interval__", "soon")], &[("__address__", "a:1")]),
+        ("", &[("__scrape_interval__", "10")], &[("__address__", "a:1")]),
         ("", &[("__scrape_native_histograms__", "maybe")], &[("__address__", "a:1")]),
         ("", &[("__unix_socket__", "/run/x")], &[("__address__", "a:1")]),
         // Other private labels are not public.
@@ -76,8 +77,9 @@ fn targets_are_assembled_step_by_step() {
         error: the scrape timeout 10s is longer than the interval 5s
         error: the label __scrape_timeout__: the duration must not be zero
         error: the label __scrape_interval__: "soon" is not a duration; write for example 30s, 1m30s or 200ms
+        error: the label __scrape_interval__: "10" is not a duration, it needs a unit; write for example 10s
         error: the label __scrape_native_histograms__ is `maybe`, not a boolean
-        error: targets behind a unix socket are not built in yet
+        http://a:1/metrics {instance="a:1", job="j"}
         http://a:1/metrics {instance="a:1", job="j"}"#]]
     .assert_eq(&lines.join("\n"));
 }
@@ -89,6 +91,20 @@ fn interval_and_timeout_come_from_labels() {
         labels(&[("__address__", "a:1"), ("__scrape_interval__", "1m30s"), ("__scrape_timeout__", "500ms")]);
     let target = assemble(&job, &Labels::new(), &own).unwrap().unwrap();
     assert_eq!((target.interval, target.timeout), (Duration::from_secs(90), Duration::from_millis(500)));
+}
+
+#[test]
+fn a_target_behind_a_unix_socket_keeps_its_address_and_is_another_one() {
+    let job = job("");
+    let at = |socket: &str| {
+        let own = labels(&[("__address__", "a:1"), ("__unix_socket__", socket)]);
+        assemble(&job, &Labels::new(), &own).unwrap().unwrap()
+    };
+    let (one, two, none) = (at("/run/one"), at("/run/two"), at(""));
+    assert_eq!(one.unix_socket.as_deref(), Some(Path::new("/run/one")));
+    assert_eq!((&*one.url, one.labels().value("instance")), ("http://a:1/metrics", "a:1"));
+    assert_ne!(one.hash, two.hash);
+    assert_eq!(none.unix_socket, None);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Loops of whole scrapers on a paused clock, with scripted answers.
 
+mod options;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -103,6 +105,10 @@ impl World {
     }
 
     fn labelled(external_labels: Labels) -> Self {
+        Self::configured(Options { external_labels, ..Options::default() })
+    }
+
+    fn configured(options: Options) -> Self {
         let origin = Instant::now();
         let metrics = telemetry::Registry::new();
         let scrapes: Scrapes = Arc::default();
@@ -115,7 +121,7 @@ impl World {
             n_cores: 2,
             clock: Arc::new(Wall { start, origin }),
             metrics: metrics.clone(),
-            external_labels,
+            ..options
         };
         Self {
             scraper: Some(Scraper::spawn(options, Arc::new(sink))),

@@ -123,11 +123,5 @@ fn is_discovery(key: &str) -> bool {
 }
 
 fn holds_redacted(config: &ScrapeConfig) -> bool {
-    let client = &config.client;
-    let secrets = [
-        client.basic_auth.as_ref().and_then(|auth| auth.password.as_ref()),
-        client.authorization.as_ref().and_then(|auth| auth.credentials.as_ref()),
-        client.bearer_token.as_ref(),
-    ];
-    secrets.into_iter().flatten().any(|secret| secret.expose() == REDACTED)
+    config.client.secrets().iter().any(|secret| secret.expose() == REDACTED)
 }
