@@ -78,6 +78,14 @@ pub(crate) fn push_word(out: &mut String, ucum: &str) {
     }
 }
 
+/// Whether a UNIT word survives the way to UCUM and back. One that is a symbol already (`s`) does not.
+pub(crate) fn comes_back(word: &str) -> bool {
+    let (mut ucum, mut back) = (String::new(), String::new());
+    push_ucum(&mut ucum, word);
+    push_word(&mut back, &ucum);
+    back == word
+}
+
 /// What a unit adds to a name: a word, and `per_` with another one. Either may be empty; parts in braces add nothing.
 pub(crate) fn suffixes(ucum: &str) -> (Cow<'_, str>, Cow<'_, str>) {
     let (main, per) = ucum.split_once('/').unwrap_or((ucum, ""));

@@ -1,12 +1,13 @@
 //! OTLP metrics as series.
 
-use model::{Exemplar, Kind, Labels, STALE_BITS, Signal, Timestamp, canonical_bits};
+use model::{Exemplar, Histogram, Kind, Labels, STALE_BITS, Signal, Timestamp, canonical_bits};
 use wire::Malformed;
 use wire::otlp::{
-    self, AnyValue, Attributes, Data, HistogramPoint, Metric, NumberPoint, Repeated, ResourceView, ScopeView,
-    SummaryPoint, Temporality, push_lossy,
+    self, AnyValue, Attributes, Data, ExpHistogramPoint, HistogramPoint, Metric, NumberPoint, Repeated,
+    ResourceView, ScopeView, SummaryPoint, Temporality, push_lossy,
 };
 
+use super::native::{from_explicit, from_exponential};
 use super::{FamilySpans, Run, Sample, Seen};
 use crate::labels::{INSTANCE, JOB, LE, QUANTILE, Rank, Span};
 use crate::names::{self, NameKind};
@@ -18,7 +19,9 @@ use crate::{float, units};
 /// A metric while its points are translated.
 struct Head<'a> {
     raw_name: &'a [u8],
-    origin: Origin,
+    /// The name of its series, but for suffixes of their own.
+    name: Span,
+    origin: Origin<'a>,
     family: FamilySpans,
 }
 
@@ -151,8 +154,9 @@ impl Run<'_, '_> {
 
     fn metric(&mut self, metric: &Metric<'_>, seen: &mut Seen) {
         let refused = match metric.data {
-            Data::ExponentialHistogram { .. } => Some(Reason::ExponentialHistogram),
-            Data::Sum { temporality, .. } | Data::Histogram { temporality, .. } => match temporality {
+            Data::Sum { temporality, .. }
+            | Data::Histogram { temporality, .. }
+            | Data::ExponentialHistogram { temporality, .. } => match temporality {
                 Temporality::Cumulative => None,
                 Temporality::Delta => Some(Reason::Delta),
                 Temporality::Unspecified => Some(Reason::UnspecifiedTemporality),
@@ -171,7 +175,8 @@ impl Run<'_, '_> {
             }
             Data::Histogram { points, .. } => self.each(points, &head, seen, Self::histogram),
             Data::Summary(points) => self.each(points, &head, seen, Self::summary),
-            Data::ExponentialHistogram { .. } | Data::Empty => {}
+            Data::ExponentialHistogram { points, .. } => self.each(points, &head, seen, Self::exponential),
+            Data::Empty => {}
         }
     }
 
@@ -194,8 +199,20 @@ impl Run<'_, '_> {
             }
             names::push_namespace(out, strategy, namespace);
             push_scraped_name(out, strategy, &name);
+            push_trimmed_suffixes(out, strategy, origin.absent, &unit);
             !name.is_empty()
         });
+        let family_name = if origin.family.is_empty() {
+            name_span
+        } else {
+            let family = String::from_utf8_lossy(origin.family);
+            self.labels
+                .span(|out| {
+                    names::push_namespace(out, strategy, namespace);
+                    push_scraped_name(out, strategy, &family);
+                })
+                .0
+        };
         let (unit, ()) = self.labels.span(|out| {
             if origin.is_scraped() {
                 units::push_word(out, &unit);
@@ -207,8 +224,8 @@ impl Run<'_, '_> {
             out.push_str(&per);
         });
         let help = self.push_bytes(metric.description);
-        let family = FamilySpans { name: name_span, kind: origin.kind.unwrap_or(kind), help, unit };
-        has_name.then_some(Head { raw_name: metric.name, origin, family })
+        let family = FamilySpans { name: family_name, kind: origin.kind.unwrap_or(kind), help, unit };
+        has_name.then_some(Head { raw_name: metric.name, origin, name: name_span, family })
     }
 
     fn each<'a, T: otlp::View<'a>>(
@@ -232,7 +249,7 @@ impl Run<'_, '_> {
     }
 
     /// Puts the point's labels together.
-    fn begin(&mut self, attributes: Attributes<'_>, origin: Origin) -> Result<(), Reason> {
+    fn begin(&mut self, attributes: Attributes<'_>, origin: Origin<'_>) -> Result<(), Reason> {
         for attribute in attributes {
             let attribute = attribute.map_err(|_| Reason::Malformed)?;
             let key = self.push_bytes(attribute.key);
@@ -254,9 +271,53 @@ impl Run<'_, '_> {
         };
         self.begin(point.attributes(), head.origin)?;
         let exemplars = self.exemplars(point.exemplars(), |_| 0)?;
-        let (family, bits) = (&head.family, at.bits(value));
-        let sample = Sample { family, bits, at: at.at, exemplars: Exemplars(&exemplars) };
-        self.emit_series(head.family.name, None, &sample);
+        let plain = Sample::plain(&head.family, at.bits(value), at.at);
+        self.emit_series(head.name, None, &Sample { exemplars: Exemplars(&exemplars), ..plain });
+        Ok(())
+    }
+
+    fn exponential(
+        &mut self,
+        point: &ExpHistogramPoint<'_>,
+        head: &Head<'_>,
+        seen: &mut Seen,
+    ) -> Result<(), Reason> {
+        let at = At::new(point.time, point.is_stale());
+        seen.add(at.at, at.is_stale);
+        let histogram = match at.is_stale {
+            true => None,
+            false if !self.options.histograms.native => return Err(Reason::ExponentialHistogram),
+            false => Some(from_exponential(point, head.origin)?),
+        };
+        self.begin(point.attributes(), head.origin)?;
+        let exemplars = self.exemplars(point.exemplars(), |_| 0)?;
+        self.emit_native(head, at, histogram.as_ref(), &exemplars);
+        Ok(())
+    }
+
+    /// Emits a native histogram, or the end of one.
+    fn emit_native(
+        &mut self,
+        head: &Head<'_>,
+        at: At,
+        histogram: Option<&Histogram>,
+        exemplars: &[(u32, Exemplar)],
+    ) {
+        let bits = histogram.map_or(STALE_BITS, |histogram| histogram.sum.to_bits());
+        let plain = Sample::plain(&head.family, bits, at.at);
+        self.emit_series(head.name, None, &Sample { histogram, exemplars: Exemplars(exemplars), ..plain });
+    }
+
+    /// Emits an explicit histogram as a native one with bounds of its own.
+    fn custom(&mut self, point: &HistogramPoint<'_>, head: &Head<'_>, at: At) -> Result<(), Reason> {
+        let histogram = match at.is_stale {
+            true => None,
+            false if !self.options.histograms.native => return Err(Reason::ExponentialHistogram),
+            false => Some(from_explicit(point, head.origin)?),
+        };
+        self.begin(point.attributes(), head.origin)?;
+        let exemplars = self.exemplars(point.exemplars(), |_| 0)?;
+        self.emit_native(head, at, histogram.as_ref(), &exemplars);
         Ok(())
     }
 
@@ -271,6 +332,15 @@ impl Run<'_, '_> {
         if point.bounds().any(|bound| bound.is_err()) || point.bucket_counts().any(|count| count.is_err()) {
             return Err(Reason::Malformed);
         }
+        let is_custom = head.origin.absent.has(Absent::CLASSIC);
+        if is_custom || self.options.histograms.explicit_to_custom {
+            let mark = self.labels.mark();
+            self.custom(point, head, at)?;
+            if is_custom || !self.options.histograms.keep_classic {
+                return Ok(());
+            }
+            self.labels.rewind(mark);
+        }
         self.begin(point.attributes(), head.origin)?;
         let n_bounded = point.bounds().zip(point.bucket_counts()).count();
         let bounds = || point.bounds().map_while(Result::ok).take(n_bounded);
@@ -282,7 +352,7 @@ impl Run<'_, '_> {
             self.emit_suffixed(head, "_sum", at, sum);
         }
         self.emit_suffixed(head, "_count", at, point.count as f64);
-        let name = self.labels.push_joined(head.family.name, "_bucket");
+        let name = self.labels.push_joined(head.name, "_bucket");
         let mut cumulative = 0u64;
         for (index, (bound, count)) in bounds().zip(point.bucket_counts().map_while(Result::ok)).enumerate() {
             cumulative = cumulative.saturating_add(count);
@@ -305,22 +375,20 @@ impl Run<'_, '_> {
     ) {
         let mark = self.labels.mark();
         let le = self.push_bound(bound, head.origin);
-        let sample = Sample { family: &head.family, bits: at.bits(count as f64), at: at.at, exemplars };
-        self.emit_series(name, Some((LE, le)), &sample);
+        let plain = Sample::plain(&head.family, at.bits(count as f64), at.at);
+        self.emit_series(name, Some((LE, le)), &Sample { exemplars, ..plain });
         self.labels.rewind(mark);
     }
 
-    fn push_bound(&mut self, bound: f64, origin: Origin) -> Span {
+    fn push_bound(&mut self, bound: f64, origin: Origin<'_>) -> Span {
         let push = if origin.is_scraped() { float::push_open_metrics } else { float::push_plain };
         self.labels.span(|out| push(out, bound)).0
     }
 
     fn emit_suffixed(&mut self, head: &Head<'_>, suffix: &str, at: At, value: f64) {
         let mark = self.labels.mark();
-        let name = self.labels.push_joined(head.family.name, suffix);
-        let sample =
-            Sample { family: &head.family, bits: at.bits(value), at: at.at, exemplars: Exemplars::default() };
-        self.emit_series(name, None, &sample);
+        let name = self.labels.push_joined(head.name, suffix);
+        self.emit_series(name, None, &Sample::plain(&head.family, at.bits(value), at.at));
         self.labels.rewind(mark);
     }
 
@@ -338,13 +406,8 @@ impl Run<'_, '_> {
         for quantile in point.quantiles().map_while(Result::ok) {
             let mark = self.labels.mark();
             let bound = self.push_bound(quantile.quantile, head.origin);
-            let sample = Sample {
-                family: &head.family,
-                bits: at.bits(quantile.value),
-                at: at.at,
-                exemplars: Exemplars::default(),
-            };
-            self.emit_series(head.family.name, Some((QUANTILE, bound)), &sample);
+            let sample = Sample::plain(&head.family, at.bits(quantile.value), at.at);
+            self.emit_series(head.name, Some((QUANTILE, bound)), &sample);
             self.labels.rewind(mark);
         }
         Ok(())
@@ -395,6 +458,17 @@ impl Run<'_, '_> {
 /// A scraped name under this strategy: as it is, or without what Prometheus 2 does not take.
 pub(super) fn push_scraped_name(out: &mut String, strategy: names::Strategy, name: &str) {
     if strategy.escapes() { names::push_escaped(out, name, false) } else { out.push_str(name) }
+}
+
+/// What was trimmed from a scraped name, where the strategy has suffixes.
+fn push_trimmed_suffixes(out: &mut String, strategy: names::Strategy, absent: Absent, unit: &str) {
+    if strategy.adds_suffixes() && absent.has(Absent::UNIT_SUFFIX) {
+        out.push('_');
+        units::push_word(out, unit);
+    }
+    if strategy.adds_suffixes() && absent.has(Absent::TOTAL_SUFFIX) {
+        out.push_str("_total");
+    }
 }
 
 fn push_scraped_label(out: &mut String, strategy: names::Strategy, name: &str) {
