@@ -13,7 +13,6 @@
 //! had one; a native histogram ends as a plain sample, which is what a Prometheus appends; `target_info` ends when everything else of its resource does; points without a value are dropped.
 
 mod direct;
-mod native;
 mod options;
 mod otlp;
 

@@ -1,15 +1,18 @@
 //! OTLP metrics as series.
 
-use model::{Exemplar, Histogram, Kind, Labels, STALE_BITS, Signal, Timestamp, canonical_bits};
+mod exemplars;
+mod histograms;
+mod native;
+
+use model::{Kind, STALE_BITS, Signal, Timestamp, canonical_bits};
 use wire::Malformed;
 use wire::otlp::{
-    self, AnyValue, Attributes, Data, ExpHistogramPoint, HistogramPoint, Metric, NumberPoint, Repeated,
-    ResourceView, ScopeView, SummaryPoint, Temporality, push_lossy,
+    self, AnyValue, Attributes, Data, Metric, NumberPoint, Repeated, ResourceView, ScopeView, SummaryPoint,
+    Temporality, push_lossy,
 };
 
-use super::native::{from_explicit, from_exponential};
 use super::{FamilySpans, Run, Sample, Seen};
-use crate::labels::{INSTANCE, JOB, LE, QUANTILE, Rank, Span};
+use crate::labels::{INSTANCE, JOB, QUANTILE, Rank, Span};
 use crate::names::{self, NameKind};
 use crate::resource::{IDENTIFYING, SERVICE_INSTANCE, SERVICE_NAME, SERVICE_NAMESPACE};
 use crate::scraped::{Absent, OWN_SCOPE, Origin};
@@ -276,110 +279,6 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    fn exponential(
-        &mut self,
-        point: &ExpHistogramPoint<'_>,
-        head: &Head<'_>,
-        seen: &mut Seen,
-    ) -> Result<(), Reason> {
-        let at = At::new(point.time, point.is_stale());
-        seen.add(at.at, at.is_stale);
-        let histogram = match at.is_stale {
-            true => None,
-            false if !self.options.histograms.native => return Err(Reason::ExponentialHistogram),
-            false => Some(from_exponential(point, head.origin)?),
-        };
-        self.begin(point.attributes(), head.origin)?;
-        let exemplars = self.exemplars(point.exemplars(), |_| 0)?;
-        self.emit_native(head, at, histogram.as_ref(), &exemplars);
-        Ok(())
-    }
-
-    /// Emits a native histogram, or the end of one.
-    fn emit_native(
-        &mut self,
-        head: &Head<'_>,
-        at: At,
-        histogram: Option<&Histogram>,
-        exemplars: &[(u32, Exemplar)],
-    ) {
-        let bits = histogram.map_or(STALE_BITS, |histogram| histogram.sum.to_bits());
-        let plain = Sample::plain(&head.family, bits, at.at);
-        self.emit_series(head.name, None, &Sample { histogram, exemplars: Exemplars(exemplars), ..plain });
-    }
-
-    /// Emits an explicit histogram as a native one with bounds of its own.
-    fn custom(&mut self, point: &HistogramPoint<'_>, head: &Head<'_>, at: At) -> Result<(), Reason> {
-        let histogram = match at.is_stale {
-            true => None,
-            false if !self.options.histograms.native => return Err(Reason::ExponentialHistogram),
-            false => Some(from_explicit(point, head.origin)?),
-        };
-        self.begin(point.attributes(), head.origin)?;
-        let exemplars = self.exemplars(point.exemplars(), |_| 0)?;
-        self.emit_native(head, at, histogram.as_ref(), &exemplars);
-        Ok(())
-    }
-
-    fn histogram(
-        &mut self,
-        point: &HistogramPoint<'_>,
-        head: &Head<'_>,
-        seen: &mut Seen,
-    ) -> Result<(), Reason> {
-        let at = At::new(point.time, point.is_stale());
-        seen.add(at.at, at.is_stale);
-        if point.bounds().any(|bound| bound.is_err()) || point.bucket_counts().any(|count| count.is_err()) {
-            return Err(Reason::Malformed);
-        }
-        let is_custom = head.origin.absent.has(Absent::CLASSIC);
-        if is_custom || self.options.histograms.explicit_to_custom {
-            let mark = self.labels.mark();
-            self.custom(point, head, at)?;
-            if is_custom || !self.options.histograms.keep_classic {
-                return Ok(());
-            }
-            self.labels.rewind(mark);
-        }
-        self.begin(point.attributes(), head.origin)?;
-        let n_bounded = point.bounds().zip(point.bucket_counts()).count();
-        let bounds = || point.bounds().map_while(Result::ok).take(n_bounded);
-        let bucket_of = |value: f64| bounds().position(|bound| value <= bound).unwrap_or(n_bounded);
-        let mut exemplars = self.exemplars(point.exemplars(), bucket_of)?;
-        exemplars.sort_by_key(|exemplar| exemplar.0);
-
-        if let Some(sum) = point.sum {
-            self.emit_suffixed(head, "_sum", at, sum);
-        }
-        self.emit_suffixed(head, "_count", at, point.count as f64);
-        let name = self.labels.push_joined(head.name, "_bucket");
-        let mut cumulative = 0u64;
-        for (index, (bound, count)) in bounds().zip(point.bucket_counts().map_while(Result::ok)).enumerate() {
-            cumulative = cumulative.saturating_add(count);
-            self.emit_bucket(head, name, (bound, cumulative), at, of_bucket(&exemplars, index));
-        }
-        if !head.origin.absent.has(Absent::INFINITE_BUCKET) {
-            let last = (f64::INFINITY, point.count);
-            self.emit_bucket(head, name, last, at, of_bucket(&exemplars, n_bounded));
-        }
-        Ok(())
-    }
-
-    fn emit_bucket(
-        &mut self,
-        head: &Head<'_>,
-        name: Span,
-        (bound, count): (f64, u64),
-        at: At,
-        exemplars: Exemplars<'_>,
-    ) {
-        let mark = self.labels.mark();
-        let le = self.push_bound(bound, head.origin);
-        let plain = Sample::plain(&head.family, at.bits(count as f64), at.at);
-        self.emit_series(name, Some((LE, le)), &Sample { exemplars, ..plain });
-        self.labels.rewind(mark);
-    }
-
     fn push_bound(&mut self, bound: f64, origin: Origin<'_>) -> Span {
         let push = if origin.is_scraped() { float::push_open_metrics } else { float::push_plain };
         self.labels.span(|out| push(out, bound)).0
@@ -412,47 +311,6 @@ impl Run<'_, '_> {
         }
         Ok(())
     }
-
-    /// The exemplars of a point, each with the index of its bucket.
-    fn exemplars(
-        &mut self,
-        exemplars: Repeated<'_, otlp::Exemplar<'_>>,
-        bucket_of: impl Fn(f64) -> usize,
-    ) -> Result<Vec<(u32, Exemplar)>, Reason> {
-        let mut all = Vec::new();
-        for exemplar in exemplars {
-            let exemplar = exemplar.map_err(|_| Reason::Malformed)?;
-            let Some(value) = exemplar.value.map(|value| value.as_f64()) else { continue };
-            let labels = self.exemplar_labels(&exemplar).map_err(|_| Reason::Malformed)?;
-            let at = (exemplar.time != 0).then(|| At::new(exemplar.time, false).at);
-            let bucket = u32::try_from(bucket_of(value)).unwrap_or(u32::MAX);
-            all.push((bucket, Exemplar { labels, value, at }));
-        }
-        Ok(all)
-    }
-
-    /// Ids, and the other attributes where all together are not longer than OpenMetrics allows.
-    fn exemplar_labels(&mut self, exemplar: &otlp::Exemplar<'_>) -> Result<Labels, Malformed> {
-        const MAX_RUNES: usize = 128;
-        let mut ids = Labels::new();
-        for (name, id) in [("trace_id", exemplar.trace_id), ("span_id", exemplar.span_id)] {
-            if id.iter().any(|byte| *byte != 0) {
-                ids.set(name, &id.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-            }
-        }
-        let mut all = ids.clone();
-        for attribute in exemplar.filtered_attributes() {
-            let attribute = attribute?;
-            let (mut name, mut value) = (String::new(), String::new());
-            self.report.n_repaired += attribute.value.write_text(&mut value)?;
-            let key = String::from_utf8_lossy(attribute.key);
-            push_scraped_label(&mut name, self.options.strategy, &key);
-            all.set_if_absent(&name, &value);
-        }
-        let n_runes: usize =
-            all.iter().map(|(name, value)| name.chars().count() + value.chars().count()).sum();
-        Ok(if n_runes <= MAX_RUNES { all } else { ids })
-    }
 }
 
 /// A scraped name under this strategy: as it is, or without what Prometheus 2 does not take.
@@ -473,13 +331,6 @@ fn push_trimmed_suffixes(out: &mut String, strategy: names::Strategy, absent: Ab
 
 fn push_scraped_label(out: &mut String, strategy: names::Strategy, name: &str) {
     if strategy.escapes() { names::push_escaped(out, name, true) } else { out.push_str(name) }
-}
-
-/// The exemplars of one bucket; they are sorted by bucket.
-fn of_bucket(exemplars: &[(u32, Exemplar)], index: usize) -> Exemplars<'_> {
-    let start = exemplars.partition_point(|exemplar| (exemplar.0 as usize) < index);
-    let end = exemplars.partition_point(|exemplar| exemplar.0 as usize <= index);
-    Exemplars(&exemplars[start..end])
 }
 
 /// Takes notice of points that are not translated. Gives their number.
