@@ -17,6 +17,7 @@
 //! ```
 
 mod follower;
+mod into_pipelines;
 mod kept;
 
 use std::path::PathBuf;
@@ -25,17 +26,18 @@ use std::time::Duration;
 
 use config::{HttpUrl, Period, Problem};
 use discovery::{Context, Discovery};
-use futures_util::future::BoxFuture;
-use model::{Batch, Labels, Scrape, Signals};
+use model::{Labels, Signals};
 use net::{HttpClientConfig, PrometheusClientConfig};
 use pipeline::{Component, Fatal, Life, Outlets, Receiver, Site};
 use schemars::JsonSchema;
-use scrape::{Feed, GlobalConfig, HttpFetch, Job, Options, ScrapeConfig, ScrapeProtocol, Scraper, Sink};
+use scrape::{Feed, GlobalConfig, HttpFetch, Job, Options, ScrapeConfig, ScrapeProtocol, Scraper};
 use serde::{Deserialize, Serialize};
 use telemetry::error_chain;
 use tracing::{error, warn};
+use translate::{ScopeInfo, ToOtlp};
 
 use follower::Follower;
+use into_pipelines::{DIRECT_PATH, IntoPipelines};
 
 /// Longest wait for scrapes that are being delivered at the end.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
@@ -146,6 +148,8 @@ pub struct Prometheus {
     external_labels: Labels,
     base_dir: PathBuf,
     allocator: Option<Follower>,
+    /// How scrapes become OTLP, where they do.
+    into_otlp: Option<ToOtlp<'static>>,
 }
 
 impl Component for Prometheus {
@@ -188,7 +192,10 @@ impl Component for Prometheus {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { jobs, external_labels, base_dir: site.base_dir.clone(), allocator })
+        let into_otlp = site
+            .is_switched_off(DIRECT_PATH)
+            .then(|| ToOtlp::new(ScopeInfo::prometheus_receiver(site.version)));
+        Ok(Self { jobs, external_labels, base_dir: site.base_dir.clone(), allocator, into_otlp })
     }
 
     fn warnings(config: &Config) -> Vec<Problem> {
@@ -256,18 +263,6 @@ fn refused(config: &Config) -> Vec<Problem> {
         .collect()
 }
 
-/// Scrapes on their way into the pipelines.
-struct IntoPipelines(Outlets);
-
-impl Sink for IntoPipelines {
-    fn append(&self, scrape: Scrape) -> BoxFuture<'_, Result<(), scrape::Refused>> {
-        Box::pin(async move {
-            let outcome = self.0.send(Batch::from_scrape(scrape)).await;
-            outcome.map_err(|refused| scrape::Refused { reason: refused.to_string() })
-        })
-    }
-}
-
 impl Receiver for Prometheus {
     async fn run(self, out: Outlets, life: Life) -> Result<(), Fatal> {
         let metrics = life.telemetry().clone();
@@ -281,7 +276,8 @@ impl Receiver for Prometheus {
             external_labels: self.external_labels.clone(),
             ..Options::default()
         };
-        let scraper = Arc::new(Scraper::spawn(options, Arc::new(IntoPipelines(out.via("http")))));
+        let sink = IntoPipelines::new(out.via("http"), self.into_otlp, &life);
+        let scraper = Arc::new(Scraper::spawn(options, Arc::new(sink)));
         let context = Context { metrics, ..Context::new(self.base_dir) };
         let own = OwnJobs::start(&self.jobs, &context, &life);
         match self.allocator {
