@@ -9,6 +9,7 @@ mod following;
 mod messages;
 mod otlp;
 mod pages;
+mod paths;
 mod programs;
 mod real_input;
 mod reload;
@@ -52,7 +53,7 @@ impl Case {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 9] = [
+    let areas: [(&str, &[Case]); 10] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         ("following", following::CASES),
         ("real_input", real_input::CASES),
         ("pages", pages::CASES),
+        ("paths", paths::CASES),
     ];
     let trials = areas.iter().flat_map(|(area, cases)| cases.iter().map(|case| case.trial(area))).collect();
     let mut arguments = Arguments::from_args();
