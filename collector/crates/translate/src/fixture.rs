@@ -287,10 +287,16 @@ pub(crate) fn print_otlp(frames: &Frames) -> String {
 }
 
 fn print_shape(data: &Data<'_>) -> &'static str {
+    if let Data::Sum { temporality, .. }
+    | Data::Histogram { temporality, .. }
+    | Data::ExponentialHistogram { temporality, .. } = data
+    {
+        assert_eq!(*temporality, otlp::Temporality::Cumulative);
+    }
     match data {
         Data::Empty => "empty",
         Data::Gauge(_) => "gauge",
-        Data::Sum { monotonic: true, temporality: otlp::Temporality::Cumulative, .. } => "counter",
+        Data::Sum { monotonic: true, .. } => "counter",
         Data::Sum { .. } => "sum",
         Data::Histogram { .. } => "histogram",
         Data::ExponentialHistogram { .. } => "exponential_histogram",
@@ -318,7 +324,10 @@ fn print_points(out: &mut String, data: Data<'_>) {
         }
         Data::Gauge(points) | Data::Sum { points, .. } => {
             for point in points.map(Result::unwrap) {
-                let value = point.value.map_or("none".to_owned(), |value| value.as_f64().to_string());
+                let value = point.value.map_or("none".to_owned(), |value| match value {
+                    otlp::Number::Double(value) => value.to_string(),
+                    otlp::Number::Int(_) => panic!("a scraped value is a float"),
+                });
                 let attributes = print_attributes(point.attributes());
                 let (stale, start) = (stale(point.is_stale()), native::print_start(point.start, AT));
                 writeln!(out, "      {attributes} {value}{stale}{start}{}", when(point.time)).unwrap();

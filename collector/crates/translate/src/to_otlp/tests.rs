@@ -1,3 +1,5 @@
+mod rows;
+
 use expect_test::{Expect, expect};
 
 use crate::fixture::{frames_of, print_otlp, scrape};
