@@ -32,9 +32,11 @@ const MAIN: [(&str, &str); 24] = [
     ("Hz", "hertz"),
 ];
 
-const PER: [(&str, &str); 7] = [
+/// On the way to UCUM the first symbol of a word counts.
+const PER: [(&str, &str); 8] = [
     ("s", "second"),
     ("m", "minute"),
+    ("min", "minute"),
     ("h", "hour"),
     ("d", "day"),
     ("w", "week"),
