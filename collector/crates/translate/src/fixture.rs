@@ -143,9 +143,10 @@ fn print_value(bits: u64) -> String {
     if bits == STALE_BITS { "STALE".to_owned() } else { f64::from_bits(bits).to_string() }
 }
 
-fn print_exemplar(out: &mut String, exemplar: &Exemplar) {
+/// Its time only where it is not that of the sample.
+fn print_exemplar(out: &mut String, exemplar: &Exemplar, sample: Timestamp) {
     write!(out, " # {} {}", exemplar.labels, exemplar.value).unwrap();
-    if let Some(at) = exemplar.at {
+    if let Some(at) = exemplar.at.filter(|at| *at != sample) {
         write!(out, " {at}").unwrap();
     }
 }
@@ -160,7 +161,7 @@ pub(crate) fn print_series(series: SeriesRef<'_>) -> String {
     if series.at != AT {
         write!(line, " {}", series.at).unwrap();
     }
-    series.exemplars.iter().for_each(|exemplar| print_exemplar(&mut line, exemplar));
+    series.exemplars.iter().for_each(|exemplar| print_exemplar(&mut line, exemplar, series.at));
     line
 }
 

@@ -4,6 +4,7 @@
 //! does, [`ToSeries::otlp`] what its remote write translator does, and [`ToSeries::scrape`] gives what the two would give
 //! one after the other, at a fraction of the cost.
 
+mod exemplar;
 mod float;
 mod labels;
 mod names;

@@ -8,6 +8,7 @@ use super::assemble::{Distribution, earliest_start, ends, is_attribute};
 use super::group::{MetricGroup, ResourceGroup, ScopeGroup, Shape};
 use super::native::{Native, NativePoint, Run};
 use super::trim::trimmed;
+use crate::exemplar;
 use crate::resource::Attributes;
 use crate::scraped::{ABSENT, Absent, FAMILY, SCOPE_PREFIX, TYPE};
 use crate::units;
@@ -209,12 +210,8 @@ fn write_exemplars(out: &mut Vec<u8>, field: u32, scrape: &Scrape, index: u32, a
     }
 }
 
-/// Ids become ids where they have the right size and are not zero; whatever else they are called, as the Go receiver
-/// does, in any case of letters.
 fn write_exemplar(out: &mut Vec<u8>, field: u32, exemplar: &Exemplar, at: Timestamp) {
-    let id_of = |name: &str| exemplar.labels.iter().find(|label| label.0.eq_ignore_ascii_case(name));
-    let trace_id = id_of("trace_id").and_then(|label| Some((label.0, parse_id::<16>(label.1)?)));
-    let span_id = id_of("span_id").and_then(|label| Some((label.0, parse_id::<8>(label.1)?)));
+    let (trace_id, span_id) = exemplar::ids(&exemplar.labels);
     let head = write::ExemplarHead {
         time: exemplar.at.unwrap_or(at).unix_nanos(),
         value: exemplar.value,
@@ -228,16 +225,4 @@ fn write_exemplar(out: &mut Vec<u8>, field: u32, exemplar: &Exemplar, at: Timest
             write::attribute(out, write::EXEMPLAR_ATTRIBUTES, name, value);
         }
     });
-}
-
-fn parse_id<const N: usize>(hex: &str) -> Option<[u8; N]> {
-    let mut id = [0; N];
-    if hex.len() != 2 * N || !hex.is_ascii() {
-        return None;
-    }
-    for (byte, digits) in id.iter_mut().zip(hex.as_bytes().chunks(2)) {
-        let digits = str::from_utf8(digits).ok()?;
-        *byte = u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?;
-    }
-    (id != [0; N]).then_some(id)
 }

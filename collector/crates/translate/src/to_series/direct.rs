@@ -12,6 +12,7 @@ use model::{Histogram, Labels, Scrape, SeriesId, SeriesTable, Timestamp, is_stal
 
 use super::otlp::push_scraped_name;
 use super::{Emit, FamilySpans, Run, Sample, Scratch, Seen, ToSeries};
+use crate::exemplar::settled;
 use crate::labels::{INSTANCE, JOB, Mark, Rank};
 use crate::names;
 use crate::resource::{Attributes, IDENTIFYING};
@@ -112,7 +113,8 @@ impl<'a> Direct<'a, '_, '_> {
             self.points_with_histograms();
             return;
         }
-        let mut exemplars = &self.scrape.exemplars[..];
+        let settled = settled(&self.scrape.exemplars, self.run.options.strategy);
+        let mut exemplars = &settled[..];
         for (index, (point, at)) in self.scrape.timed().enumerate() {
             let n_before = exemplars.iter().take_while(|exemplar| (exemplar.0 as usize) < index).count();
             let rest = &exemplars[n_before..];

@@ -329,10 +329,6 @@ fn push_trimmed_suffixes(out: &mut String, strategy: names::Strategy, absent: Ab
     }
 }
 
-fn push_scraped_label(out: &mut String, strategy: names::Strategy, name: &str) {
-    if strategy.escapes() { names::push_escaped(out, name, true) } else { out.push_str(name) }
-}
-
 /// Takes notice of points that are not translated. Gives their number.
 fn see_all(metric: &Metric<'_>, seen: &mut Seen) -> usize {
     let mut n_points = 0;

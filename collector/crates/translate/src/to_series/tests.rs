@@ -395,9 +395,9 @@ fn histograms_become_cumulative_buckets_with_their_exemplars() {
         &expect![[r#"
             latency_seconds_sum{le="mine", path="/"} 2.5
             latency_seconds_count{le="mine", path="/"} 6
-            latency_seconds_bucket{le="0.5", path="/"} 1 # {trace_id="abababababababababababababababab"} 0.5 1700000000000
-            latency_seconds_bucket{le="10", path="/"} 3 # {trace_id="abababababababababababababababab"} 0.7 1700000000000
-            latency_seconds_bucket{le="+Inf", path="/"} 6 # {trace_id="abababababababababababababababab"} 11 1700000000000
+            latency_seconds_bucket{le="0.5", path="/"} 1 # {trace_id="abababababababababababababababab"} 0.5
+            latency_seconds_bucket{le="10", path="/"} 3 # {trace_id="abababababababababababababababab"} 0.7
+            latency_seconds_bucket{le="+Inf", path="/"} 6 # {trace_id="abababababababababababababababab"} 11
         "#]],
     );
 }

@@ -3,6 +3,7 @@
 use model::{Histogram, SeriesId, Timestamp, is_stale};
 
 use super::Direct;
+use crate::exemplar::settled;
 use crate::native::canonical;
 use crate::scraped::Known;
 use crate::series::{Exemplars, Reason};
@@ -10,10 +11,11 @@ use crate::series::{Exemplars, Reason};
 impl<'a> Direct<'a, '_, '_> {
     pub(super) fn points_with_histograms(&mut self) {
         let scrape = self.scrape;
+        let exemplars = settled(&scrape.exemplars, self.run.options.strategy);
         let mut histograms = scrape.histograms.iter().peekable();
         for (index, (point, at)) in scrape.timed().enumerate() {
-            let from = scrape.exemplars.partition_point(|exemplar| (exemplar.0 as usize) < index);
-            let rest = &scrape.exemplars[from..];
+            let from = exemplars.partition_point(|exemplar| (exemplar.0 as usize) < index);
+            let rest = &exemplars[from..];
             let n_own = rest.iter().take_while(|exemplar| exemplar.0 as usize == index).count();
             let exemplars = Exemplars(&rest[..n_own]);
             match histograms.next_if(|histogram| histogram.0 as usize == index) {

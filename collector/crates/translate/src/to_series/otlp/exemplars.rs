@@ -4,7 +4,8 @@ use model::{Exemplar, Labels};
 use wire::Malformed;
 use wire::otlp::{self, Repeated};
 
-use super::{At, push_scraped_label};
+use super::At;
+use crate::exemplar::{add, fitting, id_labels};
 use crate::series::Reason;
 use crate::to_series::Run;
 
@@ -29,24 +30,14 @@ impl Run<'_, '_> {
 
     /// Ids, and the other attributes where all together are not longer than OpenMetrics allows.
     fn exemplar_labels(&mut self, exemplar: &otlp::Exemplar<'_>) -> Result<Labels, Malformed> {
-        const MAX_RUNES: usize = 128;
-        let mut ids = Labels::new();
-        for (name, id) in [("trace_id", exemplar.trace_id), ("span_id", exemplar.span_id)] {
-            if id.iter().any(|byte| *byte != 0) {
-                ids.set(name, &id.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-            }
-        }
+        let ids = id_labels(exemplar.trace_id, exemplar.span_id);
         let mut all = ids.clone();
         for attribute in exemplar.filtered_attributes() {
             let attribute = attribute?;
-            let (mut name, mut value) = (String::new(), String::new());
+            let mut value = String::new();
             self.report.n_repaired += attribute.value.write_text(&mut value)?;
-            let key = String::from_utf8_lossy(attribute.key);
-            push_scraped_label(&mut name, self.options.strategy, &key);
-            all.set_if_absent(&name, &value);
+            add(&mut all, self.options.strategy, &String::from_utf8_lossy(attribute.key), &value);
         }
-        let n_runes: usize =
-            all.iter().map(|(name, value)| name.chars().count() + value.chars().count()).sum();
-        Ok(if n_runes <= MAX_RUNES { all } else { ids })
+        Ok(fitting(all, ids))
     }
 }

@@ -127,7 +127,7 @@ fn an_exponential_histogram_keeps_its_exemplars() {
     }];
     let point = pb::ExponentialHistogramDataPoint { exemplars, ..exponential_point() };
     let (lines, _) = printed(&native(), exponential(2, vec![point]));
-    let want = " # {trace_id=\"abababababababababababababababab\", user_id=\"u\"} 0.5 1700000000000";
+    let want = " # {trace_id=\"abababababababababababababababab\", user_id=\"u\"} 0.5";
     assert!(lines[0].ends_with(want), "{lines:?}");
 }
 
@@ -202,4 +202,36 @@ fn counts_that_no_delta_can_hold_are_malformed() {
     let far = pb::ExponentialHistogramDataPoint { positive: buckets(i32::MAX, &[1]), ..exponential_point() };
     let (lines, report) = printed(&native(), exponential(2, vec![point, merged, far]));
     assert_eq!((lines.len(), report.dropped[0].reason, report.n_dropped()), (0, Reason::Malformed, 3));
+}
+
+proptest::proptest! {
+    #[test]
+    fn merging_loses_no_observation_and_nothing_panics(
+        scale in proptest::prop_oneof![-4i32..12, proptest::prelude::any::<i32>()],
+        offset in proptest::prop_oneof![-40i32..40, proptest::prelude::any::<i32>()],
+        counts in proptest::collection::vec(0u64..5, 0..40),
+    ) {
+        let point = pb::ExponentialHistogramDataPoint {
+            scale,
+            positive: buckets(offset, &counts),
+            negative: None,
+            ..exponential_point()
+        };
+        let mut n_observations = None;
+        let frames = frames(&[], vec![exponential(2, vec![point])]);
+        let report = native().otlp(&frames, &mut Scratch::default(), &mut |series| {
+            let histogram = series.histogram.expect("the point has not ended");
+            let model::BucketCounts::Integer { positive_deltas, .. } = &histogram.counts else { panic!() };
+            let counts = crate::native::counts_of(positive_deltas).map(|count| count.unwrap());
+            n_observations = Some(counts.sum::<u64>());
+            let n_buckets: u32 = histogram.positive_spans.iter().map(|span| span.length).sum();
+            assert_eq!(n_buckets as usize, positive_deltas.len());
+            assert!(histogram.schema <= 8);
+        });
+        match n_observations {
+            Some(n_observations) => proptest::prop_assert_eq!(n_observations, counts.iter().sum::<u64>()),
+            // Too coarse, or the last index is none that Prometheus has.
+            None => proptest::prop_assert!(report.n_dropped() == 1 && (scale < -4 || offset > i32::MAX - 41)),
+        }
+    }
 }

@@ -328,3 +328,17 @@ fn families_of_a_scrape_are_described() {
         FamilyRef { name: "other", kind: Unknown, help: "", unit: "" }"#]]
     .assert_eq(&families.join("\n"));
 }
+
+#[test]
+fn exemplars_that_are_too_long_keep_only_their_ids_both_ways() {
+    let long = "y".repeat(100);
+    let scrape = scrape(&format!(
+        "# TYPE c counter\nc_total 1 # {{trace_id=\"0af7651916cd43dd8448eb211c80319c\",x=\"{long}\"}} 1 1700000000000\n\
+         # TYPE d counter\nd_total 1 # {{trace_id=\"none\",x=\"{long}{long}\"}} 1 1700000000000"
+    ));
+    for translate in [directly, through_otlp] {
+        let (lines, _) = translate(&untouched(), &scrape, &mut Scratch::default());
+        let id = " # {trace_id=\"0af7651916cd43dd8448eb211c80319c\"} 1";
+        assert!(lines[0].ends_with(id) && lines[1].ends_with(" # {} 1"), "{lines:?}");
+    }
+}

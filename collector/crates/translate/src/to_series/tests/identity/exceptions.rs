@@ -90,3 +90,22 @@ fn a_unit_that_is_a_symbol_already_is_spelled_out_by_otlp() {
     });
     assert_eq!((direct.as_str(), through.as_str()), ("s", "seconds"));
 }
+
+#[test]
+fn ids_in_capitals_come_back_in_small_letters() {
+    let scrape = scrape(
+        "# TYPE c counter\nc_total 1 # {Trace_ID=\"0AF7651916CD43DD8448EB211C80319C\"} 1 1700000000000",
+    );
+    let (direct, _) = directly(&untouched(), &scrape, &mut Scratch::default());
+    let (through, _) = through_otlp(&untouched(), &scrape, &mut Scratch::default());
+    assert!(direct[0].contains("{Trace_ID=\"0AF7651916CD43DD8448EB211C80319C\"}"), "{direct:?}");
+    assert!(through[0].contains("{trace_id=\"0af7651916cd43dd8448eb211c80319c\"}"), "{through:?}");
+}
+
+#[test]
+fn times_before_1970_are_1970_in_otlp() {
+    let scrape = scrape("a 1 -5");
+    let (direct, _) = directly(&untouched(), &scrape, &mut Scratch::default());
+    let (through, _) = through_otlp(&untouched(), &scrape, &mut Scratch::default());
+    assert!(direct[0].ends_with("} 1 -5") && through[0].ends_with("} 1 0"), "{direct:?} {through:?}");
+}

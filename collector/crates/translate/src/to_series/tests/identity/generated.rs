@@ -34,6 +34,20 @@ fn value() -> impl Generate<Value = String> {
     ]
 }
 
+/// Exemplars with and without ids and times, with names that need escaping, short and too long.
+fn exemplar() -> impl Generate<Value = String> {
+    let label = prop_oneof![
+        Just("trace_id=\"0af7651916cd43dd8448eb211c80319c\"".to_owned()),
+        Just("span_id=\"b7ad6b7169203331\"".to_owned()),
+        Just("trace_id=\"short\"".to_owned()),
+        Just("\"a.b\"=\"1\"".to_owned()),
+        Just("a_b=\"2\"".to_owned()),
+        (1usize..130).prop_map(|length| format!("x=\"{}\"", "y".repeat(length))),
+    ];
+    (prop::collection::vec(label, 0..4), any::<i16>(), prop_oneof![Just(""), Just(" 1700000000300")])
+        .prop_map(|(labels, value, time)| format!(" # {{{}}} {value}{time}", labels.join(",")))
+}
+
 fn series_text(name: &str, labels: &[(String, String)], identity: &str, rest: &str) -> String {
     let mut pairs: Vec<String> =
         labels.iter().map(|(name, value)| format!("\"{name}\"=\"{value}\"")).collect();
@@ -57,27 +71,28 @@ fn simple() -> impl Generate<Value = String> {
         "a_bucket",
         "a_sum",
         "a_created",
+        "hit_ratio",
+        "a__total",
+        ":a:",
+        "_a_",
+        "a_bytes",
         "a.b",
         "target_info",
         "up",
     ];
     let units = vec!["", "seconds", "bytes", "ratio"];
-    let times = prop_oneof![5 => Just(""), 1 => Just(" 1700000000500")];
+    let times = prop_oneof![5 => Just(""), 1 => Just(" 1700000000500"), 1 => Just(" st@1600000000000")];
     (
         prop::sample::select(kinds),
         prop::sample::select(names),
         prop::sample::select(units),
-        prop::collection::vec((labels(), identity(), value(), times), 1..4),
+        prop::collection::vec((labels(), identity(), value(), times, exemplar()), 1..4),
     )
         .prop_map(|(kind, name, unit, series)| {
             let mut text = format!("# TYPE {name} {kind}\n# HELP {name} Help.\n# UNIT {name} {unit}\n");
-            for (labels, identity, value, time) in series {
+            for (labels, identity, value, time, exemplar) in series {
                 let labels: Vec<_> = labels.into_iter().collect();
-                let exemplar = if kind == "counter" && value != "STALE" {
-                    " # {trace_id=\"0af7651916cd43dd8448eb211c80319c\",a=\"b\"} 1 1700000000000"
-                } else {
-                    ""
-                };
+                let exemplar = if kind == "counter" && value != "STALE" { exemplar.as_str() } else { "" };
                 text += &series_text(name, &labels, identity, &format!("{value}{time}{exemplar}"));
             }
             text
