@@ -17,12 +17,13 @@ use world::child::free_port;
 use world::http::{self, Server, read_body, reply};
 
 use crate::Case;
-use crate::programs::{Collector, block_on, eventually};
+use crate::programs::{self, Collector, block_on, eventually};
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("a_page_gives_the_same_remote_write_body_with_and_without_otlp_in_between", || {
         block_on(both_ways())
     }),
+    Case::new("the_gate_of_the_direct_path_is_described", gate_is_described),
     Case::new("an_exponential_histogram_from_otlp_arrives_as_a_native_one", || block_on(exponential())),
 ];
 
@@ -154,6 +155,12 @@ async fn both_ways() -> Result<()> {
         ensure!(alone.is_empty(), "only {name}: {alone:#?}");
     }
     ensure!(direct == through, "metadata or counts differ:\n{:#?}\n{:#?}", direct.1, through.1);
+    Ok(())
+}
+
+fn gate_is_described() -> Result<()> {
+    let text = programs::output(&programs::muster(), &["featuregate", "muster.directPath"])?;
+    ensure!(text.starts_with("muster.directPath\tenabled=true\t") && text.contains("OTLP"), "{text}");
     Ok(())
 }
 

@@ -409,11 +409,13 @@ impl PrometheusRemoteWrite {
     }
 
     fn tell(&self, report: &Report) {
-        let first = report.dropped.first();
-        if let Some(dropped) = first
-            && let Some(n_suppressed) = self.drops.pass()
-        {
-            warn!(endpoint = self.endpoint, suppressed = n_suppressed, "{dropped}");
+        if report.dropped.is_empty() {
+            return;
+        }
+        if let Some(n_suppressed) = self.drops.pass() {
+            for dropped in &report.dropped {
+                warn!(endpoint = self.endpoint, suppressed = n_suppressed, "{dropped}");
+            }
         }
     }
 }

@@ -232,6 +232,9 @@ mod tests {
         assert_eq!(absent.print(), "job,le=+Inf");
         assert_eq!(Absent::parse(absent.print().as_bytes()), absent);
         assert_eq!(Absent::parse(b"later,words,job"), Absent::JOB);
+        for (word, absent) in Absent::WORDS {
+            assert_eq!((absent.print().as_str(), Absent::parse(word.as_bytes())), (word, absent));
+        }
         assert!(Absent::parse(b"").is_empty());
     }
 

@@ -70,7 +70,12 @@ impl Losses {
             let labels = [("receiver", &*self.receiver), ("reason", dropped.reason.as_str())];
             let counter = self.scope.counter("muster_scrape_untranslatable_samples_total", help, &labels);
             counter.inc_by(dropped.n_points as u64);
-            if let Some(n_suppressed) = self.warnings.pass() {
+        }
+        if report.dropped.is_empty() {
+            return;
+        }
+        if let Some(n_suppressed) = self.warnings.pass() {
+            for dropped in &report.dropped {
                 warn!(receiver = self.receiver, suppressed = n_suppressed, "{dropped}");
             }
         }
