@@ -4,6 +4,8 @@ mod exemplars;
 mod histograms;
 mod native;
 
+use std::borrow::Cow;
+
 use model::{Kind, STALE_BITS, Signal, Timestamp, canonical_bits};
 use wire::Malformed;
 use wire::otlp::{
@@ -201,8 +203,7 @@ impl Run<'_, '_> {
                 return names::push_metric_name(out, strategy, namespace, &name, &unit, name_kind);
             }
             names::push_namespace(out, strategy, namespace);
-            push_scraped_name(out, strategy, &name);
-            push_trimmed_suffixes(out, strategy, origin.absent, &unit);
+            push_scraped_name(out, strategy, &untrimmed(&name, strategy, origin.absent, &unit));
             !name.is_empty()
         });
         let family_name = if origin.family.is_empty() {
@@ -318,15 +319,21 @@ pub(super) fn push_scraped_name(out: &mut String, strategy: names::Strategy, nam
     if strategy.escapes() { names::push_escaped(out, name, false) } else { out.push_str(name) }
 }
 
-/// What was trimmed from a scraped name, where the strategy has suffixes.
-fn push_trimmed_suffixes(out: &mut String, strategy: names::Strategy, absent: Absent, unit: &str) {
-    if strategy.adds_suffixes() && absent.has(Absent::UNIT_SUFFIX) {
-        out.push('_');
-        units::push_word(out, unit);
+/// A scraped name with what was trimmed from it, where the strategy has suffixes.
+fn untrimmed<'n>(name: &'n str, strategy: names::Strategy, absent: Absent, unit: &str) -> Cow<'n, str> {
+    let is_trimmed = absent.has(Absent::UNIT_SUFFIX.with(Absent::TOTAL_SUFFIX));
+    if !is_trimmed || !strategy.adds_suffixes() {
+        return Cow::Borrowed(name);
     }
-    if strategy.adds_suffixes() && absent.has(Absent::TOTAL_SUFFIX) {
-        out.push_str("_total");
+    let mut whole = name.to_owned();
+    if absent.has(Absent::UNIT_SUFFIX) {
+        whole.push('_');
+        units::push_word(&mut whole, unit);
     }
+    if absent.has(Absent::TOTAL_SUFFIX) {
+        whole.push_str("_total");
+    }
+    Cow::Owned(whole)
 }
 
 /// Takes notice of points that are not translated. Gives their number.

@@ -76,11 +76,12 @@ fn simple() -> impl Generate<Value = String> {
         ":a:",
         "_a_",
         "a_bytes",
+        "a_\u{e4}\u{e4}",
         "a.b",
         "target_info",
         "up",
     ];
-    let units = vec!["", "seconds", "bytes", "ratio"];
+    let units = vec!["", "seconds", "bytes", "ratio", "\u{e4}\u{e4}"];
     let times = prop_oneof![5 => Just(""), 1 => Just(" 1700000000500"), 1 => Just(" st@1600000000000")];
     (
         prop::sample::select(kinds),
@@ -328,10 +329,12 @@ proptest! {
     #[test]
     fn names_that_were_trimmed_come_back_where_suffixes_are_added(text in any_scrape()) {
         let scrape = without_duplicates(scrape(&text));
-        let strategy = Strategy::NoUtf8EscapingWithSuffixes;
         let (frames, _) = trimming().scrape(&scrape);
-        let (through, _) =
-            from_otlp(&ToSeries { strategy, ..untouched() }, &frames, &mut Scratch::default());
-        prop_assert_eq!(sorted(through), sorted(as_exposed(&scrape)));
+        for strategy in [Strategy::UnderscoreEscapingWithSuffixes, Strategy::NoUtf8EscapingWithSuffixes] {
+            let options = ToSeries { strategy, ..untouched() };
+            let (direct, _) = directly(&options, &scrape, &mut Scratch::default());
+            let (through, _) = from_otlp(&options, &frames, &mut Scratch::default());
+            prop_assert_eq!(sorted(through), sorted(direct));
+        }
     }
 }
