@@ -95,6 +95,8 @@ pub(crate) fn each_bucket<T>(
 pub(crate) fn canonical(histogram: &Histogram) -> Result<Cow<'_, Histogram>, Reason> {
     if histogram.has_custom_buckets() {
         check_custom(histogram)?;
+    } else if !histogram.custom_values.is_empty() {
+        return Err(Reason::Malformed);
     }
     let (positive, negative) = (&histogram.positive_spans, &histogram.negative_spans);
     match &histogram.counts {
@@ -125,14 +127,21 @@ pub(crate) fn canonical(histogram: &Histogram) -> Result<Cow<'_, Histogram>, Rea
     }
 }
 
-/// Finite ascending bounds, no bucket beyond the last of them but one, nothing below zero.
+/// Finite ascending bounds, no bucket beyond the last of them but one, nothing at or below zero (Prometheus
+/// `Histogram.Validate`).
 fn check_custom(histogram: &Histogram) -> Result<(), Reason> {
     check_bounds(&histogram.custom_values)?;
     let first = histogram.positive_spans.first().map_or(0, |span| i64::from(span.offset));
     let spans = histogram.positive_spans.iter();
     let end: i64 = spans.map(|span| i64::from(span.offset) + i64::from(span.length)).sum();
     let fits = first >= 0 && end <= histogram.custom_values.len() as i64 + 1;
-    if fits && histogram.negative_spans.is_empty() { Ok(()) } else { Err(Reason::Malformed) }
+    let has_zero_bucket = histogram.zero_threshold != 0.0
+        || match histogram.counts {
+            BucketCounts::Integer { zero, .. } => zero != 0,
+            BucketCounts::Float { zero, .. } => zero != 0.0,
+        };
+    let is_good = fits && !has_zero_bucket && histogram.negative_spans.is_empty();
+    if is_good { Ok(()) } else { Err(Reason::Malformed) }
 }
 
 pub(crate) fn check_bounds(bounds: &[f64]) -> Result<(), Reason> {

@@ -59,6 +59,9 @@ fn histograms_that_contradict_themselves_pass_nowhere() {
         ("native(schema=-53,pos=0:1:2:3,bounds=0.5)", Reason::Malformed),
         ("native(schema=-53,pos=-1:1,bounds=0.5)", Reason::Malformed),
         ("native(schema=-53,pos=0:1,neg=0:1,bounds=0.5)", Reason::Malformed),
+        ("native(schema=-53,pos=0:1,zero=1,bounds=0.5)", Reason::Malformed),
+        ("native(schema=-53,pos=0:1,threshold=0.1,bounds=0.5)", Reason::Malformed),
+        ("native(schema=0,pos=0:1,bounds=0.5)", Reason::Malformed),
         ("native(schema=-53,pos=0:1,bounds=0.5:0.5)", Reason::Bounds),
         ("native(schema=-53,pos=0:1,bounds=0.5:inf)", Reason::Bounds),
     ];
@@ -89,6 +92,14 @@ fn a_unit_that_is_a_symbol_already_is_spelled_out_by_otlp() {
         through.push_str(series.family.unit);
     });
     assert_eq!((direct.as_str(), through.as_str()), ("s", "seconds"));
+}
+
+#[test]
+fn what_is_known_of_a_reset_is_left_out_of_otlp() {
+    let scrape = scrape("# TYPE n histogram\nn native(schema=0,sum=1,pos=0:1,reset)");
+    let (direct, _) = directly(&untouched(), &scrape, &mut Scratch::default());
+    let (through, _) = through_otlp(&untouched(), &scrape, &mut Scratch::default());
+    assert!(direct[0].ends_with(",reset)") && through[0].ends_with("pos=0:1)"), "{direct:?} {through:?}");
 }
 
 #[test]
