@@ -3,7 +3,11 @@
 use std::collections::HashMap;
 
 /// Gates of our own: name, whether on by default, what it does.
-pub(crate) const GATES: &[(&str, bool, &str)] = &[];
+pub(crate) const GATES: &[(&str, bool, &str)] = &[(
+    "muster.directPath",
+    true,
+    "Scrapes reach exporters as they are; switched off, every scrape leaves the prometheus receiver as OTLP.",
+)];
 
 /// Gates of the upstream collector. They are accepted so that command lines need not change; here they do nothing. A
 /// trailing `.` accepts every gate below it.
@@ -70,6 +74,14 @@ mod tests {
         let gates = parse(&values).unwrap();
         assert!(!gates["ottl.PanicDuplicateName"]);
         assert!(gates["connector.spanmetrics.legacyMetricNames"]);
+    }
+
+    #[test]
+    fn gates_of_our_own_are_switched_by_their_sign() {
+        for (word, is_on) in [("-muster.directPath", false), ("muster.directPath", true)] {
+            assert_eq!(parse(&[word.to_owned()]).unwrap()["muster.directPath"], is_on);
+        }
+        assert!(parse(&["-muster.directpath".to_owned()]).is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod following;
 mod messages;
 mod otlp;
 mod pages;
+mod paths;
 mod programs;
 mod real_input;
 mod reload;
@@ -53,7 +54,7 @@ impl Case {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 10] = [
+    let areas: [(&str, &[Case]); 11] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         ("following", following::CASES),
         ("real_input", real_input::CASES),
         ("pages", pages::CASES),
+        ("paths", paths::CASES),
     ];
     let trials = areas.iter().flat_map(|(area, cases)| cases.iter().map(|case| case.trial(area))).collect();
     let mut arguments = Arguments::from_args();

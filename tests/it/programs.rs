@@ -82,12 +82,17 @@ impl Collector {
     /// Starts a collector with this configuration and waits until data flows. `HEALTH` in the text stands for the
     /// address of its `health_check`.
     pub(crate) async fn start(name: &str, yaml: &str) -> Result<Self> {
+        Self::start_with(name, yaml, &[]).await
+    }
+
+    /// As [`Self::start`], with further arguments.
+    pub(crate) async fn start_with(name: &str, yaml: &str, args: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir().context("making a folder")?;
         let address = format!("127.0.0.1:{}", free_port()?);
         let config = folder.path().join("config.yaml");
         std::fs::write(&config, yaml.replace("HEALTH", &address)).context("writing the configuration")?;
         let mut command = Command::new(muster());
-        command.arg("--config").arg(&config).current_dir(folder.path());
+        command.arg("--config").arg(&config).args(args).current_dir(folder.path());
         let mut child = Child::spawn(name, &mut command, folder.path())?;
         let health = format!("http://{address}/");
         child.ready(&health, READY).await?;

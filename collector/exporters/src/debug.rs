@@ -21,8 +21,8 @@ use model::{Batch, Frames, Metrics, Signal, Signals, Timestamp};
 use pipeline::{Backoff, Bodies, Component, ExportError, Exporter, Refused, Request, SendingDefaults, Site};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tracing::info;
-use translate::ScopeInfo;
+use tracing::{info, warn};
+use translate::{ScopeInfo, ToOtlp};
 use wire::Malformed;
 use wire::otlp::{Data, ResourceView};
 
@@ -158,7 +158,12 @@ impl Exporter for Debug {
         let converted;
         let frames = match batch {
             Batch::Metrics(Metrics::Scrape(scrape)) => {
-                converted = translate::scrape_to_otlp(scrape, &self.scope);
+                let (frames, losses) = ToOtlp::new(self.scope).scrape(scrape);
+                for dropped in &losses.dropped {
+                    warn!(exporter = self.id, "{dropped}");
+                }
+                bodies.drop_items(losses.n_dropped() as u64);
+                converted = frames;
                 &converted
             }
             Batch::Metrics(Metrics::Otlp(frames)) | Batch::Logs(frames) | Batch::Traces(frames) => frames,

@@ -3,7 +3,7 @@
 //! As contrib `exporter/prometheusremotewriteexporter`, with these differences on purpose: a scrape is written straight from its
 //! series table, without a detour through OTLP; requests of one series are sent in order, one at a time; `Retry-After` is
 //! obeyed and 429 is retried (upstream does neither unless told to); items wait up to a second for others, so that small
-//! targets share a request.
+//! targets share a request. Native histograms are sent from scrapes and from OTLP alike.
 //!
 //! ```yaml
 //! prometheusremotewrite:
@@ -32,7 +32,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use telemetry::RateLimited;
 use tracing::warn;
-use translate::{Report, Scratch, SeriesRef, Strategy, ToSeries};
+use translate::{HistogramOptions, Report, ResourceLabels, Scratch, SeriesRef, Strategy, ToSeries};
 use wire::compress::{Compressor, Encoding};
 use wire::remote_write::v1;
 
@@ -59,9 +59,12 @@ pub struct Config {
     /// What waits between the pipeline and the endpoint.
     #[serde(default)]
     pub remote_write_queue: RemoteWriteQueue,
-    /// Resource attributes as labels of every series.
+    /// Resource attributes as labels of every series. Newer spelling: `resource_constant_labels`.
     #[serde(default)]
     pub resource_to_telemetry_conversion: ResourceToTelemetry,
+    /// Which resource attributes become labels of every series.
+    #[serde(default)]
+    pub resource_constant_labels: ResourceConstantLabels,
     /// The `target_info` series of each resource.
     #[serde(default)]
     pub target_info: TargetInfo,
@@ -90,10 +93,10 @@ pub struct Config {
     /// never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_batch_request_parallelism: Option<usize>,
-    /// Native histograms from explicit ones; not built in.
+    /// Makes histograms with explicit bounds native ones with custom buckets instead of classic series.
     #[serde(default)]
     pub convert_explicit_histograms_to_nhcb: bool,
-    /// With `convert_explicit_histograms_to_nhcb`.
+    /// Keeps the classic series beside them; without `convert_explicit_histograms_to_nhcb` it has no effect.
     #[serde(default)]
     pub keep_classic_histograms: bool,
     /// Upstream's write-ahead log; not built in.
@@ -139,6 +142,16 @@ pub struct ResourceToTelemetry {
     pub enabled: bool,
     /// Leaves those out that `job` and `instance` are made of.
     pub exclude_service_attributes: bool,
+}
+
+/// `resource_constant_labels`. In patterns `*` stands for any characters and `?` for one.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct ResourceConstantLabels {
+    /// Patterns of attributes that become labels; without any, those that are not excluded do.
+    pub included: Vec<String>,
+    /// Patterns of attributes that do not, whatever else matches.
+    pub excluded: Vec<String>,
 }
 
 /// `target_info`.
@@ -212,6 +225,15 @@ impl Component for PrometheusRemoteWrite {
                 .iter()
                 .map(|(name, value)| (name.as_str(), value))
                 .collect(),
+            resource_labels: ResourceLabels {
+                included: config.resource_constant_labels.included,
+                excluded: config.resource_constant_labels.excluded,
+            },
+            histograms: HistogramOptions {
+                native: true,
+                explicit_to_custom: config.convert_explicit_histograms_to_nhcb,
+                keep_classic: config.keep_classic_histograms,
+            },
         };
         match client {
             Ok(client) if problems.is_empty() => Ok(Self {
@@ -230,7 +252,14 @@ impl Component for PrometheusRemoteWrite {
 
     fn warnings(config: &Config) -> Vec<Problem> {
         let old = config.export_created_metric.iter();
-        old.map(|_| Problem::warning("export_created_metric", "has no effect; remove the key")).collect()
+        let mut warnings: Vec<Problem> =
+            old.map(|_| Problem::warning("export_created_metric", "has no effect; remove the key")).collect();
+        if config.keep_classic_histograms && !config.convert_explicit_histograms_to_nhcb {
+            let message =
+                "has no effect without convert_explicit_histograms_to_nhcb; set that, or remove the key";
+            warnings.push(Problem::warning("keep_classic_histograms", message));
+        }
+        warnings
     }
 }
 
@@ -253,17 +282,25 @@ fn refused(config: &Config) -> Vec<Problem> {
         "include_metadata_keys",
         "client metadata is not passed on yet",
     );
-    refuse(
-        config.convert_explicit_histograms_to_nhcb,
-        "convert_explicit_histograms_to_nhcb",
-        "is not built in yet",
-    );
     refuse(config.wal.is_some(), "wal", "is not built in; the queue is kept in memory in this version");
+    let (old, new) = (&config.resource_to_telemetry_conversion, &config.resource_constant_labels);
     refuse(
-        matches!(config.translation_strategy, Some(NoUtf8EscapingWithSuffixes | NoTranslation)),
-        "translation_strategy",
-        "names beyond the old character set need remote write 2.0, which is not built in yet",
+        (old.enabled || old.exclude_service_attributes)
+            && !(new.included.is_empty() && new.excluded.is_empty()),
+        "resource_to_telemetry_conversion",
+        "stands beside resource_constant_labels, which replaces it; keep one of them",
     );
+    let beyond_old_names = match config.translation_strategy {
+        Some(NoUtf8EscapingWithSuffixes) => Some("NoUTF8EscapingWithSuffixes"),
+        Some(NoTranslation) => Some("NoTranslation"),
+        _ => None,
+    };
+    if let Some(name) = beyond_old_names {
+        let message = format!(
+            "{name} keeps names that need remote write 2.0, which is not built in yet; use UnderscoreEscapingWithSuffixes"
+        );
+        refuse(true, "translation_strategy", &message);
+    }
     problems
 }
 
@@ -377,11 +414,13 @@ impl PrometheusRemoteWrite {
     }
 
     fn tell(&self, report: &Report) {
-        let first = report.dropped.first();
-        if let Some(dropped) = first
-            && let Some(n_suppressed) = self.drops.pass()
-        {
-            warn!(endpoint = self.endpoint, suppressed = n_suppressed, "{dropped}");
+        if report.dropped.is_empty() {
+            return;
+        }
+        if let Some(n_suppressed) = self.drops.pass() {
+            for dropped in &report.dropped {
+                warn!(endpoint = self.endpoint, suppressed = n_suppressed, "{dropped}");
+            }
         }
     }
 }
@@ -404,6 +443,7 @@ impl<'a> Writer<'a> {
         let body = self.bodies.of(shard);
         let sample = (series.bits, series.at.millis());
         match series.labels.encoded() {
+            _ if series.histogram.is_some() => append_histogram(&mut body.bytes, series),
             Some(labels) if series.exemplars.is_empty() => {
                 v1::append_encoded_series(&mut body.bytes, labels.n_bytes(), labels.pieces(), sample);
             }
@@ -419,6 +459,13 @@ impl<'a> Writer<'a> {
         if body.bytes.len() >= self.exporter.max_batch_bytes {
             self.bodies.close(shard);
         }
+    }
+}
+
+fn append_histogram(out: &mut Vec<u8>, series: &SeriesRef<'_>) {
+    if let Some(histogram) = series.histogram {
+        let (labels, exemplars) = (series.labels.iter(), series.exemplars.iter());
+        v1::append_histogram_series(out, labels, histogram, series.at.millis(), exemplars);
     }
 }
 

@@ -20,6 +20,7 @@
 
 mod api_server;
 mod follower;
+mod into_pipelines;
 mod job_source;
 mod kept;
 mod own_jobs;
@@ -31,15 +32,16 @@ use std::time::Duration;
 
 use config::{Problem, Timeout};
 use discovery::Context;
-use futures_util::future::BoxFuture;
-use model::{Batch, Labels, Scrape, Signals};
+use model::{Labels, Signals};
 use pipeline::{Component, Fatal, Life, Outlets, Receiver, Site};
-use scrape::{Job, Options, Scraper, Sink};
+use scrape::{Job, Options, Scraper};
 use telemetry::error_chain;
 use tracing::warn;
+use translate::{ScopeInfo, ToOtlp};
 
 use api_server::ApiServer;
 use follower::Follower;
+use into_pipelines::{DIRECT_PATH, IntoPipelines};
 use job_source::JobSource;
 use own_jobs::OwnJobs;
 use settings::{Config, TargetAllocatorConfig};
@@ -62,6 +64,8 @@ pub struct Prometheus {
     scrape_on_shutdown: bool,
     api: Option<ApiServer>,
     bound: Option<api_server::Bound>,
+    /// How scrapes become OTLP, where they do.
+    into_otlp: Option<ToOtlp<'static>>,
 }
 
 impl Component for Prometheus {
@@ -96,6 +100,11 @@ impl Component for Prometheus {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let must_be_otlp = site.is_switched_off(DIRECT_PATH) || config.trim_metric_suffixes;
+        let into_otlp = must_be_otlp.then(|| ToOtlp {
+            trim_metric_suffixes: config.trim_metric_suffixes,
+            ..ToOtlp::new(ScopeInfo::prometheus_receiver(site.version))
+        });
         Ok(Self {
             api: api.flatten(),
             bound: None,
@@ -106,6 +115,7 @@ impl Component for Prometheus {
             allocator,
             initial_offset: config.initial_scrape_offset.and_then(Timeout::as_duration).unwrap_or_default(),
             scrape_on_shutdown: config.scrape_on_shutdown,
+            into_otlp,
         })
     }
 
@@ -116,18 +126,6 @@ impl Component for Prometheus {
     async fn start(&mut self, life: &Life) -> Result<(), Fatal> {
         self.bound = self.api.as_ref().map(|api| api.bind(life)).transpose()?;
         Ok(())
-    }
-}
-
-/// Scrapes on their way into the pipelines.
-struct IntoPipelines(Outlets);
-
-impl Sink for IntoPipelines {
-    fn append(&self, scrape: Scrape) -> BoxFuture<'_, Result<(), scrape::Refused>> {
-        Box::pin(async move {
-            let outcome = self.0.send(Batch::from_scrape(scrape)).await;
-            outcome.map_err(|refused| scrape::Refused { reason: refused.to_string() })
-        })
     }
 }
 
@@ -147,7 +145,8 @@ impl Receiver for Prometheus {
             ..Options::default()
         };
         let grace = if self.scrape_on_shutdown { LAST_SCRAPE_GRACE } else { SHUTDOWN_GRACE };
-        let scraper = Arc::new(Scraper::spawn(options, Arc::new(IntoPipelines(out.via("http")))));
+        let sink = IntoPipelines::new(out.via("http"), self.into_otlp, &life);
+        let scraper = Arc::new(Scraper::spawn(options, Arc::new(sink)));
         let context = Context { metrics, ..Context::new(self.base_dir) };
         let own = Arc::new(OwnJobs::start(self.jobs, self.source, context.clone(), &life));
         let serving = async {

@@ -47,6 +47,12 @@ impl Site {
         }
     }
 
+    /// Whether a feature gate that is on by default was switched off.
+    #[must_use]
+    pub fn is_switched_off(&self, gate: &str) -> bool {
+        self.gates.get(gate) == Some(&false)
+    }
+
     /// The directory of the storage extension of this id.
     ///
     /// # Errors

@@ -1,7 +1,9 @@
 //! Scrapes written as exposition text, and translations printed as text.
 //!
 //! The reader knows just what tests need: TYPE, HELP and UNIT lines, quoted labels and names, times in milliseconds
-//! after the value, `STALE`, exemplars behind ` # `.
+//! after the value, start times as `st@` and milliseconds, `STALE`, native histograms ([`native`]), exemplars behind ` # `.
+
+mod native;
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -12,8 +14,9 @@ use model::{
     canonical_bits,
 };
 use wire::otlp::{self, AnyValue, Attributes, Data, ResourceView};
+use wire::remote_write::v1;
 
-use crate::{Report, ScopeInfo, Scratch, SeriesRef, ToSeries, scrape_to_otlp};
+use crate::{Exemplars, Report, ScopeInfo, Scratch, SeriesRef, ToOtlp, ToSeries};
 
 /// Time of every scrape.
 pub(crate) const AT: Timestamp = Timestamp(1_700_000_000_000);
@@ -82,13 +85,23 @@ fn add_sample(
     let family = family_of(families, &name).map(|family| table.family_index(family.clone()));
     let series = table.insert(labels.iter(), family);
     let mut words = rest.split_whitespace();
-    let bits = match words.next().unwrap() {
-        "STALE" => STALE_BITS,
-        value => canonical_bits(value.parse().unwrap()),
-    };
     let index = u32::try_from(scrape.points.len()).unwrap();
-    if let Some(time) = words.next() {
-        scrape.timestamps.push((index, Timestamp(time.parse().unwrap())));
+    let value = words.next().unwrap();
+    let bits = match value.strip_prefix("native(").and_then(|rest| rest.strip_suffix(')')) {
+        Some(text) => {
+            let histogram = native::read(text);
+            let bits = histogram.sum.to_bits();
+            scrape.histograms.push((index, histogram));
+            bits
+        }
+        None if value == "STALE" => STALE_BITS,
+        None => canonical_bits(value.parse().unwrap()),
+    };
+    for word in words {
+        match word.strip_prefix("st@") {
+            Some(start) => scrape.starts.push((index, Timestamp(start.parse().unwrap()))),
+            None => scrape.timestamps.push((index, Timestamp(word.parse().unwrap()))),
+        }
     }
     if let Some(text) = exemplar {
         let (labels, rest) = read_series(text);
@@ -130,9 +143,10 @@ fn print_value(bits: u64) -> String {
     if bits == STALE_BITS { "STALE".to_owned() } else { f64::from_bits(bits).to_string() }
 }
 
-fn print_exemplar(out: &mut String, exemplar: &Exemplar) {
+/// Its time only where it is not that of the sample.
+fn print_exemplar(out: &mut String, exemplar: &Exemplar, sample: Timestamp) {
     write!(out, " # {} {}", exemplar.labels, exemplar.value).unwrap();
-    if let Some(at) = exemplar.at {
+    if let Some(at) = exemplar.at.filter(|at| *at != sample) {
         write!(out, " {at}").unwrap();
     }
 }
@@ -142,11 +156,12 @@ pub(crate) fn print_series(series: SeriesRef<'_>) -> String {
     let names: Vec<&str> = series.labels.iter().map(|label| label.0).collect();
     assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
     assert!(series.labels.iter().all(|label| !label.1.is_empty()), "{}", series.labels);
-    let mut line = format!("{} {}", series.labels, print_value(series.bits));
+    let value = series.histogram.map_or_else(|| print_value(series.bits), native::print);
+    let mut line = format!("{} {value}", series.labels);
     if series.at != AT {
         write!(line, " {}", series.at).unwrap();
     }
-    series.exemplars.iter().for_each(|exemplar| print_exemplar(&mut line, exemplar));
+    series.exemplars.iter().for_each(|exemplar| print_exemplar(&mut line, exemplar, series.at));
     line
 }
 
@@ -156,6 +171,39 @@ pub(crate) fn directly(options: &ToSeries, scrape: &Scrape, scratch: &mut Scratc
     let report = options.scrape(scrape, scratch, &mut |series| lines.push(print_series(series)));
     assert_eq!(report.n_samples, lines.len());
     (lines, report)
+}
+
+/// A series with what is known of its family, and its bytes in remote write 1.
+pub(crate) type Whole = (String, Vec<u8>);
+
+fn print_whole(series: SeriesRef<'_>) -> Whole {
+    let mut bytes = Vec::new();
+    let (labels, exemplars, at) = (series.labels.iter(), series.exemplars.iter(), series.at.millis());
+    match series.histogram {
+        Some(histogram) => v1::append_histogram_series(&mut bytes, labels, histogram, at, exemplars),
+        None => v1::append_series(&mut bytes, labels, &[(series.bits, at)], exemplars),
+    }
+    let family = series.family;
+    v1::append_metadata(&mut bytes, family.kind, family.name, family.help, family.unit);
+    // An exemplar without a time has that of its sample once it is written, so the bytes speak for exemplars.
+    let bare = SeriesRef { exemplars: Exemplars::default(), ..series };
+    (format!("{} of {family:?}", print_series(bare)), bytes)
+}
+
+/// Series, bytes and families that a scrape becomes, sorted: without OTLP in between, and with it.
+pub(crate) fn both_ways(
+    options: &ToSeries,
+    scrape: &Scrape,
+    scratch: &mut Scratch,
+) -> [(Vec<Whole>, Report); 2] {
+    let (mut direct, mut through) = (Vec::new(), Vec::new());
+    let direct_report = options.scrape(scrape, scratch, &mut |series| direct.push(print_whole(series)));
+    let (frames, losses) = translated(scrape);
+    let mut report = options.otlp(&frames, scratch, &mut |series| through.push(print_whole(series)));
+    report.add_losses(&losses);
+    direct.sort();
+    through.sort();
+    [(direct, direct_report), (through, report)]
 }
 
 /// What OTLP becomes.
@@ -176,7 +224,17 @@ pub(crate) fn through_otlp(
 }
 
 pub(crate) fn frames_of(scrape: &Scrape) -> Frames {
-    let frames = scrape_to_otlp(scrape, &ScopeInfo::prometheus_receiver("1.0"));
+    translated(scrape).0
+}
+
+/// A scrape as OTLP, and what could not be told.
+pub(crate) fn translated(scrape: &Scrape) -> (Frames, Report) {
+    let (frames, report) = ToOtlp::new(ScopeInfo::prometheus_receiver("1.0")).scrape(scrape);
+    check_frames(&frames);
+    (frames, report)
+}
+
+pub(crate) fn check_frames(frames: &Frames) {
     let n_items: usize = frames
         .resources
         .iter()
@@ -187,7 +245,6 @@ pub(crate) fn frames_of(scrape: &Scrape) -> Frames {
         })
         .sum();
     assert_eq!(frames.n_items, n_items);
-    frames
 }
 
 pub(crate) fn sorted(mut lines: Vec<String>) -> Vec<String> {
@@ -231,10 +288,16 @@ pub(crate) fn print_otlp(frames: &Frames) -> String {
 }
 
 fn print_shape(data: &Data<'_>) -> &'static str {
+    if let Data::Sum { temporality, .. }
+    | Data::Histogram { temporality, .. }
+    | Data::ExponentialHistogram { temporality, .. } = data
+    {
+        assert_eq!(*temporality, otlp::Temporality::Cumulative);
+    }
     match data {
         Data::Empty => "empty",
         Data::Gauge(_) => "gauge",
-        Data::Sum { monotonic: true, temporality: otlp::Temporality::Cumulative, .. } => "counter",
+        Data::Sum { monotonic: true, .. } => "counter",
         Data::Sum { .. } => "sum",
         Data::Histogram { .. } => "histogram",
         Data::ExponentialHistogram { .. } => "exponential_histogram",
@@ -248,27 +311,40 @@ fn print_points(out: &mut String, data: Data<'_>) {
         let at = i64::try_from(time / 1_000_000).unwrap() - AT.millis();
         if at == 0 { String::new() } else { format!(" at {at:+}ms") }
     };
+    let stale = |is_stale| if is_stale { " stale" } else { "" };
     match data {
-        Data::Empty | Data::ExponentialHistogram { .. } => {}
+        Data::Empty => {}
+        Data::ExponentialHistogram { points, .. } => {
+            for point in points.map(Result::unwrap) {
+                let (attributes, buckets) =
+                    (print_attributes(point.attributes()), native::print_exponential(&point));
+                let times = native::print_start(point.start, AT) + &when(point.time);
+                writeln!(out, "      {attributes} {buckets}{}{times}", stale(point.is_stale())).unwrap();
+                point.exemplars().for_each(|exemplar| print_otlp_exemplar(out, &exemplar.unwrap()));
+            }
+        }
         Data::Gauge(points) | Data::Sum { points, .. } => {
             for point in points.map(Result::unwrap) {
-                let value = point.value.map_or("none".to_owned(), |value| value.as_f64().to_string());
+                let value = point.value.map_or("none".to_owned(), |value| match value {
+                    otlp::Number::Double(value) => value.to_string(),
+                    otlp::Number::Int(_) => panic!("a scraped value is a float"),
+                });
                 let attributes = print_attributes(point.attributes());
-                let stale = if point.is_stale() { " stale" } else { "" };
-                writeln!(out, "      {attributes} {value}{stale}{}", when(point.time)).unwrap();
+                let (stale, start) = (stale(point.is_stale()), native::print_start(point.start, AT));
+                writeln!(out, "      {attributes} {value}{stale}{start}{}", when(point.time)).unwrap();
                 point.exemplars().for_each(|exemplar| print_otlp_exemplar(out, &exemplar.unwrap()));
             }
         }
         Data::Histogram { points, .. } => {
             for point in points.map(Result::unwrap) {
                 let attributes = print_attributes(point.attributes());
-                let stale = if point.is_stale() { " stale" } else { "" };
+                let (stale, start) = (stale(point.is_stale()), native::print_start(point.start, AT));
                 let bounds: Vec<f64> = point.bounds().map(Result::unwrap).collect();
                 let counts: Vec<u64> = point.bucket_counts().map(Result::unwrap).collect();
                 let (count, sum) = (point.count, point.sum);
                 writeln!(
                     out,
-                    "      {attributes} count {count} sum {sum:?} bounds {bounds:?} counts {counts:?}{stale}{}",
+                    "      {attributes} count {count} sum {sum:?} bounds {bounds:?} counts {counts:?}{stale}{start}{}",
                     when(point.time)
                 )
                 .unwrap();
@@ -278,7 +354,7 @@ fn print_points(out: &mut String, data: Data<'_>) {
         Data::Summary(points) => {
             for point in points.map(Result::unwrap) {
                 let attributes = print_attributes(point.attributes());
-                let stale = if point.is_stale() { " stale" } else { "" };
+                let (stale, start) = (stale(point.is_stale()), native::print_start(point.start, AT));
                 let quantiles: Vec<(f64, f64)> = point
                     .quantiles()
                     .map(Result::unwrap)
@@ -287,7 +363,7 @@ fn print_points(out: &mut String, data: Data<'_>) {
                 let (count, sum) = (point.count, point.sum);
                 writeln!(
                     out,
-                    "      {attributes} count {count} sum {sum} quantiles {quantiles:?}{stale}{}",
+                    "      {attributes} count {count} sum {sum} quantiles {quantiles:?}{stale}{start}{}",
                     when(point.time)
                 )
                 .unwrap();

@@ -1,12 +1,14 @@
 //! Where labels and attributes meet: scrapes to OTLP, OTLP to series, and scrapes to series directly.
 //!
-//! No other crate of the workspace knows both words. [`scrape_to_otlp`] does what the Go collector's Prometheus receiver
+//! No other crate of the workspace knows both words. [`ToOtlp`] does what the Go collector's Prometheus receiver
 //! does, [`ToSeries::otlp`] what its remote write translator does, and [`ToSeries::scrape`] gives what the two would give
 //! one after the other, at a fraction of the cost.
 
+mod exemplar;
 mod float;
 mod labels;
 mod names;
+mod native;
 mod resource;
 mod scraped;
 mod series;
@@ -20,5 +22,5 @@ mod fixture;
 pub use names::Strategy;
 pub use scraped::ScopeInfo;
 pub use series::{Dropped, EncodedLabels, Exemplars, FamilyRef, Reason, Report, SeriesLabels, SeriesRef};
-pub use to_otlp::scrape_to_otlp;
-pub use to_series::{Emit, Scratch, ToSeries, is_plain};
+pub use to_otlp::{ToOtlp, scrape_to_otlp};
+pub use to_series::{Emit, HistogramOptions, ResourceLabels, Scratch, ToSeries, is_plain};

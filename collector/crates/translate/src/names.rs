@@ -56,7 +56,7 @@ impl Strategy {
         matches!(self, Self::UnderscoreEscapingWithSuffixes | Self::UnderscoreEscapingWithoutSuffixes)
     }
 
-    fn adds_suffixes(self) -> bool {
+    pub(crate) fn adds_suffixes(self) -> bool {
         matches!(self, Self::UnderscoreEscapingWithSuffixes | Self::NoUtf8EscapingWithSuffixes)
     }
 }

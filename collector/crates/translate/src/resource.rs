@@ -158,6 +158,40 @@ mod tests {
     }
 
     #[test]
+    fn discovery_of_pods_gives_attributes_of_kubernetes() {
+        for (label, key) in [
+            ("__meta_kubernetes_pod_name", "k8s.pod.name"),
+            ("__meta_kubernetes_pod_uid", "k8s.pod.uid"),
+            ("__meta_kubernetes_pod_container_name", "k8s.container.name"),
+            ("__meta_kubernetes_namespace", "k8s.namespace.name"),
+            ("__meta_kubernetes_pod_node_name", "k8s.node.name"),
+            ("__meta_kubernetes_node_name", "k8s.node.name"),
+            ("__meta_kubernetes_endpoint_node_name", "k8s.node.name"),
+        ] {
+            let printed = printed(&[(label, "v")], "localhost", &[]);
+            assert_eq!(printed, format!("{key}=v service.instance.id=localhost service.name=node"));
+        }
+        for (kind, word) in [
+            ("ReplicaSet", "replicaset"),
+            ("DaemonSet", "daemonset"),
+            ("StatefulSet", "statefulset"),
+            ("Job", "job"),
+            ("CronJob", "cronjob"),
+        ] {
+            let controller = [
+                ("__meta_kubernetes_pod_controller_kind", kind),
+                ("__meta_kubernetes_pod_controller_name", "v"),
+            ];
+            assert!(printed(&controller, "x", &[]).contains(&format!("k8s.{word}.name=v ")), "{kind}");
+        }
+        let other = [
+            ("__meta_kubernetes_pod_controller_kind", "Node"),
+            ("__meta_kubernetes_pod_controller_name", "v"),
+        ];
+        assert!(!printed(&other, "x", &[]).contains("k8s."));
+    }
+
+    #[test]
     fn target_info_adds_and_replaces_but_does_not_change_the_identity() {
         let info = [
             ("__name__", "target_info"),

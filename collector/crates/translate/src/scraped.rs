@@ -1,9 +1,9 @@
 //! Facts about scraped series that both directions share.
 //!
 //! A metric that was scraped carries `prometheus.type` in its metadata, as the Go collector writes it; on the way back it
-//! says that name and labels are final. A second key, [`ABSENT`], is ours: it names what the series do not have but
-//! OTLP's form of them would bring back. Without it a series from a federation that has no `instance` would come back
-//! with one.
+//! says that name and labels are final. Two more keys are ours. [`ABSENT`] names what the series do not have but
+//! OTLP's form of them would bring back: without it a series from a federation that has no `instance` would come back
+//! with one. [`FAMILY`] keeps the name under which TYPE and HELP were exposed.
 
 use model::{Family, Kind, SeriesId, SeriesTable};
 use wire::otlp::{AnyValue, Metric};
@@ -15,6 +15,9 @@ pub(crate) const TYPE: &str = "prometheus.type";
 
 /// Metadata key for what the series do not have; the value is a list of [`Absent::WORDS`].
 pub(crate) const ABSENT: &str = "muster.absent";
+
+/// Metadata key for the name of the family, where it is not that of the metric: `foo` of `foo_total`.
+pub(crate) const FAMILY: &str = "muster.family";
 
 /// Prefix of labels that describe the scope.
 pub(crate) const SCOPE_PREFIX: &str = "otel_scope_";
@@ -47,7 +50,7 @@ impl<'a> ScopeInfo<'a> {
 
 /// What a series does not have although its form in OTLP suggests it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Absent(u8);
+pub(crate) struct Absent(u16);
 
 impl Absent {
     pub(crate) const JOB: Self = Self(1);
@@ -56,12 +59,24 @@ impl Absent {
     pub(crate) const INFINITE_BUCKET: Self = Self(4);
     /// The sum of a summary.
     pub(crate) const SUM: Self = Self(8);
+    /// Counts of a native histogram that are integers: it is one of floats.
+    pub(crate) const INTEGERS: Self = Self(16);
+    /// The classic series of an explicit histogram: it is a native one with bounds of its own.
+    pub(crate) const CLASSIC: Self = Self(32);
+    /// The unit at the end of the name, which was trimmed.
+    pub(crate) const UNIT_SUFFIX: Self = Self(64);
+    /// `_total` at the end of the name, which was trimmed.
+    pub(crate) const TOTAL_SUFFIX: Self = Self(128);
 
-    const WORDS: [(&str, Self); 4] = [
+    const WORDS: [(&str, Self); 8] = [
         ("job", Self::JOB),
         ("instance", Self::INSTANCE),
         ("le=+Inf", Self::INFINITE_BUCKET),
         ("sum", Self::SUM),
+        ("integers", Self::INTEGERS),
+        ("classic", Self::CLASSIC),
+        ("suffix=unit", Self::UNIT_SUFFIX),
+        ("suffix=total", Self::TOTAL_SUFFIX),
     ];
 
     pub(crate) fn with(self, other: Self) -> Self {
@@ -100,14 +115,16 @@ impl Absent {
 
 /// What a metric's metadata says of its scrape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Origin {
+pub(crate) struct Origin<'a> {
     /// The exposed type; none where the metric was not scraped.
     pub(crate) kind: Option<Kind>,
     pub(crate) absent: Absent,
+    /// Name of the family; empty where it is that of the metric.
+    pub(crate) family: &'a [u8],
 }
 
-impl Origin {
-    pub(crate) fn of(metric: &Metric<'_>) -> Self {
+impl<'a> Origin<'a> {
+    pub(crate) fn of(metric: &Metric<'a>) -> Self {
         let mut origin = Self::default();
         for fact in metric.metadata().map_while(Result::ok) {
             let AnyValue::Str(value) = fact.value else { continue };
@@ -115,6 +132,8 @@ impl Origin {
                 origin.kind = Some(kind_of(value));
             } else if fact.key == ABSENT.as_bytes() {
                 origin.absent = Absent::parse(value);
+            } else if fact.key == FAMILY.as_bytes() {
+                origin.family = value;
             }
         }
         origin
@@ -213,6 +232,9 @@ mod tests {
         assert_eq!(absent.print(), "job,le=+Inf");
         assert_eq!(Absent::parse(absent.print().as_bytes()), absent);
         assert_eq!(Absent::parse(b"later,words,job"), Absent::JOB);
+        for (word, absent) in Absent::WORDS {
+            assert_eq!((absent.print().as_str(), Absent::parse(word.as_bytes())), (word, absent));
+        }
         assert!(Absent::parse(b"").is_empty());
     }
 

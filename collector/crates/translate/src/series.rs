@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::iter::Peekable;
 
-use model::{Exemplar, Kind, Labels, SeriesId, SeriesTable, Timestamp};
+use model::{Exemplar, Histogram, Kind, Labels, SeriesId, SeriesTable, Timestamp};
 
 use crate::labels::Entry;
 
@@ -13,8 +13,11 @@ use crate::labels::Entry;
 pub struct SeriesRef<'a> {
     /// Name and labels.
     pub labels: SeriesLabels<'a>,
-    /// Bits of the value; [`model::STALE_BITS`] ends the series.
+    /// Bits of the value; [`model::STALE_BITS`] ends the series. Of a native histogram, the sum's.
     pub bits: u64,
+    /// The native histogram that the sample is; none for plain samples and for the end of any series. Without empty
+    /// buckets where it was scraped.
+    pub histogram: Option<&'a Histogram>,
     /// Time of the value.
     pub at: Timestamp,
     /// What is known of its family.
@@ -202,7 +205,7 @@ impl<'a> Exemplars<'a> {
 /// What a translation did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Samples that were emitted.
+    /// Samples that were emitted; of a translation to OTLP, points.
     pub n_samples: usize,
     /// Strings in which invalid UTF-8 was replaced.
     pub n_repaired: usize,
@@ -215,6 +218,14 @@ impl Report {
     #[must_use]
     pub fn n_dropped(&self) -> usize {
         self.dropped.iter().map(|dropped| dropped.n_points).sum()
+    }
+
+    /// Adds what another translation of the same batch left out or repaired.
+    pub(crate) fn add_losses(&mut self, other: &Self) {
+        self.n_repaired += other.n_repaired;
+        for dropped in &other.dropped {
+            self.drop_points(dropped.reason, dropped.metric.as_bytes(), dropped.n_points);
+        }
     }
 
     pub(crate) fn drop_points(&mut self, reason: Reason, metric: &[u8], n_points: usize) {
@@ -248,11 +259,24 @@ impl fmt::Display for Dropped {
     }
 }
 
+/// Buckets that one side of an exponential histogram may list, empty ones included.
+pub(crate) const MAX_EXPONENTIAL_BUCKETS: usize = 1 << 16;
+
 /// Why a point was not translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// Exponential histograms have no classic form.
+    /// Exponential histograms and those with bounds of their own have no classic form.
     ExponentialHistogram,
+    /// The specification has no form for gauge histograms.
+    GaugeHistogram,
+    /// Counts of OTLP are whole numbers.
+    FractionalHistogram,
+    /// There is no schema for this scale.
+    Scale,
+    /// OTLP lists all buckets between the first and the last one, and there are too many.
+    WideHistogram,
+    /// Bounds that Prometheus does not take.
+    Bounds,
     /// Series count from a fixed start.
     Delta,
     /// It is not known what the values count from.
@@ -273,6 +297,11 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ExponentialHistogram => "exponential_histogram",
+            Self::GaugeHistogram => "gauge_histogram",
+            Self::FractionalHistogram => "fractional_histogram",
+            Self::Scale => "scale",
+            Self::WideHistogram => "wide_histogram",
+            Self::Bounds => "bounds",
             Self::Delta => "delta",
             Self::UnspecifiedTemporality => "unspecified_temporality",
             Self::NoValue => "no_value",
@@ -287,6 +316,16 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ExponentialHistogram => "exponential_histogram: needs native histograms",
+            Self::GaugeHistogram => "gauge_histogram: OTLP has no gauge histograms",
+            Self::FractionalHistogram => "fractional_histogram: OTLP counts in whole numbers",
+            Self::Scale => "scale: only schemas from -4 to 8 have a counterpart",
+            Self::WideHistogram => {
+                return write!(
+                    f,
+                    "wide_histogram: first and last bucket are more than max_exponential_buckets ({MAX_EXPONENTIAL_BUCKETS}) apart"
+                );
+            }
+            Self::Bounds => "bounds: bounds of buckets have to be finite and ascending",
             Self::Delta => "delta: put `deltatocumulative` before this exporter",
             Self::UnspecifiedTemporality => "unspecified_temporality: is neither cumulative nor delta",
             Self::NoValue => "no_value: has neither a value nor the flag for none",

@@ -6,23 +6,26 @@
 //!
 //! Where the two paths meet, scraped series keep their names and labels: a metric with `prometheus.type` in its metadata
 //! is not renamed, its `le` and `quantile` labels are spelled as Prometheus does, and the receiver's own scope gives no
-//! labels. The Go collector renames and relabels such series in several cases.
+//! labels. The Go collector renames and relabels such series in several cases. Where `trim_metric_suffixes` took suffixes
+//! off, strategies with suffixes put the same ones back.
 //!
 //! Further differences on purpose: invalid UTF-8 is replaced and counted; a stale histogram ends its `_sum` too, if it
-//! had one; `target_info` ends when everything else of its resource does; points without a value are dropped.
+//! had one; a native histogram ends as a plain sample, which is what a Prometheus appends; `target_info` ends when everything else of its resource does; points without a value are dropped.
 
 mod direct;
+mod options;
 mod otlp;
 
 pub use direct::is_plain;
+pub use options::{HistogramOptions, ResourceLabels};
 
-use model::{Frames, Kind, Labels, STALE_BITS, Scrape, Timestamp};
+use model::{Frames, Histogram, Kind, Labels, STALE_BITS, Scrape, Timestamp};
 
 use crate::labels::{LabelSet, Rank, Span};
 use crate::names::{self, Strategy};
-use crate::resource::IDENTIFYING;
-use crate::scraped::{Absent, SCOPE_PREFIX, TARGET_INFO};
+use crate::scraped::{Absent, SCOPE_PREFIX, ScopeInfo, TARGET_INFO};
 use crate::series::{Exemplars, FamilyRef, Report, SeriesRef};
+use crate::to_otlp::ToOtlp;
 
 /// Takes the series, one sample at a time, for the length of the call.
 pub type Emit<'e> = dyn FnMut(SeriesRef<'_>) + 'e;
@@ -44,6 +47,11 @@ pub struct ToSeries {
     pub scope_info: bool,
     /// Labels for every series that does not have them already; their names are final.
     pub external_labels: Labels,
+    /// Attributes of the resource that every series gets as labels (`resource_constant_labels`), in addition to those of
+    /// [`Self::resource_to_telemetry`].
+    pub resource_labels: ResourceLabels,
+    /// What becomes of histograms.
+    pub histograms: HistogramOptions,
 }
 
 impl Default for ToSeries {
@@ -57,6 +65,8 @@ impl Default for ToSeries {
             target_info: true,
             scope_info: true,
             external_labels: Labels::new(),
+            resource_labels: ResourceLabels::default(),
+            histograms: HistogramOptions::default(),
         }
     }
 }
@@ -79,7 +89,14 @@ impl ToSeries {
 
     /// Translates a scrape.
     pub fn scrape(&self, scrape: &Scrape, scratch: &mut Scratch, emit: &mut Emit<'_>) -> Report {
-        direct::translate(self, scrape, scratch, emit)
+        if !self.histograms.explicit_to_custom {
+            return direct::translate(self, scrape, scratch, emit);
+        }
+        // Classic histograms have to be put together first, which is what the way to OTLP does.
+        let (frames, losses) = ToOtlp::new(ScopeInfo::prometheus_receiver("")).scrape(scrape);
+        let mut report = self.otlp(&frames, scratch, emit);
+        report.add_losses(&losses);
+        report
     }
 }
 
@@ -112,8 +129,8 @@ impl<'r, 'e> Run<'r, 'e> {
             unit: sample.family.unit.of(text),
         };
         let labels = self.labels.series();
-        let (bits, at, exemplars) = (sample.bits, sample.at, sample.exemplars);
-        (self.emit)(SeriesRef { labels, bits, at, family, exemplars });
+        let Sample { bits, histogram, at, exemplars, .. } = *sample;
+        (self.emit)(SeriesRef { labels, bits, histogram, at, family, exemplars });
         self.report.n_samples += 1;
     }
 
@@ -130,8 +147,7 @@ impl<'r, 'e> Run<'r, 'e> {
             let help = self.labels.push("Target metadata");
             let family = FamilySpans { name, kind: Kind::Gauge, help, unit: Span::default() };
             let bits = if seen.is_recorded { 1.0f64.to_bits() } else { STALE_BITS };
-            let sample = Sample { family: &family, bits, at, exemplars: Exemplars::default() };
-            self.emit_series(name, None, &sample);
+            self.emit_series(name, None, &Sample::plain(&family, bits, at));
         }
         self.labels.rewind(mark);
     }
@@ -155,11 +171,20 @@ impl<'r, 'e> Run<'r, 'e> {
 }
 
 /// A sample whose labels are in the label set.
+#[derive(Clone, Copy)]
 struct Sample<'a> {
     family: &'a FamilySpans,
     bits: u64,
+    histogram: Option<&'a Histogram>,
     at: Timestamp,
     exemplars: Exemplars<'a>,
+}
+
+impl<'a> Sample<'a> {
+    /// A number without exemplars.
+    fn plain(family: &'a FamilySpans, bits: u64, at: Timestamp) -> Self {
+        Self { family, bits, histogram: None, at, exemplars: Exemplars::default() }
+    }
 }
 
 /// A family in the text of the label set.
@@ -169,16 +194,6 @@ struct FamilySpans {
     kind: Kind,
     help: Span,
     unit: Span,
-}
-
-impl ToSeries {
-    /// Whether this attribute of a resource goes on every series. `le` and `quantile` never do: they would make one series
-    /// of all buckets.
-    fn shares(&self, key: &str) -> bool {
-        let is_left_out = ["le", "quantile"].contains(&key)
-            || (self.exclude_service_attributes && IDENTIFYING.contains(&key));
-        self.resource_to_telemetry && !is_left_out
-    }
 }
 
 /// What has been seen of a resource's points.

@@ -32,9 +32,11 @@ const MAIN: [(&str, &str); 24] = [
     ("Hz", "hertz"),
 ];
 
-const PER: [(&str, &str); 7] = [
+/// On the way to UCUM the first symbol of a word counts.
+const PER: [(&str, &str); 8] = [
     ("s", "second"),
     ("m", "minute"),
+    ("min", "minute"),
     ("h", "hour"),
     ("d", "day"),
     ("w", "week"),
@@ -76,6 +78,14 @@ pub(crate) fn push_word(out: &mut String, ucum: &str) {
         out.push_str("_per_");
         out.push_str(word_of(&PER, per));
     }
+}
+
+/// Whether a UNIT word survives the way to UCUM and back. One that is a symbol already (`s`) does not.
+pub(crate) fn comes_back(word: &str) -> bool {
+    let (mut ucum, mut back) = (String::new(), String::new());
+    push_ucum(&mut ucum, word);
+    push_word(&mut back, &ucum);
+    back == word
 }
 
 /// What a unit adds to a name: a word, and `per_` with another one. Either may be empty; parts in braces add nothing.

@@ -8,8 +8,8 @@
 mod write;
 
 pub use write::{
-    put_bool, put_bytes, put_double, put_fixed32, put_fixed64, put_len, put_message, put_tag, put_text,
-    put_uint, put_varint, varint_len,
+    put_bool, put_bytes, put_double, put_fixed32, put_fixed64, put_len, put_message, put_sint, put_tag,
+    put_text, put_uint, put_varint, varint_len, zigzag,
 };
 
 /// Messages may be nested this deep, as in `prost`; what is nested deeper is malformed, so whoever walks a message

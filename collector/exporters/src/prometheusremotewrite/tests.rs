@@ -9,6 +9,8 @@ use wire::compress::{Encoding, Limit, decompress};
 
 use super::*;
 
+mod histograms;
+
 fn exporter(yaml: &str) -> PrometheusRemoteWrite {
     let node: Node =
         config::parse(&format!("endpoint: http://127.0.0.1:1/w\n{yaml}"), "test.yaml").unwrap().root;
@@ -110,6 +112,37 @@ fn settings_that_cannot_work_are_refused_by_name() {
     let problems = PrometheusRemoteWrite::build(config, &Site::for_test("x", None)).unwrap_err();
     let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
     assert_eq!(paths, ["protobuf_message", "wal"]);
+}
+
+#[test]
+fn strategies_that_need_remote_write_2_are_refused_by_name() {
+    for name in ["NoUTF8EscapingWithSuffixes", "NoTranslation"] {
+        let node = config::parse(&format!("{{endpoint: 'http://h/w', translation_strategy: {name}}}"), "x");
+        let config = config::read::<Config>(&node.unwrap().root, "x").unwrap();
+        let problems = PrometheusRemoteWrite::build(config, &Site::for_test("x", None)).unwrap_err();
+        assert_eq!(problems[0].path, "translation_strategy");
+        assert!(problems[0].to_string().contains(name), "{}", problems[0]);
+    }
+}
+
+#[test]
+fn resource_attributes_are_chosen_under_one_key_only() {
+    let yaml = "{endpoint: 'http://h/w', resource_to_telemetry_conversion: {enabled: true}, \
+                resource_constant_labels: {included: [k8s.*]}}";
+    let config = config::read::<Config>(&config::parse(yaml, "x").unwrap().root, "x").unwrap();
+    let problems = PrometheusRemoteWrite::build(config, &Site::for_test("x", None)).unwrap_err();
+    let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(paths, ["resource_to_telemetry_conversion"]);
+}
+
+#[test]
+fn keeping_classic_histograms_means_nothing_without_converting_them() {
+    let warnings = |yaml: &str| {
+        let node = config::parse(&format!("{{endpoint: 'http://h/w', {yaml}}}"), "x").unwrap().root;
+        PrometheusRemoteWrite::warnings(&config::read::<Config>(&node, "x").unwrap()).len()
+    };
+    assert_eq!(warnings("keep_classic_histograms: true"), 1);
+    assert_eq!(warnings("keep_classic_histograms: true, convert_explicit_histograms_to_nhcb: true"), 0);
 }
 
 #[test]

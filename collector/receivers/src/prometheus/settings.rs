@@ -17,7 +17,7 @@ pub struct Config {
     /// An allocator to follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_allocator: Option<TargetAllocatorConfig>,
-    /// Takes unit and type suffixes off names; not built in.
+    /// Takes unit and type suffixes off names. Scrapes leave as OTLP then.
     #[serde(default)]
     pub trim_metric_suffixes: bool,
     /// Prometheus' HTTP API over the targets.
@@ -123,7 +123,6 @@ pub struct HttpSdTemplate {
 /// Keys that cannot work here, by name.
 pub(super) fn refused(config: &Config) -> Vec<Problem> {
     let elsewhere = "belongs to another program; remove the section";
-    let not_built_in = "is not built in yet; remove the key";
     let section = &config.config;
     let has_alerting = |key: &str| is_given(section.alerting.as_ref().and_then(|alerting| alerting.get(key)));
     let keys = [
@@ -136,7 +135,6 @@ pub(super) fn refused(config: &Config) -> Vec<Problem> {
         (is_given(section.rule_files.as_ref()), "config::rule_files", elsewhere),
         (has_alerting("alertmanagers"), "config::alerting::alertmanagers", elsewhere),
         (has_alerting("alert_relabel_configs"), "config::alerting::alert_relabel_configs", elsewhere),
-        (config.trim_metric_suffixes, "trim_metric_suffixes", not_built_in),
     ];
     keys.into_iter()
         .filter(|(is_set, ..)| *is_set)

@@ -15,7 +15,7 @@ pub struct WriteRequest {
     pub metadata: Vec<Metadata>,
 }
 
-/// `prometheus.TimeSeries`; native histograms are not read.
+/// `prometheus.TimeSeries`; native histograms are not looked into.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct TimeSeries {
     /// Sorted by name, each name once, no value empty.
@@ -27,6 +27,9 @@ pub struct TimeSeries {
     /// Exemplars beside the samples.
     #[prost(message, repeated, tag = "3")]
     pub exemplars: Vec<Exemplar>,
+    /// Native histograms, encoded.
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub histograms: Vec<Bytes>,
 }
 
 /// `prometheus.Label`, with bytes for strings so that reading copies nothing.
@@ -92,7 +95,7 @@ impl TimeSeries {
             .collect::<Vec<_>>();
         labels.sort_by(|a, b| a.name.cmp(&b.name));
         let samples = samples.iter().map(|&(timestamp, value)| Sample { value, timestamp }).collect();
-        TimeSeries { labels, samples, exemplars: Vec::new() }
+        TimeSeries { labels, samples, exemplars: Vec::new(), histograms: Vec::new() }
     }
 
     /// The metric's name, empty if there is none.
@@ -123,8 +126,8 @@ impl TimeSeries {
         if texts.any(|text| std::str::from_utf8(text).is_err()) {
             return Err("a label that is not UTF-8");
         }
-        if self.samples.is_empty() && self.exemplars.is_empty() {
-            return Err("neither samples nor exemplars");
+        if self.samples.is_empty() && self.histograms.is_empty() && self.exemplars.is_empty() {
+            return Err("neither samples, histograms nor exemplars");
         }
         Ok(())
     }

@@ -149,7 +149,7 @@ fn breaches_of_the_protocol_are_told_in_words() {
         [
             r#"labels that are not sorted, or a name twice in {job="shop",instance="shop-0",__name__="up"}"#,
             r#"no metric name in {job="x"}"#,
-            r#"neither samples nor exemplars in {__name__="up",instance="shop-0",job="shop"}"#,
+            r#"neither samples, histograms nor exemplars in {__name__="up",instance="shop-0",job="shop"}"#,
         ]
     );
     assert_eq!(ledger.series(), 2, "the order of labels makes no other series");

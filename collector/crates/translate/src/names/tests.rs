@@ -56,6 +56,66 @@ fn names_get_units_and_types_as_suffixes() {
 }
 
 #[test]
+fn every_unit_is_spelled_out_in_names() {
+    let main = [
+        ("d", "days"),
+        ("h", "hours"),
+        ("min", "minutes"),
+        ("s", "seconds"),
+        ("ms", "milliseconds"),
+        ("us", "microseconds"),
+        ("ns", "nanoseconds"),
+        ("By", "bytes"),
+        ("KiBy", "kibibytes"),
+        ("MiBy", "mebibytes"),
+        ("GiBy", "gibibytes"),
+        ("TiBy", "tibibytes"),
+        ("KBy", "kilobytes"),
+        ("MBy", "megabytes"),
+        ("GBy", "gigabytes"),
+        ("TBy", "terabytes"),
+        ("m", "meters"),
+        ("V", "volts"),
+        ("A", "amperes"),
+        ("J", "joules"),
+        ("W", "watts"),
+        ("g", "grams"),
+        ("Cel", "celsius"),
+        ("Hz", "hertz"),
+        ("%", "percent"),
+    ];
+    let per = [
+        ("s", "second"),
+        ("m", "minute"),
+        ("min", "minute"),
+        ("h", "hour"),
+        ("d", "day"),
+        ("w", "week"),
+        ("mo", "month"),
+        ("y", "year"),
+    ];
+    for strategy in [UnderscoreEscapingWithSuffixes, NoUtf8EscapingWithSuffixes] {
+        let name = |name: &str, unit: &str, kind| built(strategy, "", name, unit, kind);
+        for (unit, word) in main {
+            assert_eq!(name("x", unit, NameKind::Gauge), format!("x_{word}"), "{unit}");
+            assert_eq!(name("x", unit, NameKind::Counter), format!("x_{word}_total"), "{unit}");
+            // What the name says already is not said again.
+            assert_eq!(name(&format!("x_{word}"), unit, NameKind::Gauge), format!("x_{word}"), "{unit}");
+            for (unit_per, word_per) in per {
+                let want = format!("x_{word}_per_{word_per}");
+                assert_eq!(name("x", &format!("{unit}/{unit_per}"), NameKind::Other), want, "{unit}");
+            }
+        }
+        for (unit, want) in
+            [("1", "x"), ("{things}", "x"), ("{things}/s", "x_per_second"), ("1/s", "x_per_second")]
+        {
+            assert_eq!(name("x", unit, NameKind::Other), want, "{unit}");
+        }
+        assert_eq!(name("x", "1", NameKind::Gauge), "x_ratio");
+    }
+}
+
+#[test]
 fn the_namespace_stands_in_front_in_every_strategy() {
     let cases = [
         (UnderscoreEscapingWithSuffixes, "my_app_123_requests_per_second_total"),

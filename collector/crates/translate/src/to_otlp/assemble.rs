@@ -63,7 +63,8 @@ impl Hash for PartKey<'_> {
 /// Whether a label is an attribute of points of this shape; the others are in the resource, the scope or the point.
 pub(super) fn is_attribute(name: &str, shape: Shape) -> bool {
     match name {
-        "__name__" | "job" | "instance" => false,
+        // The last two are how the target is reached: facts of the resource.
+        "__name__" | "job" | "instance" | "__scheme__" | "__metrics_path__" => false,
         "le" => shape != Shape::Histogram,
         "quantile" => shape != Shape::Summary,
         _ => !name.starts_with(SCOPE_PREFIX),
@@ -90,13 +91,15 @@ pub(super) struct Distribution {
     pub(super) quantiles: Vec<Quantile>,
     /// Indices of the points of its buckets.
     pub(super) buckets: Vec<u32>,
+    /// The smallest start time of its series, in nanoseconds since the epoch; zero if unknown.
+    pub(super) start: u64,
 }
 
 /// Larger counts are not exact in a float.
 const MAX_COUNT: f64 = 9_007_199_254_740_992.0;
 
 /// The count that a sample is, if it is one.
-fn count_of(value: f64) -> Option<u64> {
+pub(super) fn count_of(value: f64) -> Option<u64> {
     let is_count = (0.0..=MAX_COUNT).contains(&value) && value.is_sign_positive() && value.fract() == 0.0;
     is_count.then_some(value as u64)
 }
@@ -136,6 +139,7 @@ impl Assembly<'_> {
             bucket_counts: Vec::new(),
             quantiles: Vec::new(),
             buckets: bounded.iter().map(|bucket| bucket.1).collect(),
+            start: earliest_start(scrape, self.parts.iter().map(|part| part.1)),
         };
         if self.key.shape == Shape::Summary {
             let value = |index| if is_stale { 0.0 } else { value_of(index) };
@@ -164,6 +168,19 @@ impl Distribution {
         self.bucket_counts.push(self.count.checked_sub(before)?);
         Some(())
     }
+}
+
+/// The earliest time at which one of the samples' series began to count, in nanoseconds since the epoch; zero if no
+/// such time is known.
+pub(super) fn earliest_start(scrape: &Scrape, indices: impl Iterator<Item = u32>) -> u64 {
+    if scrape.starts.is_empty() {
+        return 0;
+    }
+    let start = |index| {
+        let at = scrape.starts.binary_search_by_key(&index, |start| start.0).ok()?;
+        Some(scrape.starts[at].1.unix_nanos())
+    };
+    indices.filter_map(start).min().unwrap_or(0)
 }
 
 /// Whether a sample says that its series has ended.

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use model::{Family, Kind, Point, Scrape, SeriesId, SeriesTable, Timestamp, is_stale};
+use model::{Family, Histogram, Kind, Point, Scrape, SeriesId, SeriesTable, Timestamp, is_stale};
 
 use super::assemble::{Assembly, Distribution, PartKey, Role};
+use super::native::{self, Native, NativePoint};
 use crate::float;
 use crate::scraped::{Absent, Described, Known, SCOPE_PREFIX, TARGET_INFO};
+use crate::series::{Reason, Report};
 
 /// A scrape, taken apart.
 pub(super) struct Groups<'a> {
@@ -17,6 +19,8 @@ pub(super) struct Groups<'a> {
     assemblies: Vec<Assembly<'a>>,
     by_part: HashMap<PartKey<'a>, usize>,
     scratch: String,
+    /// What has no form in OTLP.
+    pub(super) report: Report,
 }
 
 /// The series of one `job` and `instance`.
@@ -31,7 +35,7 @@ pub(super) struct ResourceGroup<'a> {
 impl ResourceGroup<'_> {
     pub(super) fn n_points(&self) -> usize {
         let metrics = self.scopes.iter().flat_map(|scope| &scope.metrics);
-        metrics.map(|metric| metric.numbers.len() + metric.distributions.len()).sum()
+        metrics.map(|metric| metric.numbers.len() + metric.distributions.len() + metric.natives.len()).sum()
     }
 }
 
@@ -48,10 +52,12 @@ pub(super) struct ScopeGroup<'a> {
 pub(super) struct MetricGroup<'a> {
     pub(super) key: MetricKey<'a>,
     pub(super) described: Described<'a>,
+    pub(super) family: Option<&'a Family>,
     /// Index of its first point, which decides about the order of metrics.
     first: u32,
     pub(super) numbers: Vec<(u32, Timestamp)>,
     pub(super) distributions: Vec<Distribution>,
+    pub(super) natives: Vec<NativePoint>,
 }
 
 /// What points have in common that are in one metric.
@@ -67,9 +73,15 @@ pub(super) struct MetricKey<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Shape {
     Gauge,
-    Sum { is_monotonic: bool },
+    Sum {
+        is_monotonic: bool,
+    },
     Histogram,
     Summary,
+    /// A native histogram.
+    Exponential,
+    /// A native histogram with bounds of its own.
+    Custom,
 }
 
 /// Resource and scope of a series.
@@ -81,6 +93,10 @@ enum Form<'a> {
     Whole(Shape, Kind),
     /// A part of a histogram or summary of this name.
     Part(Shape, &'a str, Role),
+    /// A native histogram, and what it lacks.
+    Native(Shape, Native, Absent),
+    /// There is no form for it.
+    Nothing(Reason),
 }
 
 impl<'a> Groups<'a> {
@@ -93,6 +109,7 @@ impl<'a> Groups<'a> {
             assemblies: Vec::new(),
             by_part: HashMap::new(),
             scratch: String::new(),
+            report: Report::default(),
         }
     }
 
@@ -118,7 +135,20 @@ impl<'a> Groups<'a> {
         }
         let place = (resource, self.scope(resource, known.is_scoped, point.series));
         let family = self.table().family(point.series);
-        match form_of(family, &known, &mut self.scratch) {
+        let histogram = self.histogram(index);
+        let form = match histogram.filter(|histogram| !is_stale_histogram(histogram)) {
+            Some(histogram) => native::form_of(histogram)
+                .map_or_else(Form::Nothing, |(shape, native, lacks)| Form::Native(shape, native, lacks)),
+            None if histogram.is_some() => Form::Native(Shape::Exponential, Native::Ended, Absent::default()),
+            None => form_of(family, &known, is_stale, &mut self.scratch),
+        };
+        match form {
+            Form::Nothing(reason) => self.report.drop_points(reason, known.name.as_bytes(), 1),
+            Form::Native(shape, form, lacks) => {
+                let kind = family.map_or(Kind::Histogram, |family| family.kind);
+                let key = MetricKey { name: known.name, shape, kind, absent: absent.with(lacks) };
+                self.metric(place, key, family, index).natives.push(NativePoint { index, at, form });
+            }
             Form::Whole(shape, kind) => {
                 let key = MetricKey { name: known.name, shape, kind, absent };
                 self.metric(place, key, family, index).numbers.push((index, at));
@@ -129,6 +159,14 @@ impl<'a> Groups<'a> {
                 self.part(key, family, role, index);
             }
         }
+    }
+
+    fn histogram(&self, index: u32) -> Option<&'a Histogram> {
+        let histograms = &self.scrape.histograms;
+        if histograms.is_empty() {
+            return None;
+        }
+        histograms.binary_search_by_key(&index, |histogram| histogram.0).ok().map(|at| &histograms[at].1)
     }
 
     fn resource(&mut self, job: &'a str, instance: &'a str) -> usize {
@@ -177,8 +215,15 @@ impl<'a> Groups<'a> {
             scope.last_metric = *scope.by_key.entry(key).or_insert(next);
             if scope.last_metric == next {
                 let described = Described::of(family, key.name);
-                let (numbers, distributions) = (Vec::new(), Vec::new());
-                scope.metrics.push(MetricGroup { key, described, first, numbers, distributions });
+                scope.metrics.push(MetricGroup {
+                    key,
+                    described,
+                    family,
+                    first,
+                    numbers: Vec::new(),
+                    distributions: Vec::new(),
+                    natives: Vec::new(),
+                });
             }
         }
         &mut scope.metrics[scope.last_metric]
@@ -226,9 +271,22 @@ impl<'a> Groups<'a> {
     }
 }
 
-fn form_of<'a>(family: Option<&'a Family>, known: &Known<'a>, scratch: &mut String) -> Form<'a> {
+fn is_stale_histogram(histogram: &Histogram) -> bool {
+    is_stale(histogram.sum.to_bits())
+}
+
+fn form_of<'a>(
+    family: Option<&'a Family>,
+    known: &Known<'a>,
+    is_stale: bool,
+    scratch: &mut String,
+) -> Form<'a> {
     let name = known.name;
     let kind = Described::of(family, name).kind;
+    // Only native histograms have series of the family's own name; which kind of them it was nobody knows any more.
+    if is_stale && kind == Kind::Histogram && family.is_some_and(|family| *family.name == *name) {
+        return Form::Native(Shape::Exponential, Native::Ended, Absent::default());
+    }
     let base_of = |suffix: &str| name.strip_suffix(suffix).filter(|base| !base.is_empty());
     let part = match kind {
         Kind::Counter => {
@@ -237,6 +295,7 @@ fn form_of<'a>(family: Option<&'a Family>, known: &Known<'a>, scratch: &mut Stri
             let shape = if is_created { Shape::Gauge } else { Shape::Sum { is_monotonic: true } };
             return Form::Whole(shape, kind);
         }
+        Kind::GaugeHistogram => return Form::Nothing(Reason::GaugeHistogram),
         Kind::Info | Kind::StateSet => return Form::Whole(Shape::Sum { is_monotonic: false }, kind),
         Kind::Histogram if !known.le.is_empty() => base_of("_bucket")
             .and_then(|base| Some((base, Role::Bound(float::parse_open_metrics(known.le, scratch)?)))),
@@ -246,7 +305,7 @@ fn form_of<'a>(family: Option<&'a Family>, known: &Known<'a>, scratch: &mut Stri
         Kind::Histogram | Kind::Summary => base_of("_sum")
             .map(|base| (base, Role::Sum))
             .or_else(|| base_of("_count").map(|base| (base, Role::Count))),
-        Kind::Gauge | Kind::Unknown | Kind::GaugeHistogram => None,
+        Kind::Gauge | Kind::Unknown => None,
     };
     let shape = if kind == Kind::Histogram { Shape::Histogram } else { Shape::Summary };
     part.map_or(Form::Whole(Shape::Gauge, kind), |(base, role)| Form::Part(shape, base, role))

@@ -1,3 +1,5 @@
+mod rows;
+
 use expect_test::{Expect, expect};
 
 use crate::fixture::{frames_of, print_otlp, scrape};
@@ -38,14 +40,10 @@ fn types_become_the_forms_of_otlp() {
                   {} -3.5
                 gauge untyped_thing {prometheus.type=unknown} [] 
                   {} NaN
-                sum build_info {prometheus.type=info} [] 
+                sum build_info {prometheus.type=info, muster.family=build} [] 
                   {version=1} 1
                 sum state {prometheus.type=stateset} [] 
                   {state=a} 1
-                gauge sizes_bucket {prometheus.type=gaugehistogram} [] 
-                  {le=+Inf} 3
-                gauge sizes_gcount {prometheus.type=gaugehistogram} [] 
-                  {} 3
                 gauge up {prometheus.type=gauge} [] The scraping was successful
                   {} 1
                 gauge scrape_duration_seconds {prometheus.type=gauge} [s] Duration of the scrape
@@ -153,7 +151,7 @@ fn a_bound_spelled_another_way_keeps_its_bucket_apart() {
         &expect![[r#"
             resource {service.name=app, server.address=10.0.0.1, service.instance.id=10.0.0.1:80, server.port=80, url.scheme=http}
               scope prometheusreceiver@1.0 {} 
-                gauge a_bucket {prometheus.type=histogram} [] 
+                gauge a_bucket {prometheus.type=histogram, muster.family=a} [] 
                   {le=1} 1
                 histogram a {prometheus.type=histogram} [] 
                   {} count 4 sum None bounds [] counts [4]
@@ -185,7 +183,7 @@ fn summaries_are_put_together() {
                   {} count 1 sum 0 quantiles []
                 gauge without_count {prometheus.type=summary} [] 
                   {quantile=0.5} 1
-                gauge without_count_sum {prometheus.type=summary} [] 
+                gauge without_count_sum {prometheus.type=summary, muster.family=without_count} [] 
                   {} 2
         "#]],
     );
@@ -210,7 +208,7 @@ fn stale_series_become_points_without_a_value() {
         &expect![[r#"
             resource {service.name=app, server.address=10.0.0.1, service.instance.id=10.0.0.1:80, server.port=80, url.scheme=http}
               scope prometheusreceiver@1.0 {} 
-                counter c_total {prometheus.type=counter} [] 
+                counter c_total {prometheus.type=counter, muster.family=c} [] 
                   {} none stale
                 histogram h {prometheus.type=histogram} [] 
                   {} count 0 sum Some(0.0) bounds [1.0] counts [0, 0] stale
@@ -233,7 +231,7 @@ fn a_bucket_that_ends_alone_does_not_end_its_histogram() {
         &expect![[r#"
             resource {service.name=app, server.address=10.0.0.1, service.instance.id=10.0.0.1:80, server.port=80, url.scheme=http}
               scope prometheusreceiver@1.0 {} 
-                gauge h_bucket {prometheus.type=histogram} [] 
+                gauge h_bucket {prometheus.type=histogram, muster.family=h} [] 
                   {le=1.0} none stale
                 histogram h {prometheus.type=histogram} [] 
                   {} count 1 sum None bounds [2.0] counts [1, 0]
@@ -336,7 +334,7 @@ fn exemplars_keep_their_ids_where_they_are_ids() {
         &expect![[r#"
             resource {service.name=app, server.address=10.0.0.1, service.instance.id=10.0.0.1:80, server.port=80, url.scheme=http}
               scope prometheusreceiver@1.0 {} 
-                counter c_total {prometheus.type=counter} [] 
+                counter c_total {prometheus.type=counter, muster.family=c} [] 
                   {} 1
                     exemplar 0.5 trace 0af7651916cd43dd8448eb211c80319c span b7ad6b7169203331 {user=u}
                 gauge d_total {prometheus.type=unknown} [] 

@@ -3,12 +3,16 @@
 //! Series go out as they stand in the table wherever the way through OTLP would change nothing. That is nearly always;
 //! what remains is put together by the same code that serves OTLP.
 
+mod histograms;
+
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use model::{Labels, Scrape, SeriesId, SeriesTable, Timestamp, is_stale};
+use model::{Histogram, Labels, Scrape, SeriesId, SeriesTable, Timestamp, is_stale};
 
 use super::otlp::push_scraped_name;
 use super::{Emit, FamilySpans, Run, Sample, Scratch, Seen, ToSeries};
+use crate::exemplar::settled;
 use crate::labels::{INSTANCE, JOB, Mark, Rank};
 use crate::names;
 use crate::resource::{Attributes, IDENTIFYING};
@@ -43,7 +47,8 @@ pub(super) fn translate(
         start,
         scrape,
         target,
-        keeps_series: options.namespace.is_empty() && !options.resource_to_telemetry,
+        keeps_series: options.namespace.is_empty() && !options.shares_any(),
+        histogram: None,
         resources: Vec::new(),
         by_identity: HashMap::new(),
         last: 0,
@@ -62,6 +67,8 @@ struct Direct<'a, 'r, 'e> {
     target: Known<'a>,
     /// Whether the options leave series as they are, but for external labels.
     keeps_series: bool,
+    /// The native histogram that the point is which is being emitted.
+    histogram: Option<Cow<'a, Histogram>>,
     resources: Vec<Resource<'a>>,
     by_identity: HashMap<(&'a str, &'a str), usize>,
     /// The resource of the series before.
@@ -87,7 +94,7 @@ impl<'a> Direct<'a, '_, '_> {
     }
 
     fn run(&mut self) {
-        if self.run.options.resource_to_telemetry {
+        if self.run.options.shares_any() {
             // A `target_info` that comes late belongs to the series before it too.
             for point in &self.scrape.points {
                 let known = Known::of(self.table(), point.series);
@@ -98,16 +105,25 @@ impl<'a> Direct<'a, '_, '_> {
             }
             self.attributes = self.resources.iter().map(|resource| self.attributes_of(resource)).collect();
         }
-        let mut exemplars = &self.scrape.exemplars[..];
+        self.points();
+        for index in 0..self.resources.len() {
+            self.target_info(index);
+        }
+    }
+
+    fn points(&mut self) {
+        if !self.scrape.histograms.is_empty() {
+            self.points_with_histograms();
+            return;
+        }
+        let settled = settled(&self.scrape.exemplars, self.run.options.strategy);
+        let mut exemplars = &settled[..];
         for (index, (point, at)) in self.scrape.timed().enumerate() {
             let n_before = exemplars.iter().take_while(|exemplar| (exemplar.0 as usize) < index).count();
             let rest = &exemplars[n_before..];
             let n_own = rest.iter().take_while(|exemplar| exemplar.0 as usize == index).count();
             exemplars = &rest[n_own..];
             self.point(point.series, point.bits, at, Exemplars(&rest[..n_own]));
-        }
-        for index in 0..self.resources.len() {
-            self.target_info(index);
         }
     }
 
@@ -144,7 +160,7 @@ impl<'a> Direct<'a, '_, '_> {
         let known = Known::of(table, series);
         let resource = self.resource(&known);
         if known.name == TARGET_INFO {
-            if !self.run.options.resource_to_telemetry && !is_stale(bits) {
+            if !self.run.options.shares_any() && !is_stale(bits) {
                 self.resources[resource].info.push(series);
             }
             return;
@@ -174,7 +190,8 @@ impl<'a> Direct<'a, '_, '_> {
             },
         );
         let labels = SeriesLabels(Source::Table(table, series, &self.run.options.external_labels));
-        (self.run.emit)(SeriesRef { labels, bits, at, family, exemplars });
+        let histogram = self.histogram.as_deref();
+        (self.run.emit)(SeriesRef { labels, bits, histogram, at, family, exemplars });
         self.run.report.n_samples += 1;
     }
 
@@ -235,7 +252,8 @@ impl<'a> Direct<'a, '_, '_> {
                 help: labels.push(described.help),
                 unit: labels.push(described.unit),
             };
-            self.run.emit_series(name, None, &Sample { family: &family, bits, at, exemplars });
+            let histogram = self.histogram.as_deref();
+            self.run.emit_series(name, None, &Sample { family: &family, bits, histogram, at, exemplars });
         } else {
             self.run.report.drop_points(Reason::NamelessLabel, known.name.as_bytes(), 1);
         }

@@ -1,14 +1,20 @@
 //! OTLP metrics as series.
 
-use model::{Exemplar, Kind, Labels, STALE_BITS, Signal, Timestamp, canonical_bits};
+mod exemplars;
+mod histograms;
+mod native;
+
+use std::borrow::Cow;
+
+use model::{Kind, STALE_BITS, Signal, Timestamp, canonical_bits};
 use wire::Malformed;
 use wire::otlp::{
-    self, AnyValue, Attributes, Data, HistogramPoint, Metric, NumberPoint, Repeated, ResourceView, ScopeView,
-    SummaryPoint, Temporality, push_lossy,
+    self, AnyValue, Attributes, Data, Metric, NumberPoint, Repeated, ResourceView, ScopeView, SummaryPoint,
+    Temporality, push_lossy,
 };
 
 use super::{FamilySpans, Run, Sample, Seen};
-use crate::labels::{INSTANCE, JOB, LE, QUANTILE, Rank, Span};
+use crate::labels::{INSTANCE, JOB, QUANTILE, Rank, Span};
 use crate::names::{self, NameKind};
 use crate::resource::{IDENTIFYING, SERVICE_INSTANCE, SERVICE_NAME, SERVICE_NAMESPACE};
 use crate::scraped::{Absent, OWN_SCOPE, Origin};
@@ -18,7 +24,9 @@ use crate::{float, units};
 /// A metric while its points are translated.
 struct Head<'a> {
     raw_name: &'a [u8],
-    origin: Origin,
+    /// The name of its series, but for suffixes of their own.
+    name: Span,
+    origin: Origin<'a>,
     family: FamilySpans,
 }
 
@@ -151,8 +159,9 @@ impl Run<'_, '_> {
 
     fn metric(&mut self, metric: &Metric<'_>, seen: &mut Seen) {
         let refused = match metric.data {
-            Data::ExponentialHistogram { .. } => Some(Reason::ExponentialHistogram),
-            Data::Sum { temporality, .. } | Data::Histogram { temporality, .. } => match temporality {
+            Data::Sum { temporality, .. }
+            | Data::Histogram { temporality, .. }
+            | Data::ExponentialHistogram { temporality, .. } => match temporality {
                 Temporality::Cumulative => None,
                 Temporality::Delta => Some(Reason::Delta),
                 Temporality::Unspecified => Some(Reason::UnspecifiedTemporality),
@@ -171,7 +180,8 @@ impl Run<'_, '_> {
             }
             Data::Histogram { points, .. } => self.each(points, &head, seen, Self::histogram),
             Data::Summary(points) => self.each(points, &head, seen, Self::summary),
-            Data::ExponentialHistogram { .. } | Data::Empty => {}
+            Data::ExponentialHistogram { points, .. } => self.each(points, &head, seen, Self::exponential),
+            Data::Empty => {}
         }
     }
 
@@ -193,9 +203,20 @@ impl Run<'_, '_> {
                 return names::push_metric_name(out, strategy, namespace, &name, &unit, name_kind);
             }
             names::push_namespace(out, strategy, namespace);
-            push_scraped_name(out, strategy, &name);
+            push_scraped_name(out, strategy, &untrimmed(&name, strategy, origin.absent, &unit));
             !name.is_empty()
         });
+        let family_name = if origin.family.is_empty() {
+            name_span
+        } else {
+            let family = String::from_utf8_lossy(origin.family);
+            self.labels
+                .span(|out| {
+                    names::push_namespace(out, strategy, namespace);
+                    push_scraped_name(out, strategy, &family);
+                })
+                .0
+        };
         let (unit, ()) = self.labels.span(|out| {
             if origin.is_scraped() {
                 units::push_word(out, &unit);
@@ -207,8 +228,8 @@ impl Run<'_, '_> {
             out.push_str(&per);
         });
         let help = self.push_bytes(metric.description);
-        let family = FamilySpans { name: name_span, kind: origin.kind.unwrap_or(kind), help, unit };
-        has_name.then_some(Head { raw_name: metric.name, origin, family })
+        let family = FamilySpans { name: family_name, kind: origin.kind.unwrap_or(kind), help, unit };
+        has_name.then_some(Head { raw_name: metric.name, origin, name: name_span, family })
     }
 
     fn each<'a, T: otlp::View<'a>>(
@@ -232,7 +253,7 @@ impl Run<'_, '_> {
     }
 
     /// Puts the point's labels together.
-    fn begin(&mut self, attributes: Attributes<'_>, origin: Origin) -> Result<(), Reason> {
+    fn begin(&mut self, attributes: Attributes<'_>, origin: Origin<'_>) -> Result<(), Reason> {
         for attribute in attributes {
             let attribute = attribute.map_err(|_| Reason::Malformed)?;
             let key = self.push_bytes(attribute.key);
@@ -254,73 +275,20 @@ impl Run<'_, '_> {
         };
         self.begin(point.attributes(), head.origin)?;
         let exemplars = self.exemplars(point.exemplars(), |_| 0)?;
-        let (family, bits) = (&head.family, at.bits(value));
-        let sample = Sample { family, bits, at: at.at, exemplars: Exemplars(&exemplars) };
-        self.emit_series(head.family.name, None, &sample);
+        let plain = Sample::plain(&head.family, at.bits(value), at.at);
+        self.emit_series(head.name, None, &Sample { exemplars: Exemplars(&exemplars), ..plain });
         Ok(())
     }
 
-    fn histogram(
-        &mut self,
-        point: &HistogramPoint<'_>,
-        head: &Head<'_>,
-        seen: &mut Seen,
-    ) -> Result<(), Reason> {
-        let at = At::new(point.time, point.is_stale());
-        seen.add(at.at, at.is_stale);
-        if point.bounds().any(|bound| bound.is_err()) || point.bucket_counts().any(|count| count.is_err()) {
-            return Err(Reason::Malformed);
-        }
-        self.begin(point.attributes(), head.origin)?;
-        let n_bounded = point.bounds().zip(point.bucket_counts()).count();
-        let bounds = || point.bounds().map_while(Result::ok).take(n_bounded);
-        let bucket_of = |value: f64| bounds().position(|bound| value <= bound).unwrap_or(n_bounded);
-        let mut exemplars = self.exemplars(point.exemplars(), bucket_of)?;
-        exemplars.sort_by_key(|exemplar| exemplar.0);
-
-        if let Some(sum) = point.sum {
-            self.emit_suffixed(head, "_sum", at, sum);
-        }
-        self.emit_suffixed(head, "_count", at, point.count as f64);
-        let name = self.labels.push_joined(head.family.name, "_bucket");
-        let mut cumulative = 0u64;
-        for (index, (bound, count)) in bounds().zip(point.bucket_counts().map_while(Result::ok)).enumerate() {
-            cumulative = cumulative.saturating_add(count);
-            self.emit_bucket(head, name, (bound, cumulative), at, of_bucket(&exemplars, index));
-        }
-        if !head.origin.absent.has(Absent::INFINITE_BUCKET) {
-            let last = (f64::INFINITY, point.count);
-            self.emit_bucket(head, name, last, at, of_bucket(&exemplars, n_bounded));
-        }
-        Ok(())
-    }
-
-    fn emit_bucket(
-        &mut self,
-        head: &Head<'_>,
-        name: Span,
-        (bound, count): (f64, u64),
-        at: At,
-        exemplars: Exemplars<'_>,
-    ) {
-        let mark = self.labels.mark();
-        let le = self.push_bound(bound, head.origin);
-        let sample = Sample { family: &head.family, bits: at.bits(count as f64), at: at.at, exemplars };
-        self.emit_series(name, Some((LE, le)), &sample);
-        self.labels.rewind(mark);
-    }
-
-    fn push_bound(&mut self, bound: f64, origin: Origin) -> Span {
+    fn push_bound(&mut self, bound: f64, origin: Origin<'_>) -> Span {
         let push = if origin.is_scraped() { float::push_open_metrics } else { float::push_plain };
         self.labels.span(|out| push(out, bound)).0
     }
 
     fn emit_suffixed(&mut self, head: &Head<'_>, suffix: &str, at: At, value: f64) {
         let mark = self.labels.mark();
-        let name = self.labels.push_joined(head.family.name, suffix);
-        let sample =
-            Sample { family: &head.family, bits: at.bits(value), at: at.at, exemplars: Exemplars::default() };
-        self.emit_series(name, None, &sample);
+        let name = self.labels.push_joined(head.name, suffix);
+        self.emit_series(name, None, &Sample::plain(&head.family, at.bits(value), at.at));
         self.labels.rewind(mark);
     }
 
@@ -338,57 +306,11 @@ impl Run<'_, '_> {
         for quantile in point.quantiles().map_while(Result::ok) {
             let mark = self.labels.mark();
             let bound = self.push_bound(quantile.quantile, head.origin);
-            let sample = Sample {
-                family: &head.family,
-                bits: at.bits(quantile.value),
-                at: at.at,
-                exemplars: Exemplars::default(),
-            };
-            self.emit_series(head.family.name, Some((QUANTILE, bound)), &sample);
+            let sample = Sample::plain(&head.family, at.bits(quantile.value), at.at);
+            self.emit_series(head.name, Some((QUANTILE, bound)), &sample);
             self.labels.rewind(mark);
         }
         Ok(())
-    }
-
-    /// The exemplars of a point, each with the index of its bucket.
-    fn exemplars(
-        &mut self,
-        exemplars: Repeated<'_, otlp::Exemplar<'_>>,
-        bucket_of: impl Fn(f64) -> usize,
-    ) -> Result<Vec<(u32, Exemplar)>, Reason> {
-        let mut all = Vec::new();
-        for exemplar in exemplars {
-            let exemplar = exemplar.map_err(|_| Reason::Malformed)?;
-            let Some(value) = exemplar.value.map(|value| value.as_f64()) else { continue };
-            let labels = self.exemplar_labels(&exemplar).map_err(|_| Reason::Malformed)?;
-            let at = (exemplar.time != 0).then(|| At::new(exemplar.time, false).at);
-            let bucket = u32::try_from(bucket_of(value)).unwrap_or(u32::MAX);
-            all.push((bucket, Exemplar { labels, value, at }));
-        }
-        Ok(all)
-    }
-
-    /// Ids, and the other attributes where all together are not longer than OpenMetrics allows.
-    fn exemplar_labels(&mut self, exemplar: &otlp::Exemplar<'_>) -> Result<Labels, Malformed> {
-        const MAX_RUNES: usize = 128;
-        let mut ids = Labels::new();
-        for (name, id) in [("trace_id", exemplar.trace_id), ("span_id", exemplar.span_id)] {
-            if id.iter().any(|byte| *byte != 0) {
-                ids.set(name, &id.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-            }
-        }
-        let mut all = ids.clone();
-        for attribute in exemplar.filtered_attributes() {
-            let attribute = attribute?;
-            let (mut name, mut value) = (String::new(), String::new());
-            self.report.n_repaired += attribute.value.write_text(&mut value)?;
-            let key = String::from_utf8_lossy(attribute.key);
-            push_scraped_label(&mut name, self.options.strategy, &key);
-            all.set_if_absent(&name, &value);
-        }
-        let n_runes: usize =
-            all.iter().map(|(name, value)| name.chars().count() + value.chars().count()).sum();
-        Ok(if n_runes <= MAX_RUNES { all } else { ids })
     }
 }
 
@@ -397,15 +319,21 @@ pub(super) fn push_scraped_name(out: &mut String, strategy: names::Strategy, nam
     if strategy.escapes() { names::push_escaped(out, name, false) } else { out.push_str(name) }
 }
 
-fn push_scraped_label(out: &mut String, strategy: names::Strategy, name: &str) {
-    if strategy.escapes() { names::push_escaped(out, name, true) } else { out.push_str(name) }
-}
-
-/// The exemplars of one bucket; they are sorted by bucket.
-fn of_bucket(exemplars: &[(u32, Exemplar)], index: usize) -> Exemplars<'_> {
-    let start = exemplars.partition_point(|exemplar| (exemplar.0 as usize) < index);
-    let end = exemplars.partition_point(|exemplar| exemplar.0 as usize <= index);
-    Exemplars(&exemplars[start..end])
+/// A scraped name with what was trimmed from it, where the strategy has suffixes.
+fn untrimmed<'n>(name: &'n str, strategy: names::Strategy, absent: Absent, unit: &str) -> Cow<'n, str> {
+    let is_trimmed = absent.has(Absent::UNIT_SUFFIX.with(Absent::TOTAL_SUFFIX));
+    if !is_trimmed || !strategy.adds_suffixes() {
+        return Cow::Borrowed(name);
+    }
+    let mut whole = name.to_owned();
+    if absent.has(Absent::UNIT_SUFFIX) {
+        whole.push('_');
+        units::push_word(&mut whole, unit);
+    }
+    if absent.has(Absent::TOTAL_SUFFIX) {
+        whole.push_str("_total");
+    }
+    Cow::Owned(whole)
 }
 
 /// Takes notice of points that are not translated. Gives their number.

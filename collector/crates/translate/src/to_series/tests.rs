@@ -1,5 +1,6 @@
 //! OTLP as series here; what scrapes become is in [`identity`].
 
+mod histograms;
 mod identity;
 
 use bytes::Bytes;
@@ -231,6 +232,39 @@ fn an_attribute_of_the_resource_without_a_name_is_left_out() {
 }
 
 #[test]
+fn chosen_attributes_of_the_resource_become_labels() {
+    let resource = [&SERVICE[..], &[("host.name", "h"), ("host.id", "i"), ("code", "r")]].concat();
+    let frames = frames(&resource, vec![gauge("a", "", vec![number(&[("code", "p")], 1.0)])]);
+    let patterns = |patterns: &[&str]| patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+    let resource_labels = ResourceLabels { included: patterns(&["host.*"]), excluded: patterns(&["*.id"]) };
+    check(
+        &ToSeries { resource_labels, target_info: false, ..ToSeries::default() },
+        &frames,
+        &expect![[r#"
+            a{code="p", host_name="h", instance="c-1", job="shop/cart"} 1
+        "#]],
+    );
+}
+
+#[test]
+fn the_schema_of_a_scope_is_a_label_too() {
+    let scope = pb::ScopeMetrics {
+        scope: Some(InstrumentationScope { name: "lib".into(), ..InstrumentationScope::default() }),
+        metrics: vec![gauge("a", "", vec![number(&[], 1.0)])],
+        schema_url: "https://s".into(),
+    };
+    let resource = pb::ResourceMetrics { scope_metrics: vec![scope], ..pb::ResourceMetrics::default() };
+    let frames = Frames { resources: vec![resource.encode_to_vec().into()], n_items: 1 };
+    check(
+        &ToSeries::default(),
+        &frames,
+        &expect![[r#"
+            a{otel_scope_name="lib", otel_scope_schema_url="https://s"} 1
+        "#]],
+    );
+}
+
+#[test]
 fn scopes_become_labels_unless_they_are_switched_off() {
     let scope = InstrumentationScope {
         name: "lib".into(),
@@ -361,9 +395,9 @@ fn histograms_become_cumulative_buckets_with_their_exemplars() {
         &expect![[r#"
             latency_seconds_sum{le="mine", path="/"} 2.5
             latency_seconds_count{le="mine", path="/"} 6
-            latency_seconds_bucket{le="0.5", path="/"} 1 # {trace_id="abababababababababababababababab"} 0.5 1700000000000
-            latency_seconds_bucket{le="10", path="/"} 3 # {trace_id="abababababababababababababababab"} 0.7 1700000000000
-            latency_seconds_bucket{le="+Inf", path="/"} 6 # {trace_id="abababababababababababababababab"} 11 1700000000000
+            latency_seconds_bucket{le="0.5", path="/"} 1 # {trace_id="abababababababababababababababab"} 0.5
+            latency_seconds_bucket{le="10", path="/"} 3 # {trace_id="abababababababababababababababab"} 0.7
+            latency_seconds_bucket{le="+Inf", path="/"} 6 # {trace_id="abababababababababababababababab"} 11
         "#]],
     );
 }
@@ -473,8 +507,45 @@ fn what_cannot_be_a_series_is_reported_by_reason() {
     "#]]
     .assert_eq(&printed);
     assert_eq!(report.n_dropped(), 12);
-    for Dropped { reason, .. } in report.dropped {
-        assert!(reason.to_string().starts_with(reason.as_str()));
+}
+
+#[test]
+fn every_reason_begins_with_the_word_that_metrics_know_it_by() {
+    for reason in [
+        Reason::ExponentialHistogram,
+        Reason::GaugeHistogram,
+        Reason::FractionalHistogram,
+        Reason::Scale,
+        Reason::WideHistogram,
+        Reason::Bounds,
+        Reason::Delta,
+        Reason::UnspecifiedTemporality,
+        Reason::NoValue,
+        Reason::Nameless,
+        Reason::NamelessLabel,
+        Reason::Malformed,
+    ] {
+        assert!(reason.to_string().starts_with(&format!("{}: ", reason.as_str())), "{reason}");
+    }
+}
+
+#[test]
+fn exemplars_of_exactly_128_characters_keep_their_attributes() {
+    let exemplar = |n_value: usize| pb::Exemplar {
+        filtered_attributes: texts(&[("k", &"\u{e4}".repeat(n_value))]),
+        value: Some(pb::exemplar::Value::AsDouble(1.0)),
+        trace_id: vec![1; 16],
+        span_id: vec![2; 8],
+        ..pb::Exemplar::default()
+    };
+    // Names and hex digits of the two ids: 8 + 32 + 7 + 16; characters count, not bytes.
+    let room = 128 - 63 - "k".len();
+    for (n_value, keeps) in [(room, true), (room + 1, false)] {
+        let point = pb::NumberDataPoint { exemplars: vec![exemplar(n_value)], ..number(&[], 1.0) };
+        let frames = frames(&[], vec![sum("c", 2, true, vec![point])]);
+        let (lines, _) = from_otlp(&ToSeries::default(), &frames, &mut Scratch::default());
+        assert_eq!(lines[0].contains("k=\"\u{e4}"), keeps, "{lines:?}");
+        assert!(lines[0].contains("span_id=") && lines[0].contains("trace_id="), "{lines:?}");
     }
 }
 

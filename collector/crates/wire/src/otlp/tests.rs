@@ -1,5 +1,6 @@
 //! Views, counting and cutting against `opentelemetry-proto` as the oracle.
 
+mod exponential;
 mod oracle;
 
 use bytes::Bytes;

@@ -16,6 +16,13 @@
 //! assert_eq!(wire::otlp::count_items(model::Signal::Metrics, &resource), Ok(1));
 //! ```
 
+mod exponential;
+
+pub use exponential::{
+    EXPONENTIAL_ATTRIBUTES, EXPONENTIAL_EXEMPLARS, ExponentialBuckets, ExponentialHead,
+    cumulative_exponential, exponential_point,
+};
+
 use super::points::{Number, Quantile};
 use crate::proto::{
     WireType, put_bool, put_bytes, put_double, put_fixed64, put_len, put_message, put_tag, put_text,

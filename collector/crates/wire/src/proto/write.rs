@@ -55,6 +55,19 @@ pub fn put_uint(out: &mut Vec<u8>, field: u32, value: u64) {
     put_varint(out, value);
 }
 
+/// A signed number so that small ones of either sign are short: what `sint32` and `sint64` send.
+#[inline]
+#[must_use]
+pub fn zigzag(value: i64) -> u64 {
+    (value << 1 ^ value >> 63) as u64
+}
+
+/// Appends a `sint32` or `sint64` field, even when zero.
+#[inline]
+pub fn put_sint(out: &mut Vec<u8>, field: u32, value: i64) {
+    put_uint(out, field, zigzag(value));
+}
+
 /// Appends a `bool` field, even when false.
 #[inline]
 pub fn put_bool(out: &mut Vec<u8>, field: u32, value: bool) {

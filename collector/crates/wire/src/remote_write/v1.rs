@@ -3,6 +3,10 @@
 //! Requests are written by appending series to a buffer; a `WriteRequest` is nothing but its series, so requests can
 //! also be joined by concatenation. The structs are for whoever receives: sinks, tests, servers.
 
+mod native;
+
+pub use native::append_histogram_series;
+
 use model::{Exemplar as ModelExemplar, Kind};
 use prost::Message as _;
 
@@ -39,15 +43,18 @@ pub fn append_series<'a, 'e>(
             place.put_len(2, len);
             place.put_value_and_time((1, *bits), (2, *at));
         }
-        for exemplar in exemplars {
-            put_message(out, 3, |out| {
-                for label in exemplar.labels.iter() {
-                    put_label(out, label);
-                }
-                let (bits, at) = (exemplar.value.to_bits(), exemplar.at.map_or(last, |at| at.millis()));
-                Place::new(out, sample_len((bits, at))).put_value_and_time((2, bits), (3, at));
-            });
+        exemplars.for_each(|exemplar| put_exemplar(out, exemplar, last));
+    });
+}
+
+/// Appends an exemplar to a `TimeSeries`; without a time of its own it gets this one.
+fn put_exemplar(out: &mut Vec<u8>, exemplar: &ModelExemplar, at: i64) {
+    put_message(out, 3, |out| {
+        for label in exemplar.labels.iter() {
+            put_label(out, label);
         }
+        let (bits, at) = (exemplar.value.to_bits(), exemplar.at.map_or(at, |at| at.millis()));
+        Place::new(out, sample_len((bits, at))).put_value_and_time((2, bits), (3, at));
     });
 }
 
