@@ -7,8 +7,8 @@
 //! and an unchanged line costs one comparison and one number. [`series_labels`] reads the labels of a series that
 //! is new.
 //!
-//! [`format_of`] and [`accept_header`] choose the format, [`print`] writes text 0.0.4, [`Escaping`] fits UTF-8
-//! names to readers that know only the old character set.
+//! [`format_of`] and [`accept_header`] choose the format, [`print`] writes every format and chooses it for a reader,
+//! [`Escaping`] fits UTF-8 names to readers that know only the old character set.
 //!
 //! Left on purpose: the parser keeps no state between lines, so it neither hides nor resolves `_created` series;
 //! names that are not UTF-8 are refused when the labels of their series are read; escapes in the names of TYPE,
