@@ -34,7 +34,7 @@ pub(super) fn number(out: &mut String, part: Part, value: f64, print: fn(&mut St
     /// Up to here every integer is a float.
     const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-    if part.is_count() && value >= 0.0 && value <= MAX_EXACT && value.fract() == 0.0 {
+    if part.is_count() && (0.0..=MAX_EXACT).contains(&value) && value.fract() == 0.0 {
         out.push_str(&(value as u64).to_string());
     } else {
         print(out, value);

@@ -9,20 +9,20 @@ use crate::{Event, Format, Parser};
 
 const ALL: [Protocol; 3] = [Protocol::PrometheusText0, Protocol::OpenMetricsText1, Protocol::PrometheusProto];
 
+/// Suffix, labels, value.
+type Row = (&'static str, &'static [(&'static str, &'static str)], f64);
+
 /// A family with one group, written by hand.
 struct Family {
     head: Head<'static>,
-    lines: &'static [(&'static str, &'static [(&'static str, &'static str)], f64)],
+    lines: &'static [Row],
     histogram: Option<Histogram>,
     start: Option<Timestamp>,
     at: Option<Timestamp>,
     exemplar: Option<Exemplar>,
 }
 
-fn family(
-    (name, kind): (&'static str, Kind),
-    lines: &'static [(&'static str, &'static [(&'static str, &'static str)], f64)],
-) -> Family {
+fn family((name, kind): (&'static str, Kind), lines: &'static [Row]) -> Family {
     let head = Head { name, kind, ..Head::default() };
     Family { head, lines, histogram: None, start: None, at: None, exemplar: None }
 }
@@ -84,7 +84,7 @@ fn requests() -> Family {
 }
 
 fn latency() -> Family {
-    let lines: &[(&str, &[(&str, &str)], f64)] = &[
+    let lines: &[Row] = &[
         ("_bucket", &[("__name__", "latency_seconds_bucket"), ("a", "1"), ("le", "1"), ("z", "2")], 3.0),
         ("_bucket", &[("a", "1"), ("le", "+Inf"), ("z", "2")], 1_000_000.0),
         ("_sum", &[("a", "1"), ("z", "2")], 5.0),
@@ -341,7 +341,9 @@ fn check(families: &[&Family], expected: &Expect) {
 
 #[test]
 fn protobuf_counters_have_exemplars_start_and_time() {
-    check(&[&requests()], &expect![[r#"
+    check(
+        &[&requests()],
+        &expect![[r#"
         name "requests_total"
         help "All \"of\" them.\nReally."
         type 0
@@ -363,12 +365,15 @@ fn protobuf_counters_have_exemplars_start_and_time() {
               seconds 1700000000
               nanos 250000000
           timestamp_ms 1700000100000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn protobuf_histograms_have_cumulative_buckets_in_order() {
-    check(&[&latency()], &expect![[r#"
+    check(
+        &[&latency()],
+        &expect![[r#"
         name "latency_seconds"
         type 4
         unit "seconds"
@@ -391,14 +396,17 @@ fn protobuf_histograms_have_cumulative_buckets_in_order() {
             start_timestamp
               seconds 1
               nanos 0
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn protobuf_native_histograms_have_spans_and_deltas() {
     let mut family = family(("size", Kind::Histogram), &[("", &[("a", "1")], 0.0)]);
     family.histogram = Some(native());
-    check(&[&family], &expect![[r#"
+    check(
+        &[&family],
+        &expect![[r#"
         name "size"
         type 4
         metric
@@ -418,14 +426,17 @@ fn protobuf_native_histograms_have_spans_and_deltas() {
               offset 6
               length 1
             positive_delta [4, 2, 3]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn protobuf_marks_a_native_histogram_without_observations_by_an_empty_span() {
     let mut family = family(("size", Kind::Histogram), &[("", &[], 0.0)]);
     family.histogram = Some(Histogram::default());
-    check(&[&family], &expect![[r#"
+    check(
+        &[&family],
+        &expect![[r#"
         name "size"
         type 4
         metric
@@ -438,7 +449,8 @@ fn protobuf_marks_a_native_histogram_without_observations_by_an_empty_span() {
             positive_span
               offset 0
               length 0
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -449,7 +461,9 @@ fn protobuf_native_histograms_of_floats_have_counts() {
         counts: BucketCounts::Float { count: 1.5, zero: 0.5, positive: vec![1.0], negative: vec![] },
         ..Histogram::default()
     });
-    check(&[&family], &expect![[r#"
+    check(
+        &[&family],
+        &expect![[r#"
         name "size"
         type 5
         metric
@@ -463,7 +477,8 @@ fn protobuf_native_histograms_of_floats_have_counts() {
               offset 0
               length 1
             positive_count [0, 0, 0, 0, 0, 0, f0, 3f]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -481,7 +496,9 @@ fn protobuf_summaries_gauges_and_others_have_their_own_messages() {
         family(("g", Kind::StateSet), &[("", &[], 1.0)]),
         family(("u", Kind::Unknown), &[("", &[], 1.0)]),
     ];
-    check(&families.each_ref(), &expect![[r#"
+    check(
+        &families.each_ref(),
+        &expect![[r#"
         name "rpc"
         type 2
         metric
@@ -501,7 +518,8 @@ fn protobuf_summaries_gauges_and_others_have_their_own_messages() {
         metric
           untyped
             value 1
-    "#]]);
+    "#]],
+    );
 }
 
 proptest::proptest! {
