@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::iter::Peekable;
 
-use model::{Exemplar, Kind, Labels, SeriesId, SeriesTable, Timestamp};
+use model::{Exemplar, Histogram, Kind, Labels, SeriesId, SeriesTable, Timestamp};
 
 use crate::labels::Entry;
 
@@ -13,10 +13,14 @@ use crate::labels::Entry;
 pub struct SeriesRef<'a> {
     /// Name and labels.
     pub labels: SeriesLabels<'a>,
-    /// Bits of the value; [`model::STALE_BITS`] ends the series.
+    /// Bits of the value; [`model::STALE_BITS`] ends the series. Of a native histogram, the sum's.
     pub bits: u64,
+    /// The native histogram that the sample is; none for plain samples and for the end of any series.
+    pub histogram: Option<&'a Histogram>,
     /// Time of the value.
     pub at: Timestamp,
+    /// Since when the series counts, where that is known.
+    pub start: Option<Timestamp>,
     /// What is known of its family.
     pub family: FamilyRef<'a>,
     /// Its exemplars.

@@ -16,7 +16,7 @@ mod otlp;
 
 pub use direct::is_plain;
 
-use model::{Frames, Kind, Labels, STALE_BITS, Scrape, Timestamp};
+use model::{Frames, Histogram, Kind, Labels, STALE_BITS, Scrape, Timestamp};
 
 use crate::labels::{LabelSet, Rank, Span};
 use crate::names::{self, Strategy};
@@ -112,8 +112,8 @@ impl<'r, 'e> Run<'r, 'e> {
             unit: sample.family.unit.of(text),
         };
         let labels = self.labels.series();
-        let (bits, at, exemplars) = (sample.bits, sample.at, sample.exemplars);
-        (self.emit)(SeriesRef { labels, bits, at, family, exemplars });
+        let Sample { bits, at, start, histogram, exemplars, .. } = *sample;
+        (self.emit)(SeriesRef { labels, bits, histogram, at, start, family, exemplars });
         self.report.n_samples += 1;
     }
 
@@ -130,7 +130,7 @@ impl<'r, 'e> Run<'r, 'e> {
             let help = self.labels.push("Target metadata");
             let family = FamilySpans { name, kind: Kind::Gauge, help, unit: Span::default() };
             let bits = if seen.is_recorded { 1.0f64.to_bits() } else { STALE_BITS };
-            let sample = Sample { family: &family, bits, at, exemplars: Exemplars::default() };
+            let sample = Sample::plain(&family, bits, at);
             self.emit_series(name, None, &sample);
         }
         self.labels.rewind(mark);
@@ -158,8 +158,16 @@ impl<'r, 'e> Run<'r, 'e> {
 struct Sample<'a> {
     family: &'a FamilySpans,
     bits: u64,
+    histogram: Option<&'a Histogram>,
     at: Timestamp,
+    start: Option<Timestamp>,
     exemplars: Exemplars<'a>,
+}
+
+impl<'a> Sample<'a> {
+    fn plain(family: &'a FamilySpans, bits: u64, at: Timestamp) -> Self {
+        Self { family, bits, histogram: None, at, start: None, exemplars: Exemplars::default() }
+    }
 }
 
 /// A family in the text of the label set.

@@ -4,8 +4,10 @@
 //! what remains is put together by the same code that serves OTLP.
 
 use std::collections::HashMap;
+use std::iter::Peekable;
+use std::slice::Iter;
 
-use model::{Labels, Scrape, SeriesId, SeriesTable, Timestamp, is_stale};
+use model::{Histogram, Labels, Scrape, SeriesId, SeriesTable, Timestamp, is_stale};
 
 use super::otlp::push_scraped_name;
 use super::{Emit, FamilySpans, Run, Sample, Scratch, Seen, ToSeries};
@@ -53,6 +55,22 @@ pub(super) fn translate(
     direct.run.report
 }
 
+/// What a scrape says of a series.
+#[derive(Clone, Copy)]
+struct Value<'a> {
+    bits: u64,
+    histogram: Option<&'a Histogram>,
+    at: Timestamp,
+    start: Option<Timestamp>,
+    exemplars: Exemplars<'a>,
+}
+
+/// The next entry of a column that is sorted by index, if it belongs to the point of this index.
+#[inline]
+fn beside<'a, T>(column: &mut Peekable<Iter<'a, (u32, T)>>, index: usize) -> Option<&'a (u32, T)> {
+    column.next_if(|entry| entry.0 as usize == index)
+}
+
 struct Direct<'a, 'r, 'e> {
     run: Run<'r, 'e>,
     start: Mark,
@@ -96,12 +114,18 @@ impl<'a> Direct<'a, '_, '_> {
             self.attributes = self.resources.iter().map(|resource| self.attributes_of(resource)).collect();
         }
         let mut exemplars = &self.scrape.exemplars[..];
+        let mut histograms = self.scrape.histograms.iter().peekable();
+        let mut starts = self.scrape.starts.iter().peekable();
         for (index, (point, at)) in self.scrape.timed().enumerate() {
             let n_before = exemplars.iter().take_while(|exemplar| (exemplar.0 as usize) < index).count();
             let rest = &exemplars[n_before..];
             let n_own = rest.iter().take_while(|exemplar| exemplar.0 as usize == index).count();
             exemplars = &rest[n_own..];
-            self.point(point.series, point.bits, at, Exemplars(&rest[..n_own]));
+            let histogram = beside(&mut histograms, index).map(|(_, histogram)| histogram);
+            let start = beside(&mut starts, index).map(|(_, start)| *start);
+            let value =
+                Value { bits: point.bits, histogram, at, start, exemplars: Exemplars(&rest[..n_own]) };
+            self.point(point.series, value);
         }
         for index in 0..self.resources.len() {
             self.target_info(index);
@@ -129,12 +153,13 @@ impl<'a> Direct<'a, '_, '_> {
         Attributes::of(&self.scrape.target, resource.job, resource.instance, info)
     }
 
-    fn point(&mut self, series: SeriesId, bits: u64, at: Timestamp, exemplars: Exemplars<'_>) {
+    fn point(&mut self, series: SeriesId, value: Value<'_>) {
+        let Value { bits, at, .. } = value;
         let table = self.table();
         if self.keeps_series && table.is_plain(series) {
             let own = self.resource(&Known { ..self.target });
             self.resources[own].seen.add(at, is_stale(bits));
-            self.emit_as_it_is(series, bits, at, exemplars);
+            self.emit_as_it_is(series, value);
             return;
         }
         let known = Known::of(table, series);
@@ -147,14 +172,14 @@ impl<'a> Direct<'a, '_, '_> {
         }
         self.resources[resource].seen.add(at, is_stale(bits));
         if !self.is_final(&known, series) {
-            self.rebuilt(&known, (series, resource), (bits, at), exemplars);
+            self.rebuilt(&known, (series, resource), value);
             return;
         }
-        self.emit_as_it_is(series, bits, at, exemplars);
+        self.emit_as_it_is(series, value);
     }
 
     #[inline]
-    fn emit_as_it_is(&mut self, series: SeriesId, bits: u64, at: Timestamp, exemplars: Exemplars<'_>) {
+    fn emit_as_it_is(&mut self, series: SeriesId, value: Value<'_>) {
         let table = self.table();
         let family = table.family(series).map_or_else(
             || {
@@ -170,7 +195,8 @@ impl<'a> Direct<'a, '_, '_> {
             },
         );
         let labels = SeriesLabels(Source::Table(table, series, &self.run.options.external_labels));
-        (self.run.emit)(SeriesRef { labels, bits, at, family, exemplars });
+        let Value { bits, histogram, at, start, exemplars } = value;
+        (self.run.emit)(SeriesRef { labels, bits, histogram, at, start, family, exemplars });
         self.run.report.n_samples += 1;
     }
 
@@ -184,13 +210,7 @@ impl<'a> Direct<'a, '_, '_> {
     }
 
     /// Emits a series to which the options add something, or whose names need escaping.
-    fn rebuilt(
-        &mut self,
-        known: &Known<'a>,
-        (series, resource): (SeriesId, usize),
-        (bits, at): (u64, Timestamp),
-        exemplars: Exemplars<'_>,
-    ) {
+    fn rebuilt(&mut self, known: &Known<'a>, (series, resource): (SeriesId, usize), value: Value<'_>) {
         let (table, options) = (self.table(), self.run.options);
         self.push_identity(known.job, known.instance);
         if let Some(attributes) = self.attributes.get(resource) {
@@ -231,7 +251,9 @@ impl<'a> Direct<'a, '_, '_> {
                 help: labels.push(described.help),
                 unit: labels.push(described.unit),
             };
-            self.run.emit_series(name, None, &Sample { family: &family, bits, at, exemplars });
+            let Value { bits, histogram, at, start, exemplars } = value;
+            let sample = Sample { family: &family, bits, histogram, at, start, exemplars };
+            self.run.emit_series(name, None, &sample);
         } else {
             self.run.report.drop_points(Reason::NamelessLabel, known.name.as_bytes(), 1);
         }
