@@ -17,6 +17,7 @@
 //! ```
 
 mod config;
+mod deltas;
 mod page;
 mod server;
 mod store;
@@ -38,6 +39,7 @@ use tracing::warn;
 use translate::{Report, Scratch, SeriesRef, ToSeries};
 
 use self::config::Config;
+use deltas::{Cumulated, Deltas};
 use server::Service;
 use store::{Store, Tick, Untaken};
 
@@ -55,6 +57,7 @@ pub struct Prometheus {
     to_series: ToSeries,
     expiration: Duration,
     service: Service,
+    deltas: Arc<Mutex<Deltas>>,
     scratch: Mutex<Vec<Scratch>>,
     drops: RateLimited,
     full: RateLimited,
@@ -81,6 +84,7 @@ impl Component for Prometheus {
                 open_metrics: config.enable_open_metrics,
                 with_times: config.send_timestamps,
             },
+            deltas: Arc::new(Mutex::new(Deltas::new(config.max_series, Tick::count(expiration)))),
             server: config.server,
             scratch: Mutex::default(),
             drops: RateLimited::every(Duration::from_secs(30)),
@@ -96,7 +100,8 @@ impl Component for Prometheus {
         let listener = Listener::bind(&self.endpoint).map_err(|error| Fatal::new(doing(), error))?;
         let mut tasks = locked(&self.tasks);
         tasks.spawn(self.service.clone().serve(listener, options, self.stop.clone()));
-        tasks.spawn(sweep(self.service.clone(), self.expiration, self.stop.clone()));
+        let sweeper = Sweeper { service: self.service.clone(), deltas: Arc::clone(&self.deltas) };
+        tasks.spawn(sweeper.run(self.expiration, self.stop.clone()));
         Ok(())
     }
 }
@@ -123,15 +128,23 @@ impl Exporter for Prometheus {
         let mut scratch = locked(&self.scratch).pop().unwrap_or_default();
         let mut taking = Taking::new(&self.service);
         let mut take = |series: SeriesRef<'_>| taking.put(&series);
+        let mut n_unadded = 0;
         let report = match metrics {
             Metrics::Scrape(scrape) => self.to_series.scrape(scrape, &mut scratch, &mut take),
-            Metrics::Otlp(frames) => self.to_series.otlp(frames, &mut scratch, &mut take),
+            Metrics::Otlp(frames) => {
+                let now = Tick::since(self.service.origin);
+                let cumulated = locked(&self.deltas).cumulate(frames, now);
+                let frames = cumulated.as_ref().map_or(frames, |cumulated| &cumulated.frames);
+                let report = self.to_series.otlp(frames, &mut scratch, &mut take);
+                n_unadded = cumulated.map_or(0, |cumulated| self.tell_unadded(&cumulated));
+                report
+            }
         };
         let Taking { n_untaken, untaken, newest, guard, .. } = taking;
         drop(guard);
         locked(&self.scratch).push(scratch);
         self.tell(&report, &untaken, n_untaken);
-        bodies.drop_items((report.n_dropped() + n_untaken) as u64);
+        bodies.drop_items((report.n_dropped() + n_untaken + n_unadded) as u64);
         // An empty body, so that what was taken is counted as sent.
         bodies.first().note(report.n_samples - n_untaken, newest);
         Ok(())
@@ -144,6 +157,32 @@ impl Exporter for Prometheus {
 }
 
 impl Prometheus {
+    /// Says which deltas were not added up. Gives their number.
+    fn tell_unadded(&self, cumulated: &Cumulated) -> usize {
+        let (endpoint, n_overlapping, n_refused) =
+            (&self.endpoint, cumulated.n_overlapping, cumulated.n_refused);
+        if n_overlapping > 0
+            && let Some(suppressed) = self.drops.pass()
+        {
+            warn!(
+                endpoint,
+                suppressed,
+                "{n_overlapping} delta points dropped: they overlap or repeat what was added up before; let each series have one writer"
+            );
+        }
+        if n_refused > 0
+            && let Some(suppressed) = self.full.pass()
+        {
+            warn!(
+                endpoint,
+                suppressed,
+                dropped_items = n_refused,
+                "no room for another delta series: max_series"
+            );
+        }
+        n_overlapping + n_refused
+    }
+
     fn tell(&self, report: &Report, untaken: &[Untaken], n_untaken: usize) {
         let endpoint = &self.endpoint;
         if let Some(dropped) = report.dropped.first()
@@ -216,15 +255,25 @@ impl<'a> Taking<'a> {
     }
 }
 
-/// Ends what was not updated, until `stop`.
-async fn sweep(service: Service, expiration: Duration, stop: Stop) {
-    let interval = (expiration / 4).clamp(Duration::from_millis(100), MAX_SWEEP_INTERVAL);
-    loop {
-        tokio::select! {
-            () = stop.raised() => return,
-            () = tokio::time::sleep(interval) => {}
+/// Ends what was not updated.
+struct Sweeper {
+    service: Service,
+    deltas: Arc<Mutex<Deltas>>,
+}
+
+impl Sweeper {
+    /// Looks again and again, until `stop`.
+    async fn run(self, expiration: Duration, stop: Stop) {
+        let interval = (expiration / 4).clamp(Duration::from_millis(100), MAX_SWEEP_INTERVAL);
+        loop {
+            tokio::select! {
+                () = stop.raised() => return,
+                () = tokio::time::sleep(interval) => {}
+            }
+            let now = Tick::since(self.service.origin);
+            locked(&self.service.store).expire(now);
+            locked(&self.deltas).expire(now);
         }
-        locked(&service.store).expire(Tick::since(service.origin));
     }
 }
 

@@ -12,6 +12,7 @@ mod print;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::time::Duration;
 
 use exposition::MAX_LABELS_PER_SERIES;
 use hashbrown::HashTable;
@@ -34,14 +35,18 @@ const MAX_EXEMPLAR_RUNES: usize = 128;
 pub(super) struct Tick(pub(super) u32);
 
 impl Tick {
-    pub(super) const PER_SECOND: u32 = 10;
+    const PER_SECOND: u32 = 10;
 
     /// Of a series that has ended.
     const GONE: Self = Self(u32::MAX);
 
+    /// As many ticks as there are in a time.
+    pub(super) fn count(time: Duration) -> u32 {
+        u32::try_from(time.as_millis() / u128::from(1000 / Self::PER_SECOND)).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn since(origin: tokio::time::Instant) -> Self {
-        let tenths = origin.elapsed().as_millis() / u128::from(1000 / Self::PER_SECOND);
-        Self(u32::try_from(tenths).unwrap_or(u32::MAX - 1))
+        Self(Self::count(origin.elapsed()).min(Self::GONE.0 - 1))
     }
 }
 
@@ -105,8 +110,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(max_series: usize, expiration: std::time::Duration) -> Self {
-        let tenths = expiration.as_millis() / u128::from(1000 / Tick::PER_SECOND);
+    pub(super) fn new(max_series: usize, expiration: Duration) -> Self {
         Self {
             table: SeriesTable::new(),
             index: HashTable::new(),
@@ -119,7 +123,7 @@ impl Store {
             n_living_bytes: 0,
             n_held_bytes: 0,
             max_series,
-            expiration: u32::try_from(tenths).unwrap_or(u32::MAX),
+            expiration: Tick::count(expiration),
             has_grown: false,
         }
     }

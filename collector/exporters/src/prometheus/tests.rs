@@ -333,8 +333,7 @@ async fn what_comes_and_goes_while_a_page_is_written_does_not_disturb_the_rest()
     put(&exporter, &scraped(&body(0, 100, "2")));
     let all: Vec<u8> = [first].into_iter().chain(pieces).flatten().collect();
     let all = String::from_utf8(all).unwrap();
-    let numbers: Vec<&str> =
-        all.lines().filter_map(|line| Some(line.split("n=\"").nth(1)?.get(..5)?)).collect();
+    let numbers: Vec<&str> = all.lines().filter_map(|line| line.split("n=\"").nth(1)?.get(..5)).collect();
     assert!(numbers.is_sorted() && numbers.windows(2).all(|pair| pair[0] != pair[1]));
     assert!((7_000..10_000).all(|index| numbers.binary_search(&&*format!("{index:05}")).is_ok()));
     assert_eq!(all.matches("# TYPE a ").count(), 1);

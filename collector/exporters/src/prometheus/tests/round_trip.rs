@@ -14,7 +14,7 @@ fn series(scrape: &Scrape) -> BTreeMap<Labels, u64> {
     scrape.points.iter().map(|point| (labels(point), point.bits)).collect()
 }
 
-const OPEN_METRICS_BODY: &str = r##"# TYPE heat_celsius gauge
+pub(super) const OPEN_METRICS_BODY: &str = r##"# TYPE heat_celsius gauge
 # UNIT heat_celsius celsius
 # HELP heat_celsius How \"warm\" it is.
 heat_celsius{room="a b\\c\n\"d\""} 21.5
@@ -65,7 +65,7 @@ orphan{x="1"} +Inf
 # EOF
 "##;
 
-const TEXT_BODY: &str = r##"# HELP http_requests_total Requests.
+pub(super) const TEXT_BODY: &str = r##"# HELP http_requests_total Requests.
 # TYPE http_requests_total counter
 http_requests_total{code="200"} 10
 http_requests_total{code="500"} 0
