@@ -154,6 +154,14 @@ impl Exporter for Prometheus {
     async fn send(&self, _request: &Request, _n_before: u32) -> Result<(), ExportError> {
         Ok(())
     }
+
+    /// Ends the server, so that another exporter can listen where it did.
+    async fn make_room(&self) -> bool {
+        self.stop.raise();
+        let mut tasks = std::mem::take(&mut *locked(&self.tasks));
+        while tasks.join_next().await.is_some() {}
+        true
+    }
 }
 
 impl Prometheus {
