@@ -4,6 +4,7 @@
 //! name of what is missing, and never as passed.
 
 mod allocator;
+mod exposing;
 mod fixtures;
 mod following;
 mod messages;
@@ -52,11 +53,12 @@ impl Case {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 9] = [
+    let areas: [(&str, &[Case]); 10] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
         ("otlp", otlp::CASES),
+        ("exposing", exposing::CASES),
         ("reload", reload::CASES),
         ("allocator", allocator::CASES),
         ("following", following::CASES),
