@@ -181,11 +181,12 @@ impl Prometheus {
         if n_refused > 0
             && let Some(suppressed) = self.full.pass()
         {
+            let limit = &cumulated.limit;
             warn!(
                 endpoint,
                 suppressed,
                 dropped_items = n_refused,
-                "no room for another delta series: max_series"
+                "no room for another delta series: {limit}"
             );
         }
         n_overlapping + n_refused

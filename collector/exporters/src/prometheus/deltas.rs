@@ -12,6 +12,7 @@ mod exponential;
 mod points;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 
 use bytes::Bytes;
@@ -23,10 +24,14 @@ use wire::proto::{Field, Message, put_message, put_uint};
 use super::store::Tick;
 use points::{State, Step};
 
+/// Bytes that everything that is being added up may take.
+const MAX_DELTA_BYTES: usize = 1 << 30;
+
 /// What is known of delta series.
 #[derive(Debug)]
 pub(super) struct Deltas {
     states: HashMap<u128, (State, Tick)>,
+    n_bytes: usize,
     // Two seeds make 128 bits that nobody can choose.
     hashers: [RandomState; 2],
     max_series: usize,
@@ -39,14 +44,16 @@ pub(super) struct Cumulated {
     pub(super) frames: Frames,
     /// Points that overlap the one before.
     pub(super) n_overlapping: usize,
-    /// Points for which there was no room.
+    /// Points for which there was no room, and the limit by name.
     pub(super) n_refused: usize,
+    pub(super) limit: String,
 }
 
 impl Deltas {
     pub(super) fn new(max_series: usize, expiration: u32) -> Self {
         Self {
             states: HashMap::new(),
+            n_bytes: 0,
             hashers: [RandomState::new(), RandomState::new()],
             max_series,
             expiration,
@@ -75,6 +82,7 @@ impl Deltas {
     /// Forgets series that were not updated for too long.
     pub(super) fn expire(&mut self, now: Tick) {
         self.states.retain(|_, (_, seen)| now.0.saturating_sub(seen.0) <= self.expiration);
+        self.n_bytes = self.states.values().map(|(state, _)| state.n_bytes()).sum();
         self.states.shrink_to(self.states.len() * 2);
     }
 
@@ -172,37 +180,56 @@ impl Deltas {
             }
         }
         if point.is_stale {
-            self.states.remove(&identity);
+            let old = self.states.remove(&identity);
+            self.n_bytes -= old.map_or(0, |(state, _)| state.n_bytes());
             put_message(out, 1, |out| out.extend_from_slice(message.bytes()));
             return Ok(());
         }
-        let is_full = self.states.len() >= self.max_series;
-        let state = match self.states.get_mut(&identity) {
-            None if is_full => {
-                cumulated.n_refused += 1;
-                cumulated.frames.n_items = cumulated.frames.n_items.saturating_sub(1);
-                return Ok(());
+        if let Some(limit) = self.limit_for(identity, &point) {
+            cumulated.n_refused += 1;
+            cumulated.frames.n_items = cumulated.frames.n_items.saturating_sub(1);
+            cumulated.limit = limit;
+            return Ok(());
+        }
+        let (state, seen) = match self.states.entry(identity) {
+            Entry::Vacant(place) => {
+                self.n_bytes += point.n_bytes();
+                place.insert((point, now))
             }
-            None => &mut self.states.entry(identity).or_insert((point, now)).0,
-            Some((state, seen)) => {
-                match state.step(&point) {
-                    Step::Drop => {
-                        cumulated.n_overlapping += 1;
-                        cumulated.frames.n_items = cumulated.frames.n_items.saturating_sub(1);
-                        return Ok(());
-                    }
-                    Step::Begin => *state = point,
-                    Step::Add => state.add(point),
+            Entry::Occupied(place) => {
+                let known = place.into_mut();
+                self.n_bytes -= known.0.n_bytes();
+                let step = known.0.step(&point);
+                match step {
+                    Step::Drop => {}
+                    Step::Begin => known.0 = point,
+                    Step::Add => known.0.add(point),
                 }
-                *seen = now;
-                state
+                self.n_bytes += known.0.n_bytes();
+                if step == Step::Drop {
+                    cumulated.n_overlapping += 1;
+                    cumulated.frames.n_items = cumulated.frames.n_items.saturating_sub(1);
+                    return Ok(());
+                }
+                known
             }
         };
+        *seen = now;
         put_message(out, 1, |out| {
             copy_but(out, message, |_, field| Ok(points::is_rewritten(kind, field.number)))?;
             state.write(out);
             Ok(())
         })
+    }
+
+    /// The limit that a point would exceed, by name.
+    fn limit_for(&self, identity: u128, point: &State) -> Option<String> {
+        if self.states.len() >= self.max_series && !self.states.contains_key(&identity) {
+            return Some(format!("max_series: {} of {}", self.states.len(), self.max_series));
+        }
+        // What is added may take as much room as both together.
+        let is_over = self.n_bytes.saturating_add(point.n_bytes()) > MAX_DELTA_BYTES;
+        is_over.then(|| format!("MAX_DELTA_BYTES: {} of {MAX_DELTA_BYTES}", self.n_bytes))
     }
 
     /// `identity` and all fields of this number.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use exposition::MAX_LABELS_PER_SERIES;
 use hashbrown::HashTable;
-use model::{Exemplar, Histogram, Kind, SeriesId, SeriesTable, Timestamp, is_stale};
+use model::{BucketCounts, Exemplar, Histogram, Kind, SeriesId, SeriesTable, Timestamp, is_stale};
 use translate::{Exemplars, SeriesLabels, SeriesRef};
 
 pub(super) use family::Conflict;
@@ -26,6 +26,9 @@ pub(super) use print::{Place, Printing};
 
 /// Bytes that the labels of all series may take, counted as if nothing were stored once only.
 const MAX_LABEL_BYTES: usize = 3 << 30;
+
+/// Bytes that all native histograms may take.
+const MAX_HISTOGRAM_BYTES: usize = 1 << 30;
 
 /// Longest exemplar, in characters of its names and values; longer ones are left out, as OpenMetrics demands.
 const MAX_EXEMPLAR_RUNES: usize = 128;
@@ -96,6 +99,7 @@ pub(super) struct Store {
     exemplars: HashMap<u32, Box<Exemplar>>,
     /// Values of series that are native histograms.
     histograms: HashMap<u32, Box<Histogram>>,
+    n_histogram_bytes: usize,
     families: Families,
     /// Series that have ended and are still in the list of their family.
     gone: Vec<u32>,
@@ -118,6 +122,7 @@ impl Store {
             last: Vec::new(),
             exemplars: HashMap::new(),
             histograms: HashMap::new(),
+            n_histogram_bytes: 0,
             families: Families::default(),
             gone: Vec::new(),
             n_living_bytes: 0,
@@ -138,6 +143,9 @@ impl Store {
         let hash = hash_of(&self.hasher, series.labels.iter());
         let (table, labels) = (&self.table, series.labels);
         let known = self.index.find(hash, |id| labels.iter().eq(table.labels(SeriesId(*id)))).copied();
+        if let Some(histogram) = series.histogram {
+            self.has_room_for(histogram)?;
+        }
         match (known, is_stale(series.bits)) {
             (Some(id), true) => self.end(id),
             (None, true) => {}
@@ -203,6 +211,26 @@ impl Store {
         Ok(())
     }
 
+    fn has_room_for(&self, histogram: &Histogram) -> Result<(), Untaken> {
+        if self.n_histogram_bytes.saturating_add(bytes_of(histogram)) <= MAX_HISTOGRAM_BYTES {
+            return Ok(());
+        }
+        let n_bytes = self.n_histogram_bytes;
+        Err(Untaken::Full(format!("MAX_HISTOGRAM_BYTES: {n_bytes} of {MAX_HISTOGRAM_BYTES}")))
+    }
+
+    /// Sets or removes the native histogram of a series.
+    fn set_histogram(&mut self, id: u32, histogram: Option<&Histogram>) {
+        let old = match histogram {
+            Some(histogram) => {
+                self.n_histogram_bytes += bytes_of(histogram);
+                self.histograms.insert(id, Box::new(histogram.clone()))
+            }
+            None => self.histograms.remove(&id),
+        };
+        self.n_histogram_bytes -= old.map_or(0, |old| bytes_of(&old));
+    }
+
     fn update(&mut self, id: u32, series: &SeriesRef<'_>, now: Tick) {
         let last = &mut self.last[id as usize];
         last.bits = series.bits;
@@ -210,10 +238,7 @@ impl Store {
         last.start = series.start.unwrap_or(NO_START);
         last.seen = now;
         if series.histogram.is_some() || !self.histograms.is_empty() {
-            match series.histogram {
-                Some(histogram) => drop(self.histograms.insert(id, Box::new(histogram.clone()))),
-                None => drop(self.histograms.remove(&id)),
-            }
+            self.set_histogram(id, series.histogram);
         }
         if !series.exemplars.is_empty() || !self.exemplars.is_empty() {
             let kind = self.families.kind(self.last[id as usize].family);
@@ -258,7 +283,7 @@ impl Store {
             entry.remove();
         }
         self.exemplars.remove(&id);
-        self.histograms.remove(&id);
+        self.set_histogram(id, None);
         self.gone.push(id);
     }
 
@@ -329,6 +354,18 @@ impl Store {
             + self.gone.capacity() * size_of::<u32>()
             + self.families.heap_bytes()
     }
+}
+
+/// Bytes that a histogram takes; of a list with room for more, only what is in it, because a copy has no more.
+fn bytes_of(histogram: &Histogram) -> usize {
+    let n_numbers = match &histogram.counts {
+        BucketCounts::Integer { positive_deltas, negative_deltas, .. } => {
+            positive_deltas.len() + negative_deltas.len()
+        }
+        BucketCounts::Float { positive, negative, .. } => positive.len() + negative.len(),
+    };
+    let n_spans = histogram.positive_spans.len() + histogram.negative_spans.len();
+    size_of::<Histogram>() + 8 * (n_numbers + n_spans + histogram.custom_values.len())
 }
 
 /// The exemplar to keep: the last one that may be shown.

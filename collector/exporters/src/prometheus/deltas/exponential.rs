@@ -39,6 +39,11 @@ impl Exponential {
         })
     }
 
+    /// Buckets that are listed.
+    pub(super) fn n_buckets(&self) -> usize {
+        self.positive.counts.len() + self.negative.counts.len()
+    }
+
     /// Whether the other one can be added: the zero buckets have to be the same.
     pub(super) fn fits(&self, other: &Self) -> bool {
         self.zero_threshold.to_bits() == other.zero_threshold.to_bits()

@@ -81,6 +81,16 @@ impl State {
         }
     }
 
+    /// Bytes that it takes.
+    pub(super) fn n_bytes(&self) -> usize {
+        let n_numbers = match &self.value {
+            Value::Number(_) => 0,
+            Value::Histogram { bounds, buckets, .. } => bounds.len() + buckets.len(),
+            Value::Exponential(value) => value.n_buckets(),
+        };
+        size_of::<Self>() + 8 * n_numbers
+    }
+
     pub(super) fn step(&self, next: &Self) -> Step {
         let fits = match (&self.value, &next.value) {
             (Value::Histogram { bounds, .. }, Value::Histogram { bounds: others, .. }) => bounds == others,

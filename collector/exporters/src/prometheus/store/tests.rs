@@ -62,7 +62,7 @@ fn of_pod(pod: usize) -> Scrape {
 #[test]
 fn a_series_costs_less_than_200_bytes() {
     let mut store = store();
-    for pod in 0..300 {
+    for pod in 0..100 {
         put(&mut store, &of_pod(pod), Tick(0));
     }
     let while_growing = store.heap_bytes() / store.len();
@@ -72,25 +72,25 @@ fn a_series_costs_less_than_200_bytes() {
     store.expire(Tick(2));
     let settled = store.heap_bytes() / store.len();
     assert!(settled < 130, "{settled} bytes a series");
-    assert_eq!(store.len(), 300 * 67);
+    assert_eq!(store.len(), 100 * 67);
 }
 
 #[test]
 fn memory_does_not_grow_with_series_that_come_and_go() {
     let mut store = store();
     let mut sizes = Vec::new();
-    for round in 0..20 {
+    for round in 0..10 {
         let now = Tick(round * 700);
-        for pod in 0..50 {
-            put(&mut store, &of_pod(round as usize * 50 + pod), now);
+        for pod in 0..20 {
+            put(&mut store, &of_pod(round as usize * 20 + pod), now);
         }
         store.expire(now);
         sizes.push(store.heap_bytes());
-        assert_eq!(store.len(), 50 * 67, "those of the last round are gone");
+        assert_eq!(store.len(), 20 * 67, "those of the last round are gone");
     }
-    assert!(sizes[19] < sizes[3] * 3 / 2, "{sizes:?}");
-    store.expire(Tick(20 * 700));
-    assert_eq!(page(&mut store, Tick(20 * 700)), "");
+    assert!(sizes[9] < sizes[3] * 3 / 2, "{sizes:?}");
+    store.expire(Tick(10 * 700));
+    assert_eq!(page(&mut store, Tick(10 * 700)), "");
 }
 
 #[test]

@@ -244,6 +244,23 @@ async fn series_of_other_resources_attributes_and_kinds_are_added_up_apart() {
     assert_eq!(super::locked(&exporter.deltas).len(), 2);
 }
 
+#[test]
+fn delta_series_beyond_max_series_are_refused_by_the_name_of_the_limit() {
+    let exporter = exporter("max_series: 1");
+    let cumulate = |name: &str, times: (u64, u64)| {
+        let data = sum(DELTA, true, point(times.0, times.1, 1.0));
+        let bytes = resource_of(vec![metric(name, "", data)]).encode_to_vec();
+        let frames = Frames { resources: vec![bytes.into()], n_items: 1 };
+        let cumulated = super::locked(&exporter.deltas).cumulate(&frames, super::Tick(0)).unwrap();
+        (cumulated.frames.n_items, cumulated.limit)
+    };
+    assert_eq!(cumulate("a", (1, 2)), (1, String::new()));
+    assert_eq!(cumulate("b", (1, 2)), (0, "max_series: 1 of 1".to_owned()));
+    assert_eq!(cumulate("a", (2, 3)), (1, String::new()));
+    super::locked(&exporter.deltas).expire(super::Tick(3001));
+    assert_eq!(cumulate("b", (3, 4)), (1, String::new()));
+}
+
 #[tokio::test]
 async fn deltas_that_go_down_are_dropped() {
     let exporter = exporter("");
