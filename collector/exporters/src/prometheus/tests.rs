@@ -375,3 +375,21 @@ fn a_sending_queue_has_nothing_to_hold() {
     );
     assert_eq!(Prometheus::sending(&config.unwrap(), &common).queue, None);
 }
+
+#[tokio::test]
+async fn an_address_in_use_is_named_at_the_start_and_free_again_when_the_exporter_made_room() {
+    let taken = Listener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().to_string();
+    let life = Life::for_test("prometheus", &Stop::new());
+    let mut first = exporter("");
+    first.endpoint.clone_from(&address);
+    let refused = first.start(&life).await.unwrap_err();
+    let text = telemetry::error_chain(&refused);
+    assert!(text.contains("starting exporter `prometheus`") && text.contains(&address), "{text}");
+    drop(taken);
+    first.start(&life).await.unwrap();
+    assert!(first.make_room().await);
+    let mut second = exporter("");
+    second.endpoint = address;
+    second.start(&life).await.unwrap();
+}

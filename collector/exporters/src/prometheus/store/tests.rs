@@ -218,3 +218,24 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn bytes_of_native_histograms_are_counted_and_given_back() {
+    let with = |n_buckets: usize| {
+        let counts = BucketCounts::Float {
+            count: 1.0,
+            zero: 0.0,
+            positive: vec![1.0; n_buckets],
+            negative: Vec::new(),
+        };
+        Builder::new().histogram("h", &[], Histogram { counts, ..Histogram::default() }).scrape()
+    };
+    let mut store = store();
+    put(&mut store, &with(1000), Tick(0));
+    let large = store.n_histogram_bytes;
+    assert!(large > 8000);
+    put(&mut store, &with(1), Tick(1));
+    assert_eq!(store.n_histogram_bytes, large - 8 * 999);
+    store.expire(Tick(1000));
+    assert_eq!((store.n_histogram_bytes, store.histograms.len()), (0, 0));
+}
