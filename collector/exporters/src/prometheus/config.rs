@@ -112,9 +112,9 @@ impl Config {
             strategy,
             resource_to_telemetry: self.resource_to_telemetry_conversion.enabled,
             exclude_service_attributes: self.resource_to_telemetry_conversion.exclude_service_attributes,
-            target_info: true,
             scope_info: !self.without_scope_info,
             external_labels: const_labels.map(|(name, value)| (name.as_str(), value)).collect(),
+            ..ToSeries::default()
         }
     }
 }
