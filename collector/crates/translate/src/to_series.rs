@@ -88,6 +88,8 @@ struct Run<'r, 'e> {
     options: &'r ToSeries,
     labels: &'r mut LabelSet,
     emit: &'r mut Emit<'e>,
+    /// Since when the point counts that is being emitted.
+    start: Option<Timestamp>,
     report: Report,
 }
 
@@ -98,7 +100,7 @@ impl<'r, 'e> Run<'r, 'e> {
             let (name, value) = (labels.push(name), labels.push(value));
             labels.surround(Rank::External, name, value);
         }
-        Self { options, labels, emit, report: Report::default() }
+        Self { options, labels, emit, start: None, report: Report::default() }
     }
 
     /// Emits the series that was put together, under this name.
@@ -112,8 +114,8 @@ impl<'r, 'e> Run<'r, 'e> {
             unit: sample.family.unit.of(text),
         };
         let labels = self.labels.series();
-        let Sample { bits, at, start, histogram, exemplars, .. } = *sample;
-        (self.emit)(SeriesRef { labels, bits, histogram, at, start, family, exemplars });
+        let Sample { bits, histogram, at, exemplars, .. } = *sample;
+        (self.emit)(SeriesRef { labels, bits, histogram, at, start: self.start, family, exemplars });
         self.report.n_samples += 1;
     }
 
@@ -130,8 +132,8 @@ impl<'r, 'e> Run<'r, 'e> {
             let help = self.labels.push("Target metadata");
             let family = FamilySpans { name, kind: Kind::Gauge, help, unit: Span::default() };
             let bits = if seen.is_recorded { 1.0f64.to_bits() } else { STALE_BITS };
-            let sample = Sample::plain(&family, bits, at);
-            self.emit_series(name, None, &sample);
+            self.start = None;
+            self.emit_series(name, None, &Sample::plain(&family, bits, at));
         }
         self.labels.rewind(mark);
     }
@@ -155,18 +157,19 @@ impl<'r, 'e> Run<'r, 'e> {
 }
 
 /// A sample whose labels are in the label set.
+#[derive(Clone, Copy)]
 struct Sample<'a> {
     family: &'a FamilySpans,
     bits: u64,
     histogram: Option<&'a Histogram>,
     at: Timestamp,
-    start: Option<Timestamp>,
     exemplars: Exemplars<'a>,
 }
 
 impl<'a> Sample<'a> {
+    /// A number without exemplars.
     fn plain(family: &'a FamilySpans, bits: u64, at: Timestamp) -> Self {
-        Self { family, bits, histogram: None, at, start: None, exemplars: Exemplars::default() }
+        Self { family, bits, histogram: None, at, exemplars: Exemplars::default() }
     }
 }
 

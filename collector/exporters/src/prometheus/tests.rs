@@ -240,7 +240,6 @@ async fn open_metrics_shows_exemplars_and_starts() {
         .sample("requests_total", &[], 5.0)
         .start(Timestamp(1_700_000_000_500))
         .exemplar(&[("trace_id", "ab")], 2.0)
-        .exemplar(&[("trace_id", &"x".repeat(121))], 3.0)
         .family("heat", Kind::Gauge)
         .sample("heat", &[], 1.0)
         .exemplar(&[("trace_id", "cd")], 2.0)
@@ -262,6 +261,20 @@ async fn open_metrics_shows_exemplars_and_starts() {
         "##]],
     )
     .await;
+}
+
+#[tokio::test]
+async fn an_exemplar_that_is_longer_than_open_metrics_allows_is_not_shown_whole() {
+    let exporter = exporter("enable_open_metrics: true");
+    let too_long = "x".repeat(121);
+    let scrape = Builder::new()
+        .family("requests", Kind::Counter)
+        .sample("requests_total", &[], 5.0)
+        .exemplar(&[("trace_id", &too_long)], 3.0)
+        .scrape();
+    put(&exporter, &scrape);
+    let page = page(&exporter, OPEN_METRICS).await;
+    assert!(page.contains("requests_total{") && !page.contains(&too_long), "{page}");
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ pub(super) fn translate(
         scrape,
         target,
         keeps_series: options.namespace.is_empty() && !options.resource_to_telemetry,
+        histogram: None,
         resources: Vec::new(),
         by_identity: HashMap::new(),
         last: 0,
@@ -55,20 +56,10 @@ pub(super) fn translate(
     direct.run.report
 }
 
-/// What a scrape says of a series.
-#[derive(Clone, Copy)]
-struct Value<'a> {
-    bits: u64,
-    histogram: Option<&'a Histogram>,
-    at: Timestamp,
-    start: Option<Timestamp>,
-    exemplars: Exemplars<'a>,
-}
-
-/// The next entry of a column that is sorted by index, if it belongs to the point of this index.
+/// What stands beside the point of this index in a column that is sorted by index.
 #[inline]
-fn beside<'a, T>(column: &mut Peekable<Iter<'a, (u32, T)>>, index: usize) -> Option<&'a (u32, T)> {
-    column.next_if(|entry| entry.0 as usize == index)
+fn beside<'a, T>(column: &mut Peekable<Iter<'a, (u32, T)>>, index: usize) -> Option<&'a T> {
+    column.next_if(|entry| entry.0 as usize == index).map(|entry| &entry.1)
 }
 
 struct Direct<'a, 'r, 'e> {
@@ -79,6 +70,8 @@ struct Direct<'a, 'r, 'e> {
     target: Known<'a>,
     /// Whether the options leave series as they are, but for external labels.
     keeps_series: bool,
+    /// The native histogram that the point is which is being emitted.
+    histogram: Option<&'a Histogram>,
     resources: Vec<Resource<'a>>,
     by_identity: HashMap<(&'a str, &'a str), usize>,
     /// The resource of the series before.
@@ -117,15 +110,13 @@ impl<'a> Direct<'a, '_, '_> {
         let mut histograms = self.scrape.histograms.iter().peekable();
         let mut starts = self.scrape.starts.iter().peekable();
         for (index, (point, at)) in self.scrape.timed().enumerate() {
+            self.histogram = beside(&mut histograms, index);
+            self.run.start = beside(&mut starts, index).copied();
             let n_before = exemplars.iter().take_while(|exemplar| (exemplar.0 as usize) < index).count();
             let rest = &exemplars[n_before..];
             let n_own = rest.iter().take_while(|exemplar| exemplar.0 as usize == index).count();
             exemplars = &rest[n_own..];
-            let histogram = beside(&mut histograms, index).map(|(_, histogram)| histogram);
-            let start = beside(&mut starts, index).map(|(_, start)| *start);
-            let value =
-                Value { bits: point.bits, histogram, at, start, exemplars: Exemplars(&rest[..n_own]) };
-            self.point(point.series, value);
+            self.point(point.series, point.bits, at, Exemplars(&rest[..n_own]));
         }
         for index in 0..self.resources.len() {
             self.target_info(index);
@@ -153,13 +144,12 @@ impl<'a> Direct<'a, '_, '_> {
         Attributes::of(&self.scrape.target, resource.job, resource.instance, info)
     }
 
-    fn point(&mut self, series: SeriesId, value: Value<'_>) {
-        let Value { bits, at, .. } = value;
+    fn point(&mut self, series: SeriesId, bits: u64, at: Timestamp, exemplars: Exemplars<'_>) {
         let table = self.table();
         if self.keeps_series && table.is_plain(series) {
             let own = self.resource(&Known { ..self.target });
             self.resources[own].seen.add(at, is_stale(bits));
-            self.emit_as_it_is(series, value);
+            self.emit_as_it_is(series, bits, at, exemplars);
             return;
         }
         let known = Known::of(table, series);
@@ -172,14 +162,14 @@ impl<'a> Direct<'a, '_, '_> {
         }
         self.resources[resource].seen.add(at, is_stale(bits));
         if !self.is_final(&known, series) {
-            self.rebuilt(&known, (series, resource), value);
+            self.rebuilt(&known, (series, resource), (bits, at), exemplars);
             return;
         }
-        self.emit_as_it_is(series, value);
+        self.emit_as_it_is(series, bits, at, exemplars);
     }
 
     #[inline]
-    fn emit_as_it_is(&mut self, series: SeriesId, value: Value<'_>) {
+    fn emit_as_it_is(&mut self, series: SeriesId, bits: u64, at: Timestamp, exemplars: Exemplars<'_>) {
         let table = self.table();
         let family = table.family(series).map_or_else(
             || {
@@ -195,7 +185,7 @@ impl<'a> Direct<'a, '_, '_> {
             },
         );
         let labels = SeriesLabels(Source::Table(table, series, &self.run.options.external_labels));
-        let Value { bits, histogram, at, start, exemplars } = value;
+        let (histogram, start) = (self.histogram, self.run.start);
         (self.run.emit)(SeriesRef { labels, bits, histogram, at, start, family, exemplars });
         self.run.report.n_samples += 1;
     }
@@ -210,7 +200,13 @@ impl<'a> Direct<'a, '_, '_> {
     }
 
     /// Emits a series to which the options add something, or whose names need escaping.
-    fn rebuilt(&mut self, known: &Known<'a>, (series, resource): (SeriesId, usize), value: Value<'_>) {
+    fn rebuilt(
+        &mut self,
+        known: &Known<'a>,
+        (series, resource): (SeriesId, usize),
+        (bits, at): (u64, Timestamp),
+        exemplars: Exemplars<'_>,
+    ) {
         let (table, options) = (self.table(), self.run.options);
         self.push_identity(known.job, known.instance);
         if let Some(attributes) = self.attributes.get(resource) {
@@ -251,9 +247,8 @@ impl<'a> Direct<'a, '_, '_> {
                 help: labels.push(described.help),
                 unit: labels.push(described.unit),
             };
-            let Value { bits, histogram, at, start, exemplars } = value;
-            let sample = Sample { family: &family, bits, histogram, at, start, exemplars };
-            self.run.emit_series(name, None, &sample);
+            let histogram = self.histogram;
+            self.run.emit_series(name, None, &Sample { family: &family, bits, histogram, at, exemplars });
         } else {
             self.run.report.drop_points(Reason::NamelessLabel, known.name.as_bytes(), 1);
         }

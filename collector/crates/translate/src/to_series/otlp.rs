@@ -26,22 +26,12 @@ struct Head<'a> {
 #[derive(Clone, Copy)]
 struct At {
     at: Timestamp,
-    start: Option<Timestamp>,
     is_stale: bool,
 }
 
 impl At {
     fn new(nanos: u64, is_stale: bool) -> Self {
-        Self { at: millis(nanos), start: None, is_stale }
-    }
-
-    /// Of a point that counts since `start`, where that is not zero.
-    fn since(self, start: u64) -> Self {
-        Self { start: (start != 0).then(|| millis(start)), ..self }
-    }
-
-    fn sample<'a>(self, family: &'a FamilySpans, value: f64, exemplars: Exemplars<'a>) -> Sample<'a> {
-        Sample { start: self.start, exemplars, ..Sample::plain(family, self.bits(value), self.at) }
+        Self { at: Timestamp(i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX)), is_stale }
     }
 
     fn bits(self, value: f64) -> u64 {
@@ -49,8 +39,9 @@ impl At {
     }
 }
 
-fn millis(nanos: u64) -> Timestamp {
-    Timestamp(i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX))
+/// Since when a point counts; zero says nothing.
+fn start_of(nanos: u64) -> Option<Timestamp> {
+    (nanos != 0).then(|| At::new(nanos, false).at)
 }
 
 impl Run<'_, '_> {
@@ -259,7 +250,8 @@ impl Run<'_, '_> {
     }
 
     fn number(&mut self, point: &NumberPoint<'_>, head: &Head<'_>, seen: &mut Seen) -> Result<(), Reason> {
-        let at = At::new(point.time, point.is_stale()).since(point.start);
+        let at = At::new(point.time, point.is_stale());
+        self.start = start_of(point.start);
         seen.add(at.at, at.is_stale);
         let value = match point.value {
             Some(value) => value.as_f64(),
@@ -268,8 +260,8 @@ impl Run<'_, '_> {
         };
         self.begin(point.attributes(), head.origin)?;
         let exemplars = self.exemplars(point.exemplars(), |_| 0)?;
-        let sample = at.sample(&head.family, value, Exemplars(&exemplars));
-        self.emit_series(head.family.name, None, &sample);
+        let plain = Sample::plain(&head.family, at.bits(value), at.at);
+        self.emit_series(head.family.name, None, &Sample { exemplars: Exemplars(&exemplars), ..plain });
         Ok(())
     }
 
@@ -279,7 +271,8 @@ impl Run<'_, '_> {
         head: &Head<'_>,
         seen: &mut Seen,
     ) -> Result<(), Reason> {
-        let at = At::new(point.time, point.is_stale()).since(point.start);
+        let at = At::new(point.time, point.is_stale());
+        self.start = start_of(point.start);
         seen.add(at.at, at.is_stale);
         if point.bounds().any(|bound| bound.is_err()) || point.bucket_counts().any(|count| count.is_err()) {
             return Err(Reason::Malformed);
@@ -318,7 +311,8 @@ impl Run<'_, '_> {
     ) {
         let mark = self.labels.mark();
         let le = self.push_bound(bound, head.origin);
-        self.emit_series(name, Some((LE, le)), &at.sample(&head.family, count as f64, exemplars));
+        let plain = Sample::plain(&head.family, at.bits(count as f64), at.at);
+        self.emit_series(name, Some((LE, le)), &Sample { exemplars, ..plain });
         self.labels.rewind(mark);
     }
 
@@ -330,12 +324,13 @@ impl Run<'_, '_> {
     fn emit_suffixed(&mut self, head: &Head<'_>, suffix: &str, at: At, value: f64) {
         let mark = self.labels.mark();
         let name = self.labels.push_joined(head.family.name, suffix);
-        self.emit_series(name, None, &at.sample(&head.family, value, Exemplars::default()));
+        self.emit_series(name, None, &Sample::plain(&head.family, at.bits(value), at.at));
         self.labels.rewind(mark);
     }
 
     fn summary(&mut self, point: &SummaryPoint<'_>, head: &Head<'_>, seen: &mut Seen) -> Result<(), Reason> {
-        let at = At::new(point.time, point.is_stale()).since(point.start);
+        let at = At::new(point.time, point.is_stale());
+        self.start = start_of(point.start);
         seen.add(at.at, at.is_stale);
         if point.quantiles().any(|quantile| quantile.is_err()) {
             return Err(Reason::Malformed);
@@ -348,7 +343,7 @@ impl Run<'_, '_> {
         for quantile in point.quantiles().map_while(Result::ok) {
             let mark = self.labels.mark();
             let bound = self.push_bound(quantile.quantile, head.origin);
-            let sample = at.sample(&head.family, quantile.value, Exemplars::default());
+            let sample = Sample::plain(&head.family, at.bits(quantile.value), at.at);
             self.emit_series(head.family.name, Some((QUANTILE, bound)), &sample);
             self.labels.rewind(mark);
         }

@@ -1,6 +1,7 @@
 //! What the store keeps, and what that costs.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use exposition::Protocol;
@@ -8,7 +9,7 @@ use exposition::print::Printer;
 use model::Scrape;
 use translate::{Scratch, ToSeries};
 
-use super::super::tests::fixture::Builder;
+use super::super::tests::fixture::{Builder, exporter};
 use super::*;
 
 fn store() -> Store {
@@ -16,11 +17,14 @@ fn store() -> Store {
 }
 
 fn put(store: &mut Store, scrape: &Scrape, now: Tick) {
-    let options = ToSeries { target_info: false, ..ToSeries::default() };
-    options.scrape(scrape, &mut Scratch::default(), &mut |series| {
+    OPTIONS.scrape(scrape, &mut Scratch::default(), &mut |series| {
         store.put(&series, now).unwrap();
     });
 }
+
+/// Those of the exporter, without a series of the target.
+static OPTIONS: LazyLock<ToSeries> =
+    LazyLock::new(|| ToSeries { target_info: false, ..exporter("").to_series.clone() });
 
 fn page(store: &mut Store, now: Tick) -> String {
     let mut printer = Printer::new(Protocol::PrometheusText0, exposition::Escaping::AllowUtf8);
@@ -117,9 +121,8 @@ fn gauges_infos_and_unknown_series_share_a_name_and_other_types_do_not() {
         put(&mut store, &Builder::new().family("a", first).sample("a", &[("x", "1")], 1.0).scrape(), Tick(0));
         let other = Builder::new().family("a", second).sample("a", &[("x", "2")], 2.0).scrape();
         let mut said = Vec::new();
-        let options = ToSeries { target_info: false, ..ToSeries::default() };
         for _ in 0..2 {
-            options.scrape(&other, &mut Scratch::default(), &mut |series| {
+            OPTIONS.scrape(&other, &mut Scratch::default(), &mut |series| {
                 said.push(store.put(&series, Tick(0)));
             });
         }
@@ -228,7 +231,9 @@ fn bytes_of_native_histograms_are_counted_and_given_back() {
             positive: vec![1.0; n_buckets],
             negative: Vec::new(),
         };
-        Builder::new().histogram("h", &[], Histogram { counts, ..Histogram::default() }).scrape()
+        let positive_spans = vec![model::Span { offset: 0, length: n_buckets as u32 }];
+        let histogram = Histogram { positive_spans, counts, ..Histogram::default() };
+        Builder::new().histogram("h", &[], histogram).scrape()
     };
     let mut store = store();
     put(&mut store, &with(1000), Tick(0));
