@@ -161,7 +161,7 @@ pub(in crate::prometheus) fn parsed(body: &str, format: Format) -> Scrape {
                         builder.exemplified(Exemplar { labels: exemplar.labels().collect(), value, at });
                 }
             }
-            Event::Comment | Event::End => {}
+            _ => {}
         }
     }
     builder.scrape()

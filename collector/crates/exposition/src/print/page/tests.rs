@@ -555,13 +555,14 @@ proptest::proptest! {
                 if let Event::Sample(sample) = event.unwrap() {
                     let mut labels = Vec::new();
                     crate::series_labels(format, sample.series, Kind::Gauge, &mut labels).unwrap();
+                    let labels: Labels = labels.iter().map(|(name, value)| (&**name, &**value)).collect();
                     read.push((sample.value.to_bits(), labels));
                 }
             }
             proptest::prop_assert_eq!(read.len(), 1);
             proptest::prop_assert_eq!(read[0].0, model::canonical_bits(number));
-            let has = |wanted: (&str, &str)| read[0].1.iter().any(|l| (&*l.0, &*l.1) == wanted);
-            proptest::prop_assert!(has(("__name__", &name)) && has((&label, &value)));
+            let labels = &read[0].1;
+            proptest::prop_assert_eq!((labels.value("__name__"), labels.value(&label)), (&*name, &*value));
         }
     }
 }
