@@ -12,6 +12,7 @@ const COMPONENTS: &[Entry] = &[
     Entry::transform::<processors::MemoryLimiter>(),
     Entry::exporter::<exporters::Debug>(),
     Entry::exporter::<exporters::Logging>(),
+    Entry::exporter::<exporters::Prometheus>(),
     Entry::exporter::<exporters::PrometheusRemoteWrite>(),
     Entry::extension::<extensions::FileStorage>(),
     Entry::extension::<extensions::HealthCheck>(),

@@ -37,8 +37,6 @@ const PENDING: &[(&str, &[&str])] = &[
     ("eu24-07-markdown-transform-four-statements.yaml", &["otlp", "otlphttp", "transform"]),
     ("eu24-07-markdown-transform-two-statements.yaml", &["otlp", "otlphttp", "transform"]),
     ("eu24-08-otel-daemonset.yaml", &["otlp"]),
-    ("na23-05-collector-prom-metrics.yaml", &["prometheus"]),
-    ("na23-05-markdown-prometheus-exporter.yaml", &["prometheus"]),
     ("na23-05-markdown-ta-otlphttp.yaml", &["otlphttp"]),
     ("na23-06-hostmetrics-all-scrapers.yaml", &["hostmetrics"]),
     (

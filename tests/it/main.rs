@@ -5,6 +5,7 @@
 
 mod allocator;
 mod debug_commands;
+mod exposing;
 mod fixtures;
 mod following;
 mod messages;
@@ -54,12 +55,13 @@ impl Case {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 11] = [
+    let areas: [(&str, &[Case]); 12] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
         ("debug_commands", debug_commands::CASES),
         ("otlp", otlp::CASES),
+        ("exposing", exposing::CASES),
         ("reload", reload::CASES),
         ("allocator", allocator::CASES),
         ("following", following::CASES),

@@ -54,6 +54,8 @@ pub struct Peer {
 pub enum Mode {
     /// A server that takes remote write at `/api/v1/write` and answers PromQL.
     Server,
+    /// A server as well, which knows native histograms and therefore asks its targets for protobuf first.
+    NativeServer,
     /// An agent: it scrapes and remote-writes and stores nothing to be queried.
     Agent,
 }
@@ -67,9 +69,12 @@ pub async fn prometheus(mode: Mode, config: &str) -> Result<Peer> {
         command.arg(flag("--config.file", &folder.join("prometheus.yml")));
         command.arg(format!("--web.listen-address={address}"));
         match mode {
-            Mode::Server => {
+            Mode::Server | Mode::NativeServer => {
                 command.args(["--web.enable-remote-write-receiver", "--enable-feature=exemplar-storage"]);
                 command.arg(flag("--storage.tsdb.path", &data));
+                if mode == Mode::NativeServer {
+                    command.arg("--enable-feature=native-histograms");
+                }
             }
             Mode::Agent => {
                 command.args(["--enable-feature=agent"]).arg(flag("--storage.agent.path", &data));

@@ -8,8 +8,8 @@
 //! number. [`series_labels`] reads the labels of a series that is new.
 //!
 //! [`Options`] ask for native histograms, for start times and for the conversion of classic histograms. [`format_of`]
-//! and [`accept_header`] choose the format, [`print`] writes text 0.0.4, [`Escaping`] fits UTF-8 names to readers that
-//! know only the old character set.
+//! and [`accept_header`] choose the format, [`print`] writes every format and chooses it for a reader,
+//! [`Escaping`] fits UTF-8 names to readers that know only the old character set.
 //!
 //! Left on purpose: in the formats of lines, names that are not UTF-8 are refused when the labels of their series are
 //! read; escapes in the names of TYPE, HELP and UNIT lines and in exemplars are resolved, where Prometheus keeps the

@@ -1,7 +1,19 @@
-//! Writes text 0.0.4.
+//! Writes pages in every format ([`Printer`]), chooses the format for a reader ([`Negotiated`]), and writes single lines of
+//! text 0.0.4.
 //!
 //! As Prometheus `common/expfmt`, except that negative zero keeps its sign. Names outside the old character set are
-//! written in quotes; who serves readers that do not know them escapes them first ([`crate::Escaping`]).
+//! written in quotes; who serves readers that do not know them escapes them first ([`crate::Escaping`]), as a
+//! [`Printer`] does.
+
+mod native;
+mod negotiate;
+mod openmetrics;
+mod page;
+mod protobuf;
+mod text;
+
+pub use negotiate::Negotiated;
+pub use page::{Group, Head, Line, Part, Printer};
 
 use model::{Kind, Timestamp};
 

@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
-use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep_until};
 use wire::compress::{DecompressError, Encoding, Limit, decompress};
@@ -57,6 +57,12 @@ impl Body {
         B::Error: Into<BoxError>,
     {
         Self { kind: Kind::Stream(body.map_err(Into::into).boxed_unsync()) }
+    }
+
+    /// Pieces that are made one after the other, each when there is room to send it.
+    pub fn pieces(pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Self {
+        let frames = pieces.map(|piece| Ok::<_, BoxError>(Frame::data(piece)));
+        Self::stream(StreamBody::new(futures_util::stream::iter(frames)))
     }
 
     pub(crate) fn incoming(body: Incoming, deadline: Option<tokio::time::Instant>) -> Self {

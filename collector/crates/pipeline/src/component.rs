@@ -154,6 +154,12 @@ pub trait Exporter: Component {
 
     /// Tries once. `n_before` attempts were made before this one.
     fn send(&self, request: &Request, n_before: u32) -> impl Future<Output = Result<(), ExportError>> + Send;
+
+    /// Gives up what only one can have (a port), because a reload is about to start what takes its place. Says whether
+    /// there was such a thing: then this exporter is good for nothing any more, though it may still be handed batches.
+    fn make_room(&self) -> impl Future<Output = bool> + Send {
+        ready(false)
+    }
 }
 
 /// Lives beside the pipelines.

@@ -334,6 +334,7 @@ pub(crate) trait AnyExporter: Send + Sync {
     fn encode(&self, batch: &Batch, bodies: &mut Bodies) -> Result<(), Refused>;
     fn seal(&self, body: &mut Vec<u8>) -> Bytes;
     fn send<'a>(&'a self, request: &'a Request, n_before: u32) -> BoxFuture<'a, Result<(), ExportError>>;
+    fn make_room(&self) -> BoxFuture<'_, bool>;
 }
 
 impl<E: Exporter> AnyExporter for E {
@@ -348,6 +349,9 @@ impl<E: Exporter> AnyExporter for E {
     }
     fn send<'a>(&'a self, request: &'a Request, n_before: u32) -> BoxFuture<'a, Result<(), ExportError>> {
         Box::pin(Exporter::send(self, request, n_before))
+    }
+    fn make_room(&self) -> BoxFuture<'_, bool> {
+        Box::pin(Exporter::make_room(self))
     }
 }
 

@@ -115,6 +115,11 @@ impl Exporting {
         }
     }
 
+    /// Lets the exporter give up what its successor needs. Says whether it did.
+    pub(crate) async fn make_room(&self) -> bool {
+        self.exporter.make_room().await
+    }
+
     /// Sends what was accepted, within the deadline; what is left then is counted, logged and dropped.
     pub(crate) async fn drain(&self, deadline: Duration) {
         if let Some(waiting) = &self.waiting {

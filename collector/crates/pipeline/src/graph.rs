@@ -62,6 +62,14 @@ struct RunningStep {
 struct RunningExporter {
     source: Source,
     exporting: Arc<Exporting>,
+    /// Whether it made room for another one, so that it cannot stay.
+    is_leaving: bool,
+}
+
+impl RunningExporter {
+    fn is(&self, source: &Source) -> bool {
+        !self.is_leaving && self.source == *source
+    }
 }
 
 /// A processor of one pipeline, or a connector (which stands in none).
@@ -132,6 +140,7 @@ impl Graph {
         self.stop_receivers(|id, source| wanted.receivers.get(id) != Some(source)).await;
         self.stop_extensions(|id, source| wanted.extensions.get(id) != Some(source)).await;
         self.start_extensions(plan, fresh.extensions).await?;
+        self.make_room(&wanted).await;
         let old_exporters = self.start_exporters(fresh.exporters, &wanted).await?;
         let (old_steps, mut outcome) = match self.start_steps(fresh.steps, &wanted).await {
             Ok(old_steps) => (old_steps, Ok(())),
@@ -224,7 +233,7 @@ impl Graph {
             fresh.steps.insert(key.clone(), (source.clone(), build_one(plan, kind, id, signal)?));
         }
         for (key, source) in &wanted.exporters {
-            if self.exporters.get(key).is_some_and(|exporter| exporter.source == *source) {
+            if self.exporters.get(key).is_some_and(|exporter| exporter.is(source)) {
                 continue;
             }
             let built = build_one(plan, ComponentKind::Exporter, &key.0, Some(key.1))?;
@@ -249,6 +258,16 @@ impl Graph {
         Ok(())
     }
 
+    /// Exporters that will not stay give up their ports, which those that come may want.
+    async fn make_room(&mut self, wanted: &Wanted) {
+        for (key, exporter) in &mut self.exporters {
+            let stays = wanted.exporters.get(key).is_some_and(|source| exporter.is(source));
+            if !stays && exporter.exporting.make_room().await {
+                exporter.is_leaving = true;
+            }
+        }
+    }
+
     async fn start_exporters(
         &mut self,
         fresh: BTreeMap<ExporterKey, (Source, Built)>,
@@ -259,7 +278,7 @@ impl Graph {
             let Built::Exporter(mut exporter, sending) = built else { continue };
             exporter.start(&self.life(&key.0, &Stop::new())).await?;
             let exporting = Exporting::start(&key.0, key.1, exporter, sending, &self.telemetry);
-            started.push((key, RunningExporter { source, exporting }));
+            started.push((key, RunningExporter { source, exporting, is_leaving: false }));
         }
         let is_old = |key: &ExporterKey| {
             !wanted.exporters.contains_key(key) || started.iter().any(|(started_key, _)| started_key == key)

@@ -20,6 +20,8 @@ pub struct SeriesRef<'a> {
     pub histogram: Option<&'a Histogram>,
     /// Time of the value.
     pub at: Timestamp,
+    /// Since when the series counts, where that is known.
+    pub start: Option<Timestamp>,
     /// What is known of its family.
     pub family: FamilyRef<'a>,
     /// Its exemplars.

@@ -105,6 +105,8 @@ struct Run<'r, 'e> {
     options: &'r ToSeries,
     labels: &'r mut LabelSet,
     emit: &'r mut Emit<'e>,
+    /// Since when the point counts that is being emitted.
+    start: Option<Timestamp>,
     report: Report,
 }
 
@@ -115,7 +117,7 @@ impl<'r, 'e> Run<'r, 'e> {
             let (name, value) = (labels.push(name), labels.push(value));
             labels.surround(Rank::External, name, value);
         }
-        Self { options, labels, emit, report: Report::default() }
+        Self { options, labels, emit, start: None, report: Report::default() }
     }
 
     /// Emits the series that was put together, under this name.
@@ -130,7 +132,7 @@ impl<'r, 'e> Run<'r, 'e> {
         };
         let labels = self.labels.series();
         let Sample { bits, histogram, at, exemplars, .. } = *sample;
-        (self.emit)(SeriesRef { labels, bits, histogram, at, family, exemplars });
+        (self.emit)(SeriesRef { labels, bits, histogram, at, start: self.start, family, exemplars });
         self.report.n_samples += 1;
     }
 
@@ -147,6 +149,7 @@ impl<'r, 'e> Run<'r, 'e> {
             let help = self.labels.push("Target metadata");
             let family = FamilySpans { name, kind: Kind::Gauge, help, unit: Span::default() };
             let bits = if seen.is_recorded { 1.0f64.to_bits() } else { STALE_BITS };
+            self.start = None;
             self.emit_series(name, None, &Sample::plain(&family, bits, at));
         }
         self.labels.rewind(mark);

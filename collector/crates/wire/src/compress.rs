@@ -1,13 +1,16 @@
 //! Compression of whole bodies, with limits on what comes out.
 //!
 //! gzip and zlib by libdeflate, zstd, and the block format of snappy. Bodies are small enough to be in memory, and one
-//! shot over a whole body is two to three times as fast as streaming.
+//! shot over a whole body is two to three times as fast as streaming. [`GzipStream`] is for bodies that are never whole.
 //!
 //! What a body inflates to is bounded twice, absolutely and relative to its size ([`Limit`]), and nothing is allocated
 //! because a header says so: sizes that a body declares are checked against both limits first. Unlike libdeflate alone,
 //! several gzip members in a row are read, and bytes after the last one are refused, both as Go's `compress/gzip` does.
 
 mod deflate;
+mod stream;
+
+pub use stream::GzipStream;
 
 use libdeflater::{CompressionLvl, DecompressionError};
 use zstd::zstd_safe;

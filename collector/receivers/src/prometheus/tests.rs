@@ -80,17 +80,6 @@ fn keys_of_rules_and_queries_in_global_are_accepted_without_effect() {
 }
 
 #[test]
-fn what_is_not_built_in_is_refused_by_name() {
-    refused(
-        &format!("{{config: {{{JOB}}}, trim_metric_suffixes: true}}"),
-        expect![[r#"
-            error: trim_metric_suffixes: is not built in yet; remove the key
-        "#]],
-    );
-    build(&format!("{{config: {{{JOB}}}, trim_metric_suffixes: false}}")).unwrap();
-}
-
-#[test]
 fn keys_that_others_removed_are_warned_about() {
     let text = format!(
         "{{config: {{{JOB}}}, use_start_time_metric: true, start_time_metric_regex: x, report_extra_scrape_metrics: true}}"

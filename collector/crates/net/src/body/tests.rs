@@ -6,8 +6,7 @@ use wire::compress::compress;
 use super::*;
 
 fn pieces(texts: &'static [&'static str]) -> Body {
-    let frames = texts.iter().map(|text| Ok::<_, BoxError>(Frame::data(Bytes::from_static(text.as_bytes()))));
-    Body::stream(StreamBody::new(futures_util::stream::iter(frames)))
+    Body::pieces(texts.iter().map(|text| Bytes::from_static(text.as_bytes())))
 }
 
 #[tokio::test]

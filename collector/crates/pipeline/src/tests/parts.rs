@@ -319,6 +319,34 @@ impl Exporter for Join {
     }
 }
 
+/// As [`Out`], holding what only one can have.
+pub(super) struct Only(Out);
+
+impl Component for Only {
+    const TYPE: &'static str = "only";
+    const SIGNALS: Signals = Signals::ALL;
+    type Config = Config;
+    fn build(config: Config, site: &Site) -> Result<Self, Vec<Problem>> {
+        Out::build(config, site).map(Self)
+    }
+    async fn start(&mut self, life: &Life) -> Result<(), Fatal> {
+        self.0.start(life).await
+    }
+}
+
+impl Exporter for Only {
+    fn encode(&self, batch: &Batch, bodies: &mut Bodies) -> Result<(), Refused> {
+        self.0.encode(batch, bodies)
+    }
+    async fn send(&self, request: &Request, n_before: u32) -> Result<(), ExportError> {
+        self.0.send(request, n_before).await
+    }
+    async fn make_room(&self) -> bool {
+        self.0.board.note(format!("{} made room", self.0.id));
+        true
+    }
+}
+
 pub(super) struct BesideRole;
 
 impl Role for BesideRole {
@@ -345,6 +373,7 @@ pub(super) const REGISTRY: Registry = Registry {
         Entry::connector::<Turn>(),
         Entry::exporter::<Out>(),
         Entry::exporter::<Join>(),
+        Entry::exporter::<Only>(),
         Entry::extension::<Beside>(),
     ],
     version: "0.0.0",

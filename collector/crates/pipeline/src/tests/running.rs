@@ -251,6 +251,24 @@ async fn a_failed_reload_still_sends_what_an_exchanged_exporter_held() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_exporter_makes_room_before_its_successor_starts_and_can_be_taken_back() {
+    let yaml = SIMPLE.replace("{out:", "{only:").replace("[out]", "[only]");
+    let (mut graph, board, _registry) = started("room", &yaml).await;
+    board.take_events();
+    let changed = yaml.replace("only: {board: BOARD}", "only: {board: BOARD, version: 2}");
+    apply(&mut graph, "room", &changed).await.unwrap();
+    assert_eq!(board.take_events(), ["only made room", "only started"]);
+    let failing = yaml.replace("only: {board: BOARD}", "only: {board: BOARD, fails: true}");
+    apply(&mut graph, "room", &failing).await.unwrap_err();
+    apply(&mut graph, "room", &changed).await.unwrap();
+    board.send("in", text(LOGS, "again")).await.unwrap();
+    settle().await;
+    let events = board.take_events();
+    assert_eq!(events[events.len() - 2..], ["only started", "only got again!"], "{events:?}");
+    graph.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_scraper_is_asked_on_its_interval_and_a_hanging_answer_costs_one_turn() {
     let yaml = "
 receivers: {asked: {board: BOARD, timeout: 2s}}

@@ -3,7 +3,7 @@
 //! Series go out as they stand in the table wherever the way through OTLP would change nothing. That is nearly always;
 //! what remains is put together by the same code that serves OTLP.
 
-mod histograms;
+mod columns;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -112,8 +112,8 @@ impl<'a> Direct<'a, '_, '_> {
     }
 
     fn points(&mut self) {
-        if !self.scrape.histograms.is_empty() {
-            self.points_with_histograms();
+        if !self.scrape.histograms.is_empty() || !self.scrape.starts.is_empty() {
+            self.points_with_columns();
             return;
         }
         let settled = settled(&self.scrape.exemplars, self.run.options.strategy);
@@ -191,7 +191,7 @@ impl<'a> Direct<'a, '_, '_> {
         );
         let labels = SeriesLabels(Source::Table(table, series, &self.run.options.external_labels));
         let histogram = self.histogram.as_deref();
-        (self.run.emit)(SeriesRef { labels, bits, histogram, at, family, exemplars });
+        (self.run.emit)(SeriesRef { labels, bits, histogram, at, start: self.run.start, family, exemplars });
         self.run.report.n_samples += 1;
     }
 

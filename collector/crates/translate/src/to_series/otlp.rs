@@ -47,6 +47,11 @@ impl At {
     }
 }
 
+/// Since when a point counts; zero says nothing.
+fn start_of(nanos: u64) -> Option<Timestamp> {
+    (nanos != 0).then(|| At::new(nanos, false).at)
+}
+
 impl Run<'_, '_> {
     pub(super) fn resource(&mut self, bytes: &[u8]) {
         let Ok(view) = ResourceView::new(bytes) else {
@@ -267,6 +272,7 @@ impl Run<'_, '_> {
 
     fn number(&mut self, point: &NumberPoint<'_>, head: &Head<'_>, seen: &mut Seen) -> Result<(), Reason> {
         let at = At::new(point.time, point.is_stale());
+        self.start = start_of(point.start);
         seen.add(at.at, at.is_stale);
         let value = match point.value {
             Some(value) => value.as_f64(),
@@ -294,6 +300,7 @@ impl Run<'_, '_> {
 
     fn summary(&mut self, point: &SummaryPoint<'_>, head: &Head<'_>, seen: &mut Seen) -> Result<(), Reason> {
         let at = At::new(point.time, point.is_stale());
+        self.start = start_of(point.start);
         seen.add(at.at, at.is_stale);
         if point.quantiles().any(|quantile| quantile.is_err()) {
             return Err(Reason::Malformed);

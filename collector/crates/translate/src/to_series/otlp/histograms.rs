@@ -4,7 +4,7 @@ use model::{Exemplar, Histogram, STALE_BITS};
 use wire::otlp::{ExpHistogramPoint, HistogramPoint};
 
 use super::native::{from_explicit, from_exponential};
-use super::{At, Head};
+use super::{At, Head, start_of};
 use crate::labels::{LE, Span};
 use crate::scraped::Absent;
 use crate::series::{Exemplars, Reason};
@@ -18,6 +18,7 @@ impl Run<'_, '_> {
         seen: &mut Seen,
     ) -> Result<(), Reason> {
         let at = At::new(point.time, point.is_stale());
+        self.start = start_of(point.start);
         seen.add(at.at, at.is_stale);
         let histogram = match at.is_stale {
             true => None,
@@ -63,6 +64,7 @@ impl Run<'_, '_> {
         seen: &mut Seen,
     ) -> Result<(), Reason> {
         let at = At::new(point.time, point.is_stale());
+        self.start = start_of(point.start);
         seen.add(at.at, at.is_stale);
         if point.bounds().any(|bound| bound.is_err()) || point.bucket_counts().any(|count| count.is_err()) {
             return Err(Reason::Malformed);

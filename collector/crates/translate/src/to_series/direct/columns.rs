@@ -1,4 +1,4 @@
-//! Scrapes with native histograms; the loop over scrapes without any knows nothing of them.
+//! Scrapes with native histograms or start times; the loop over scrapes without any knows nothing of them.
 
 use model::{Histogram, SeriesId, Timestamp, is_stale};
 
@@ -9,20 +9,23 @@ use crate::scraped::Known;
 use crate::series::{Exemplars, Reason};
 
 impl<'a> Direct<'a, '_, '_> {
-    pub(super) fn points_with_histograms(&mut self) {
+    pub(super) fn points_with_columns(&mut self) {
         let scrape = self.scrape;
         let exemplars = settled(&scrape.exemplars, self.run.options.strategy);
         let mut histograms = scrape.histograms.iter().peekable();
+        let mut starts = scrape.starts.iter().peekable();
         for (index, (point, at)) in scrape.timed().enumerate() {
             let from = exemplars.partition_point(|exemplar| (exemplar.0 as usize) < index);
             let rest = &exemplars[from..];
             let n_own = rest.iter().take_while(|exemplar| exemplar.0 as usize == index).count();
             let exemplars = Exemplars(&rest[..n_own]);
+            self.run.start = starts.next_if(|start| start.0 as usize == index).map(|start| start.1);
             match histograms.next_if(|histogram| histogram.0 as usize == index) {
                 None => self.point(point.series, point.bits, at, exemplars),
                 Some((_, histogram)) => self.native(point.series, histogram, at, exemplars),
             }
         }
+        self.run.start = None;
     }
 
     /// One native histogram. The end of such a series is a plain sample, as everywhere.
