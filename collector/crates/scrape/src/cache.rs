@@ -14,14 +14,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use exposition::{Event, Format, Parser, Sample, series_labels};
+use exposition::{Event, Format, HistogramSample, Parser, Sample, series_labels};
 use model::{Kind, Labels, Point, Scrape, SeriesId, TargetInfo, Timestamp, canonical_bits};
 
 use crate::families::Families;
-use crate::keys::{KeyId, Keys, NoRoom, Verdict};
-use crate::output::{Counts, Output};
+use crate::keys::{KeyId, Keys, NoRoom, Spelling, Verdict};
+use crate::native::NativeLimits;
+use crate::output::{Beside, Counts, Output};
 use crate::report::{Report, Reports, is_report};
-use crate::series::SeriesRules;
+use crate::series::{Common, SeriesRules};
 use crate::store::Store;
 use crate::walk::Walk;
 use crate::{Job, ScrapeError, Target};
@@ -41,13 +42,13 @@ pub(crate) struct Cache {
     job: Arc<Job>,
     info: Arc<TargetInfo>,
     rules: SeriesRules,
-    external: Arc<Labels>,
+    common: Arc<Common>,
     options: Options,
     keys: Keys,
     /// The lines of the last good scrape.
     order: Vec<KeyId>,
-    /// The format in which `keys` are valid.
-    format: Option<Format>,
+    /// The format in which `keys` are valid, and what the parser was asked for.
+    format: Option<(Format, exposition::Options)>,
     store: Store,
     families: Families,
     n_old_families: usize,
@@ -72,6 +73,9 @@ struct Options {
     track_timestamps_staleness: bool,
     /// The greatest number where there is none.
     sample_limit: u64,
+    native: NativeLimits,
+    /// What the parser is asked for.
+    parsing: exposition::Options,
 }
 
 /// What holds only once the last scrape was delivered.
@@ -89,24 +93,26 @@ struct Unsent {
 }
 
 impl Options {
-    fn of(job: &Job) -> Self {
+    fn of(job: &Job, target: &Target, common: &Common) -> Self {
         let config = job.config();
         Self {
             honor_timestamps: config.honor_timestamps,
             track_timestamps_staleness: config.track_timestamps_staleness,
             sample_limit: if config.limits.sample_limit == 0 { u64::MAX } else { config.limits.sample_limit },
+            native: NativeLimits::of(config),
+            parsing: exposition::Options { start_timestamps: common.start_timestamps, ..target.histograms },
         }
     }
 }
 
 impl Cache {
-    pub(crate) fn new(job: &Arc<Job>, target: &Target, external: &Arc<Labels>) -> Self {
+    pub(crate) fn new(job: &Arc<Job>, target: &Target, common: &Arc<Common>) -> Self {
         let mut cache = Self {
             job: Arc::clone(job),
             info: Arc::clone(&target.info),
-            rules: SeriesRules::new(job, target, external),
-            external: Arc::clone(external),
-            options: Options::of(job),
+            rules: SeriesRules::new(job, target, common),
+            common: Arc::clone(common),
+            options: Options::of(job, target, common),
             keys: Keys::default(),
             order: Vec::new(),
             format: None,
@@ -133,6 +139,7 @@ impl Cache {
     pub(crate) fn adapt(&mut self, job: &Arc<Job>, target: &Target) {
         debug_assert_eq!(self.info.labels, target.info.labels, "another target needs another cache");
         self.info = Arc::clone(&target.info);
+        self.options = Options::of(job, target, &self.common);
         if Arc::ptr_eq(&self.job, job) {
             return;
         }
@@ -140,8 +147,7 @@ impl Cache {
         let extra_changed =
             self.job.config().switches.extra_scrape_metrics != job.config().switches.extra_scrape_metrics;
         self.job = Arc::clone(job);
-        self.rules = SeriesRules::new(job, target, &self.external);
-        self.options = Options::of(job);
+        self.rules = SeriesRules::new(job, target, &self.common);
         if !is_alike {
             self.forget_texts();
         }
@@ -167,12 +173,13 @@ impl Cache {
         at: Timestamp,
     ) -> Result<Counts, ScrapeError> {
         self.begin(at);
+        let format = (format, self.options.parsing);
         if self.format != Some(format) {
             self.forget_texts();
             self.format = Some(format);
         }
         let mut walk = Walk::default();
-        match self.read(body, format, &mut walk).and_then(|()| self.check_sample_limit()) {
+        match self.read(body, &mut walk).and_then(|()| self.check_sample_limit()) {
             Ok(()) => {
                 self.succeed(walk);
                 Ok(self.out.counts)
@@ -271,8 +278,9 @@ impl Cache {
         self.out = Output::new(at, capacity);
     }
 
-    fn read(&mut self, body: &[u8], format: Format, walk: &mut Walk) -> Result<(), ScrapeError> {
-        let mut parser = Parser::new(format, body);
+    fn read(&mut self, body: &[u8], walk: &mut Walk) -> Result<(), ScrapeError> {
+        let (format, parsing) = self.format.expect("set before a body is read");
+        let mut parser = Parser::with(format, body, parsing);
         let mut kind = Kind::Unknown;
         loop {
             let expected = walk.expected(&self.order);
@@ -289,10 +297,13 @@ impl Cache {
                     self.out.counts.scraped += 1;
                     let hit =
                         expected.filter(|id| sample.predicted && self.keys.has_spelling(*id, kind.into()));
+                    let more = self.beside(sample);
                     if let Some(key) = hit {
                         walk.hit(key);
-                        self.sample(key, sample, false);
-                    } else if let Err(error) = self.unexpected(sample, kind, walk) {
+                        self.sample(key, sample.value, &more, false);
+                    } else if let Err(error) =
+                        self.unexpected(sample.series, sample.value, &more, kind.into(), walk)
+                    {
                         // The event lends from the parser.
                         drop(next);
                         return Err(error.at(|| parser.place()));
@@ -310,31 +321,86 @@ impl Cache {
                 Event::Unit { family, unit } if !is_report(family) => {
                     self.families.unit(family, unit, self.round, self.store.table_mut());
                 }
-                // Native histograms are not asked for, nor made of classic ones.
-                Event::Histogram(_) => {}
+                Event::Histogram(sample) => {
+                    self.out.counts.scraped += 1;
+                    if let Err(error) = self.histogram(sample, expected, walk) {
+                        drop(next);
+                        return Err(error.at(|| parser.place()));
+                    }
+                }
                 Event::Help { .. } | Event::Unit { .. } | Event::Comment | Event::End => {}
             }
         }
     }
 
-    /// A line that is not the expected one.
-    fn unexpected(&mut self, sample: &Sample<'_>, kind: Kind, walk: &mut Walk) -> Result<(), ScrapeError> {
-        if let Some(key) = walk.search(&self.order, &self.keys, sample.series, kind.into()) {
-            self.sample(key, sample, false);
+    /// What a plain sample has beside its value, as far as the job wants it.
+    #[inline]
+    fn beside<'e>(&self, sample: &'e Sample<'_>) -> Beside<'e> {
+        let Options { honor_timestamps, parsing, .. } = self.options;
+        Beside {
+            exposed_at: sample.timestamp.filter(|_| honor_timestamps),
+            start: sample.start.filter(|_| parsing.start_timestamps),
+            histogram: None,
+            exemplars: sample.exemplar.as_slice(),
+        }
+    }
+
+    /// A native histogram.
+    fn histogram(
+        &mut self,
+        sample: &HistogramSample<'_>,
+        expected: Option<KeyId>,
+        walk: &mut Walk,
+    ) -> Result<(), ScrapeError> {
+        let mut histogram = sample.histogram.clone();
+        if !self.options.native.fit(&mut histogram)? {
+            self.out.counts.unknown_schemas += 1;
             return Ok(());
         }
-        if let Some(key) = self.learn(sample.series, kind)? {
+        // An exemplar without a time could not be told from those of the scrape before.
+        let exemplars: Vec<_> =
+            sample.exemplars.iter().filter(|exemplar| exemplar.timestamp.is_some()).copied().collect();
+        let more = Beside {
+            exposed_at: sample.timestamp.filter(|_| self.options.honor_timestamps),
+            start: sample.start.filter(|_| self.options.parsing.start_timestamps),
+            histogram: Some(&histogram),
+            exemplars: &exemplars,
+        };
+        match expected.filter(|id| sample.predicted && self.keys.has_spelling(*id, Spelling::Native)) {
+            Some(key) => {
+                walk.hit(key);
+                self.sample(key, histogram.sum, &more, false);
+                Ok(())
+            }
+            None => self.unexpected(sample.series, histogram.sum, &more, Spelling::Native, walk),
+        }
+    }
+
+    /// A line that is not the expected one.
+    fn unexpected(
+        &mut self,
+        series: &[u8],
+        value: f64,
+        more: &Beside<'_>,
+        spelling: Spelling,
+        walk: &mut Walk,
+    ) -> Result<(), ScrapeError> {
+        if let Some(key) = walk.search(&self.order, &self.keys, series, spelling) {
+            self.sample(key, value, more, false);
+            return Ok(());
+        }
+        if let Some(key) = self.learn(series, spelling)? {
             walk.miss(&self.order, key);
-            self.sample(key, sample, true);
+            self.sample(key, value, more, true);
         }
         Ok(())
     }
 
     /// A text that was never seen. Nothing is remembered of it once the scrape has more samples than allowed.
-    fn learn(&mut self, text: &[u8], kind: Kind) -> Result<Option<KeyId>, ScrapeError> {
+    fn learn(&mut self, text: &[u8], spelling: Spelling) -> Result<Option<KeyId>, ScrapeError> {
         let mut exposed = Vec::new();
-        let format = self.format.expect("set before a body is read");
-        series_labels(format, text, kind, &mut exposed).map_err(ScrapeError::Parse)?;
+        let (format, _) = self.format.expect("set before a body is read");
+        series_labels(format, text, spelling.kind(), &mut exposed).map_err(ScrapeError::Parse)?;
         let name = exposed.first().map(|(_, name)| name.clone()).unwrap_or_default();
         let labels = self.rules.finish(&mut exposed)?;
         if self.is_over_limit() {
@@ -345,9 +411,9 @@ impl Cache {
         }
         let verdict = match labels {
             None => Verdict::Dropped,
-            Some(labels) => Verdict::Series(self.series_of(&name, &labels)),
+            Some(labels) => Verdict::Series(self.series_of(&name, &labels, spelling == Spelling::Native)),
         };
-        match self.keys.insert(text, kind.into(), verdict) {
+        match self.keys.insert(text, spelling, verdict) {
             Ok(key) => Ok(Some(key)),
             Err(NoRoom) => Err(ScrapeError::BadSeries(
                 "the texts of all series come to more than 4 GiB (limit of one target)".to_owned(),
@@ -355,21 +421,21 @@ impl Cache {
         }
     }
 
-    fn series_of(&mut self, exposed: &str, labels: &Labels) -> SeriesId {
+    fn series_of(&mut self, exposed: &str, labels: &Labels, is_native: bool) -> SeriesId {
         let id = self.store.id_of(labels, self.rules.is_plain(labels));
         if !self.store.state(id).is_report {
             let table = Arc::make_mut(self.store.table_mut());
-            let family = self.families.of(exposed, labels.value("__name__"), table);
+            let family = self.families.of(exposed, labels.value("__name__"), is_native, table);
             table.set_family(id, family);
         }
         id
     }
 
     #[inline]
-    fn sample(&mut self, key: KeyId, sample: &Sample<'_>, is_new: bool) {
+    fn sample(&mut self, key: KeyId, value: f64, more: &Beside<'_>, is_new: bool) {
         let is_again = self.keys.mark(key, self.round);
         let Verdict::Series(id) = self.keys.verdict(key) else { return };
-        let exposed_at = if self.options.honor_timestamps { sample.timestamp } else { None };
+        let exposed_at = more.exposed_at;
         let counts = &mut self.out.counts;
         counts.kept += 1;
         if is_again && exposed_at.is_none() {
@@ -395,7 +461,7 @@ impl Cache {
             state.tracked = self.round;
         }
         self.out.counts.added += u64::from(is_new);
-        self.out.push(id, sample, exposed_at);
+        self.out.push(id, value, more);
     }
 
     /// Whether a sample is newer than the last one of its series; notes its time if so.
@@ -517,7 +583,7 @@ impl Cache {
         } else if !self.families.take_changed() {
             return;
         }
-        if let Some(format) = self.format {
+        if let Some((format, _)) = self.format {
             self.families.sort(&self.keys, format, &mut self.store);
         }
     }

@@ -39,6 +39,14 @@ pub enum ScrapeError {
         /// The limit.
         limit: u64,
     },
+    /// A native histogram has more buckets than allowed and cannot be made coarser.
+    #[error("native_histogram_bucket_limit exceeded: {found} buckets, limit {limit}")]
+    BucketLimit {
+        /// Buckets of the histogram.
+        found: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// A series has too many or too long labels.
     #[error("{limit} exceeded: {message}")]
     LabelLimit {
@@ -78,6 +86,8 @@ pub enum Failure {
     BadSeries,
     /// Too many samples.
     SampleLimit,
+    /// Too many buckets in a native histogram.
+    BucketLimit,
     /// Too many or too long labels.
     LabelLimit,
     /// Too many targets.
@@ -86,7 +96,7 @@ pub enum Failure {
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Connect,
         Self::Status,
         Self::Timeout,
@@ -96,6 +106,7 @@ impl Failure {
         Self::Parse,
         Self::BadSeries,
         Self::SampleLimit,
+        Self::BucketLimit,
         Self::LabelLimit,
         Self::TargetLimit,
     ];
@@ -113,6 +124,7 @@ impl Failure {
             Self::Parse => "parse",
             Self::BadSeries => "bad_series",
             Self::SampleLimit => "sample_limit",
+            Self::BucketLimit => "native_histogram_bucket_limit",
             Self::LabelLimit => "label_limit",
             Self::TargetLimit => "target_limit",
         }
@@ -148,6 +160,7 @@ impl ScrapeError {
             Self::Parse(_) => Failure::Parse,
             Self::BadSeries(_) => Failure::BadSeries,
             Self::SampleLimit { .. } => Failure::SampleLimit,
+            Self::BucketLimit { .. } => Failure::BucketLimit,
             Self::LabelLimit { .. } => Failure::LabelLimit,
             Self::TargetLimit { .. } => Failure::TargetLimit,
         }

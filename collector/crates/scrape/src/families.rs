@@ -13,7 +13,7 @@ use std::sync::Arc;
 use exposition::{Format, series_labels};
 use model::{Family, Kind, SeriesTable};
 
-use crate::keys::{Keys, Verdict};
+use crate::keys::{Keys, Spelling, Verdict};
 use crate::store::Store;
 
 /// How many scrapes metadata outlives its last sighting.
@@ -81,9 +81,15 @@ impl Families {
     }
 
     /// The family of a series in the table. `exposed` is the name that the target uses, `name` the one after
-    /// relabelling.
-    pub(crate) fn of(&mut self, exposed: &str, name: &str, table: &mut SeriesTable) -> Option<u32> {
-        let at = self.find(exposed)?;
+    /// relabelling; `is_native` says that its samples are native histograms.
+    pub(crate) fn of(
+        &mut self,
+        exposed: &str,
+        name: &str,
+        is_native: bool,
+        table: &mut SeriesTable,
+    ) -> Option<u32> {
+        let at = self.find(exposed, is_native)?;
         if exposed == name {
             return Some(self.index(at, table));
         }
@@ -100,7 +106,7 @@ impl Families {
     /// Puts every series under its family.
     pub(crate) fn sort(&mut self, keys: &Keys, format: Format, store: &mut Store) {
         let mut exposed = Vec::new();
-        for (text, verdict) in keys.iter() {
+        for (text, spelling, verdict) in keys.iter() {
             let Verdict::Series(id) = verdict else { continue };
             // The name is the same whatever TYPE lines say.
             if store.state(id).is_report || series_labels(format, text, Kind::Unknown, &mut exposed).is_err()
@@ -111,7 +117,7 @@ impl Families {
             let table = Arc::make_mut(store.table_mut());
             let known_as =
                 table.labels(id).find(|(label, _)| *label == "__name__").map(|(_, name)| name.to_owned());
-            let family = self.of(name, &known_as.unwrap_or_default(), table);
+            let family = self.of(name, &known_as.unwrap_or_default(), spelling == Spelling::Native, table);
             table.set_family(id, family);
         }
     }
@@ -139,11 +145,11 @@ impl Families {
         self.known.iter_mut().for_each(|known| known.index = None);
     }
 
-    fn find(&self, name: &str) -> Option<usize> {
+    fn find(&self, name: &str, is_native: bool) -> Option<usize> {
         if let Some(at) = self.by_name.get(name) {
             let kind = self.known[*at].family.kind;
-            // A histogram has no series of its bare name.
-            return (!matches!(kind, Kind::Histogram | Kind::GaugeHistogram)).then_some(*at);
+            // A classic histogram has no series of its bare name, a native one no other.
+            return (is_native == matches!(kind, Kind::Histogram | Kind::GaugeHistogram)).then_some(*at);
         }
         SUFFIXES.iter().find_map(|(suffix, kinds)| {
             let at = *self.by_name.get(name.strip_suffix(suffix)?)?;

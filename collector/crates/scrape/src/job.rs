@@ -1,7 +1,7 @@
 //! A scrape job, ready to be used: inherited, checked, compiled.
 //!
 //! As the checks of Prometheus `config/config.go`, except that all mistakes are found at once. What is
-//! configured but not built in yet becomes a warning that names the key.
+//! set without effect becomes a warning that names the key.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,8 +52,10 @@ impl Job {
             return Err(problems);
         }
         let escaping = config.metric_name_escaping_scheme.map_or(Escaping::AllowUtf8, Escaping::from);
-        let accept = accept_header(&asked_for(&config), escaping);
-        let warnings = not_built_in(&config);
+        let listed = config.scrape_protocols.iter().flatten();
+        let protocols: Vec<Protocol> = listed.map(|protocol| Protocol::from(*protocol)).collect();
+        let accept = accept_header(&protocols, escaping);
+        let warnings = without_effect(&config);
         Ok(Self { config, base_dir: base_dir.to_owned(), rules, metric_rules, accept, warnings })
     }
 
@@ -143,8 +145,7 @@ impl Job {
     /// The format of answers whose content type says nothing useful.
     #[must_use]
     pub fn fallback(&self) -> Option<Format> {
-        let protocol = Protocol::from(self.config.fallback_scrape_protocol?);
-        (protocol != Protocol::PrometheusProto).then(|| protocol.format())
+        Some(Protocol::from(self.config.fallback_scrape_protocol?).format())
     }
 
     /// Whether names of series must be of the old character set.
@@ -268,30 +269,31 @@ fn rules_of(key: &str, configs: &[RuleConfig], names: relabel::NameScheme) -> (R
     }
 }
 
-/// The protocols that the configuration lists and a parser exists for; the usual ones where none is left.
-fn asked_for(config: &ScrapeConfig) -> Vec<Protocol> {
-    let listed = config.scrape_protocols.iter().flatten().map(|protocol| Protocol::from(*protocol));
-    let usable: Vec<Protocol> = listed.filter(|protocol| *protocol != Protocol::PrometheusProto).collect();
-    if usable.is_empty() { Protocol::DEFAULT.to_vec() } else { usable }
-}
-
 /// What is set and has no effect.
-fn not_built_in(config: &ScrapeConfig) -> Vec<Problem> {
-    const NATIVE: &str = "native histograms are not built in yet; classic ones are scraped";
-    const PROTO: &str = "the protobuf format is not built in yet; the text formats are asked for";
+fn without_effect(config: &ScrapeConfig) -> Vec<Problem> {
+    let is_on = |switch: Option<bool>| switch == Some(true);
     let lists_proto =
         config.scrape_protocols.as_ref().is_some_and(|list| list.contains(&ScrapeProtocol::PrometheusProto));
-    let falls_back_to_proto = config.fallback_scrape_protocol == Some(ScrapeProtocol::PrometheusProto);
-    let switches = &config.switches;
-    let is_on = |switch: Option<bool>| switch == Some(true);
+    let wants_native = is_on(config.switches.scrape_native_histograms);
+    let has_native = wants_native || is_on(config.switches.convert_classic_histograms_to_nhcb);
+    let only_native = "has an effect on native histograms only; switch on scrape_native_histograms or \
+                       convert_classic_histograms_to_nhcb";
     let checks = [
-        ("scrape_native_histograms", is_on(switches.scrape_native_histograms), NATIVE),
-        ("always_scrape_classic_histograms", is_on(switches.always_scrape_classic_histograms), NATIVE),
-        ("convert_classic_histograms_to_nhcb", is_on(switches.convert_classic_histograms_to_nhcb), NATIVE),
-        ("native_histogram_bucket_limit", config.native_histogram_bucket_limit > 0, NATIVE),
-        ("native_histogram_min_bucket_factor", config.native_histogram_min_bucket_factor != 0.0, NATIVE),
-        ("scrape_protocols", lists_proto && !is_on(switches.scrape_native_histograms), PROTO),
-        ("fallback_scrape_protocol", falls_back_to_proto, PROTO),
+        (
+            "scrape_native_histograms",
+            wants_native && !lists_proto,
+            "has no effect: only PrometheusProto carries native histograms, and scrape_protocols does not list it",
+        ),
+        (
+            "native_histogram_bucket_limit",
+            config.native_histogram_bucket_limit > 0 && !has_native,
+            only_native,
+        ),
+        (
+            "native_histogram_min_bucket_factor",
+            config.native_histogram_min_bucket_factor != 0.0 && !has_native,
+            only_native,
+        ),
     ];
     let set = checks.into_iter().filter(|(_, is_set, _)| *is_set);
     set.map(|(key, _, message)| Problem::warning(key, message)).collect()

@@ -16,6 +16,19 @@ pub(crate) enum Spelling {
     AsIs,
     Histogram,
     Summary,
+    /// The sample is a native histogram: its family has the series' own name.
+    Native,
+}
+
+impl Spelling {
+    /// A kind of TYPE line that has this effect.
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self::AsIs | Self::Native => Kind::Unknown,
+            Self::Histogram => Kind::Histogram,
+            Self::Summary => Kind::Summary,
+        }
+    }
 }
 
 impl From<Kind> for Spelling {
@@ -190,12 +203,12 @@ impl Keys {
         *self = Self { hasher: self.hasher.clone(), ..Self::default() };
     }
 
-    /// All texts with their verdicts.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Verdict)> {
+    /// All texts with their surroundings and verdicts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Spelling, Verdict)> {
         let taken = (0..self.keys.len()).filter(|id| !self.keys[*id].is_free);
         taken.map(|id| {
             let id = KeyId(u32::try_from(id).expect("ids are u32"));
-            (self.text(id), self.verdict(id))
+            (self.text(id), self.keys[id.0 as usize].spelling, self.verdict(id))
         })
     }
 

@@ -20,6 +20,7 @@ mod groups;
 mod job;
 mod keys;
 mod metrics;
+mod native;
 mod output;
 mod pool;
 mod report;

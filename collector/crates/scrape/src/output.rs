@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use exposition::Sample;
+use exposition::RawExemplar;
 use model::{
-    Exemplar, Point, STALE_BITS, Scrape, SeriesId, SeriesTable, TargetInfo, Timestamp, canonical_bits,
+    Exemplar, Histogram, Point, STALE_BITS, Scrape, SeriesId, SeriesTable, TargetInfo, Timestamp,
+    canonical_bits,
 };
 
 /// What was found in a scrape.
@@ -24,8 +25,29 @@ pub(crate) struct Counts {
     pub(crate) out_of_order: u64,
     /// Samples too far in the future.
     pub(crate) out_of_bounds: u64,
+    /// Native histograms of a schema that nobody knows.
+    pub(crate) unknown_schemas: u64,
     /// Series that ended.
     pub(crate) ended: u64,
+}
+
+/// What few samples have beside their value.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Beside<'a> {
+    pub(crate) exposed_at: Option<Timestamp>,
+    pub(crate) start: Option<Timestamp>,
+    pub(crate) histogram: Option<&'a Histogram>,
+    pub(crate) exemplars: &'a [RawExemplar<'a>],
+}
+
+impl Beside<'_> {
+    #[inline]
+    fn is_nothing(&self) -> bool {
+        self.exposed_at.is_none()
+            && self.start.is_none()
+            && self.histogram.is_none()
+            && self.exemplars.is_empty()
+    }
 }
 
 /// Samples in the order in which they are to be appended.
@@ -35,6 +57,8 @@ pub(crate) struct Output {
     pub(crate) points: Vec<Point>,
     timestamps: Vec<(u32, Timestamp)>,
     exemplars: Vec<(u32, Exemplar)>,
+    histograms: Vec<(u32, Histogram)>,
+    starts: Vec<(u32, Timestamp)>,
     pub(crate) counts: Counts,
 }
 
@@ -43,18 +67,21 @@ impl Output {
         Self { at, points: Vec::with_capacity(capacity), ..Self::default() }
     }
 
+    /// A sample; what it has beside its value is `more`.
     #[inline]
-    pub(crate) fn push(&mut self, series: SeriesId, sample: &Sample<'_>, exposed_at: Option<Timestamp>) {
-        let index = self.points.len();
-        self.points.push(Point { series, bits: canonical_bits(sample.value) });
-        if exposed_at.is_none() && sample.exemplar.is_none() {
-            return;
+    pub(crate) fn push(&mut self, series: SeriesId, value: f64, more: &Beside<'_>) {
+        self.points.push(Point { series, bits: canonical_bits(value) });
+        if !more.is_nothing() {
+            self.push_beside(more);
         }
-        let index = u32::try_from(index).expect("a body has fewer than 2^32 lines");
-        if let Some(at) = exposed_at {
-            self.timestamps.push((index, at));
-        }
-        if let Some(raw) = &sample.exemplar {
+    }
+
+    fn push_beside(&mut self, more: &Beside<'_>) {
+        let index = u32::try_from(self.points.len() - 1).expect("a body has fewer than 2^32 lines");
+        self.timestamps.extend(more.exposed_at.map(|at| (index, at)));
+        self.starts.extend(more.start.map(|start| (index, start)));
+        self.histograms.extend(more.histogram.map(|histogram| (index, histogram.clone())));
+        for raw in more.exemplars {
             let exemplar = Exemplar { labels: raw.labels().collect(), value: raw.value, at: raw.timestamp };
             self.exemplars.push((index, exemplar));
         }
@@ -74,6 +101,8 @@ impl Output {
         self.points.clear();
         self.timestamps.clear();
         self.exemplars.clear();
+        self.histograms.clear();
+        self.starts.clear();
     }
 
     pub(crate) fn take(&mut self, target: &Arc<TargetInfo>, table: &Arc<SeriesTable>) -> Scrape {
@@ -84,8 +113,8 @@ impl Output {
             points: std::mem::take(&mut self.points),
             timestamps: std::mem::take(&mut self.timestamps),
             exemplars: std::mem::take(&mut self.exemplars),
-            histograms: Vec::new(),
-            starts: Vec::new(),
+            histograms: std::mem::take(&mut self.histograms),
+            starts: std::mem::take(&mut self.starts),
         }
     }
 }

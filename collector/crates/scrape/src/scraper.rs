@@ -16,6 +16,7 @@ use crate::failure_log::FailureLog;
 use crate::metrics::Metrics;
 use crate::pool::{Control, Feed, Pool};
 use crate::schedule::{Clock, SystemClock};
+use crate::series::Common;
 use crate::status::{JobStatus, View};
 use crate::target_loop::Shared;
 
@@ -32,6 +33,9 @@ pub struct Options {
     pub metrics: Registry,
     /// Labels for series that do not have them, added when everything else is done.
     pub external_labels: Labels,
+    /// Whether it is passed on when series began to count, where targets say so: in protobuf, or in `_created` series of
+    /// OpenMetrics, which are hidden then.
+    pub start_timestamps: bool,
     /// How long a new target waits at least before its first scrape.
     pub initial_offset: Duration,
     /// Whether all targets are scraped once more at [`Scraper::shutdown`].
@@ -48,6 +52,7 @@ impl Default for Options {
             clock: Arc::new(SystemClock),
             metrics: Registry::new(),
             external_labels: Labels::new(),
+            start_timestamps: false,
             initial_offset: Duration::ZERO,
             scrape_on_shutdown: false,
         }
@@ -97,7 +102,10 @@ impl Scraper {
             buffers: Buffers::default(),
             metrics: Metrics::new(options.metrics.scope()),
             seed: options.seed,
-            external_labels: Arc::new(options.external_labels),
+            common: Arc::new(Common {
+                external_labels: options.external_labels,
+                start_timestamps: options.start_timestamps,
+            }),
             failures,
             initial_offset: options.initial_offset,
             scrape_on_shutdown: options.scrape_on_shutdown,

@@ -17,18 +17,27 @@ const MAX_LABELS: usize = u16::MAX as usize;
 /// Labels as a parser gives them; empty values are present.
 pub(crate) type Exposed<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
+/// What all targets of a scraper have in common.
+#[derive(Debug, Default)]
+pub(crate) struct Common {
+    /// Labels for series that do not have them.
+    pub(crate) external_labels: Labels,
+    /// Whether it is passed on when series began to count.
+    pub(crate) start_timestamps: bool,
+}
+
 /// What makes labels of exposed series.
 #[derive(Clone, Debug)]
 pub(crate) struct SeriesRules {
     job: Arc<Job>,
     target: Labels,
-    /// Given to series that do not have them, when everything else is done.
-    external: Arc<Labels>,
+    /// Its labels are given when everything else is done.
+    common: Arc<Common>,
 }
 
 impl SeriesRules {
-    pub(crate) fn new(job: &Arc<Job>, target: &Target, external: &Arc<Labels>) -> Self {
-        Self { job: Arc::clone(job), target: target.labels().clone(), external: Arc::clone(external) }
+    pub(crate) fn new(job: &Arc<Job>, target: &Target, common: &Arc<Common>) -> Self {
+        Self { job: Arc::clone(job), target: target.labels().clone(), common: Arc::clone(common) }
     }
 
     /// Whether these labels need no second look on the way to Prometheus.
@@ -57,7 +66,7 @@ impl SeriesRules {
     }
 
     fn add_external(&self, labels: &mut Labels) {
-        for (name, value) in self.external.iter() {
+        for (name, value) in self.common.external_labels.iter() {
             labels.set_if_absent(name, value);
         }
     }

@@ -34,6 +34,8 @@ pub struct Target {
     pub turn: Turn,
     /// The unix socket behind which it is, from the label `__unix_socket__`; the URL is only what it is asked for then.
     pub unix_socket: Option<Arc<Path>>,
+    /// Which histograms are wanted of it, by the job or by the hidden labels that switch them for one target.
+    pub histograms: exposition::Options,
 }
 
 /// The time in which a target is ours, while an allocator hands it from one scraper to another: a scrape that is due
@@ -152,12 +154,7 @@ pub fn assemble(job: &Job, group: &Labels, target: &Labels) -> Result<Option<Tar
     if timeout > interval {
         return Err(format!("the scrape timeout {timeout} is longer than the interval {interval}"));
     }
-    for name in HISTOGRAM_SWITCHES {
-        let value = labels.value(name);
-        if !value.is_empty() && parse_bool(value).is_none() {
-            return Err(format!("the label {name} is `{value}`, not a boolean"));
-        }
-    }
+    let histograms = histograms(&labels)?;
     labels.retain(|name, _| !name.starts_with("__meta_"));
     let hash = identity(job, &labels);
     labels.set_if_absent("instance", &address);
@@ -174,7 +171,21 @@ pub fn assemble(job: &Job, group: &Labels, target: &Labels) -> Result<Option<Tar
         hash,
         turn,
         unix_socket,
+        histograms,
     }))
+}
+
+fn histograms(labels: &Labels) -> Result<exposition::Options, String> {
+    let mut switches = [false; 3];
+    for (name, switch) in HISTOGRAM_SWITCHES.into_iter().zip(&mut switches) {
+        let value = labels.value(name);
+        if !value.is_empty() {
+            *switch =
+                parse_bool(value).ok_or_else(|| format!("the label {name} is `{value}`, not a boolean"))?;
+        }
+    }
+    let [always_classic, convert_to_nhcb, native_histograms] = switches;
+    Ok(exposition::Options { native_histograms, always_classic, convert_to_nhcb, ..Default::default() })
 }
 
 /// The identity: what is left after relabelling but for `__meta_*`, and the job. The hidden switches count

@@ -10,7 +10,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Labels;
 use telemetry::RateLimited;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -21,6 +20,7 @@ use crate::failure_log::FailureLog;
 use crate::metrics::Metrics;
 use crate::report::Report;
 use crate::schedule::{Clock, Schedule, Tick};
+use crate::series::Common;
 use crate::status::{Health, LastScrape, Slate};
 use crate::{Fetch, FetchError, Fetched, Job, ScrapeError, Sink, Target};
 
@@ -41,8 +41,7 @@ pub(crate) struct Shared {
     pub(crate) buffers: Buffers,
     pub(crate) metrics: Metrics,
     pub(crate) seed: u64,
-    /// Labels for series that do not have them.
-    pub(crate) external_labels: Arc<Labels>,
+    pub(crate) common: Arc<Common>,
     pub(crate) failures: FailureLog,
     /// How long a new target waits at least.
     pub(crate) initial_offset: Duration,
@@ -200,7 +199,7 @@ impl TargetLoop {
                 cache.adapt(job, target);
                 cache
             }
-            None => Box::new(Cache::new(job, target, &self.shared.external_labels)),
+            None => Box::new(Cache::new(job, target, &self.shared.common)),
         };
         let _permit = self.shared.cpu.acquire().await.ok()?;
         let is_small = fetched.as_ref().map_or(true, |fetched| fetched.body.len() <= SMALL_BODY);

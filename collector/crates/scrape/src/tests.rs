@@ -8,7 +8,7 @@ mod same;
 
 use std::sync::Arc;
 
-use model::{Labels, STALE_BITS, Scrape};
+use model::{BucketCounts, Histogram, Labels, STALE_BITS, Scrape};
 
 use crate::{GlobalConfig, Job, ScrapeConfig, Target, assemble};
 
@@ -49,14 +49,26 @@ pub(crate) fn show(scrape: &Scrape, with_reports: bool) -> String {
             all.filter(|label| !matches!(label, ("__name__", _) | ("job", "j") | ("instance", "t:1")));
         let shown: Vec<String> = shown.map(|(name, value)| format!("{name}=\"{value}\"")).collect();
         let braces = if shown.is_empty() { String::new() } else { format!("{{{}}}", shown.join(",")) };
-        let value = match point.bits {
-            STALE_BITS => "STALE".to_owned(),
-            bits => f64::from_bits(bits).to_string(),
+        let native = scrape.histograms.iter().find(|(of, _)| *of as usize == index);
+        let value = match (native, point.bits) {
+            (Some((_, histogram)), _) => show_histogram(histogram),
+            (None, STALE_BITS) => "STALE".to_owned(),
+            (None, bits) => f64::from_bits(bits).to_string(),
         };
         let time = if at == scrape.at { String::new() } else { format!(" @{at}") };
         let exemplar = scrape.exemplars.iter().find(|(of, _)| *of as usize == index);
         let exemplar = exemplar.map(|(_, it)| format!(" # {} {}", it.labels, it.value)).unwrap_or_default();
-        lines.push(format!("{name}{braces} {value}{time}{exemplar}"));
+        let start = scrape.starts.iter().find(|(of, _)| *of as usize == index);
+        let start = start.map(|(_, start)| format!(" since {start}")).unwrap_or_default();
+        lines.push(format!("{name}{braces} {value}{time}{start}{exemplar}"));
     }
     lines.join("\n")
+}
+
+fn show_histogram(histogram: &Histogram) -> String {
+    let count = match &histogram.counts {
+        BucketCounts::Integer { count, .. } => count.to_string(),
+        BucketCounts::Float { count, .. } => format!("{count:?}"),
+    };
+    format!("histogram(schema {}, count {count}, sum {})", histogram.schema, histogram.sum)
 }

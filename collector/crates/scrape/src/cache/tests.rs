@@ -1,3 +1,5 @@
+mod histograms;
+
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -17,8 +19,12 @@ struct Scraped {
 
 impl Scraped {
     fn new(config: &str) -> Self {
+        Self::with(config, Common::default())
+    }
+
+    fn with(config: &str, common: Common) -> Self {
         let job = job(config);
-        let cache = Cache::new(&job, &target(&job, &[]), &Arc::default());
+        let cache = Cache::new(&job, &target(&job, &[]), &Arc::new(common));
         Self { job, cache, now: 0, reports: false, last: None }
     }
 
@@ -30,18 +36,20 @@ impl Scraped {
     }
 
     fn scrape_unsent(&mut self, body: &str) -> String {
+        if body.starts_with('!') {
+            return self.digest(Err(ScrapeError::Fetch(FetchError::Status(500))));
+        }
+        let content_type = if body.contains("# EOF") { "application/openmetrics-text" } else { "text/plain" };
+        self.scrape_as(content_type, body.into())
+    }
+
+    fn scrape_as(&mut self, content_type: &str, body: Vec<u8>) -> String {
+        let content_type = Some(content_type.to_owned());
+        self.digest(Ok(Fetched { content_type, content_encoding: None, body: body.into() }))
+    }
+
+    fn digest(&mut self, fetched: Result<Fetched, ScrapeError>) -> String {
         self.now += 10_000;
-        let fetched = if body.starts_with('!') {
-            Err(ScrapeError::Fetch(FetchError::Status(500)))
-        } else {
-            let content_type =
-                if body.contains("# EOF") { "application/openmetrics-text" } else { "text/plain" };
-            Ok(Fetched {
-                content_type: Some(content_type.to_owned()),
-                content_encoding: None,
-                body: body.to_owned().into(),
-            })
-        };
         let digested = digest(fetched, &self.job, Timestamp(self.now), &mut self.cache, &Buffers::default());
         let scrape = self.cache.finish(&Report {
             is_up: digested.error.is_none(),

@@ -69,40 +69,49 @@ fn a_target_may_look_like_a_url_when_rules_can_mend_it() {
 
 #[test]
 fn keys_without_effect_are_told_by_name() {
-    let job = job(
-        "scrape_native_histograms: true\nalways_scrape_classic_histograms: true\nconvert_classic_histograms_to_nhcb: true\n\
-         native_histogram_bucket_limit: 5\nnative_histogram_min_bucket_factor: 1.5\n\
-         fallback_scrape_protocol: PrometheusProto",
-    );
-    let paths: Vec<&str> = job.warnings().iter().map(|problem| problem.path.as_str()).collect();
+    let paths = |text: &str| -> Vec<String> {
+        let job = job(text);
+        assert!(job.warnings().iter().all(|problem| !problem.is_error()));
+        job.warnings().iter().map(|problem| problem.path.clone()).collect()
+    };
     assert_eq!(
-        paths,
-        [
-            "scrape_native_histograms",
-            "always_scrape_classic_histograms",
-            "convert_classic_histograms_to_nhcb",
-            "native_histogram_bucket_limit",
-            "native_histogram_min_bucket_factor",
-            "fallback_scrape_protocol",
-        ]
+        paths("native_histogram_bucket_limit: 5\nnative_histogram_min_bucket_factor: 1.5"),
+        ["native_histogram_bucket_limit", "native_histogram_min_bucket_factor"]
     );
-    assert_eq!(job.warnings().iter().filter(|problem| problem.is_error()).count(), 0);
-    assert!(crate::tests::job("").warnings().is_empty());
+    assert_eq!(
+        paths("scrape_native_histograms: true\nscrape_protocols: [OpenMetricsText1.0.0]"),
+        ["scrape_native_histograms"]
+    );
+    let native = "scrape_native_histograms: true\nalways_scrape_classic_histograms: true\n\
+                  convert_classic_histograms_to_nhcb: true\nnative_histogram_bucket_limit: 5";
+    assert_eq!(paths(native), [""; 0]);
+    assert_eq!(paths(""), [""; 0]);
 }
 
 #[test]
-fn protobuf_is_never_asked_for() {
-    let default = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
-                   application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
-                   text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
-    assert_eq!(job("").accept(), default);
-    assert_eq!(job("scrape_native_histograms: true").accept(), default);
-    assert_eq!(job("scrape_protocols: [PrometheusProto]").accept(), default);
+fn protobuf_is_asked_for_where_it_is_listed_and_first_for_native_histograms() {
+    const PROTO: &str =
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
     assert_eq!(
-        job("scrape_protocols: [PrometheusProto, PrometheusText1.0.0]\nmetric_name_escaping_scheme: dots")
-            .accept(),
-        "text/plain;version=1.0.0;escaping=dots;q=0.6,*/*;q=0.5"
+        job("").accept(),
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+         application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
+         text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
     );
+    assert_eq!(
+        job("scrape_native_histograms: true").accept(),
+        format!(
+            "{PROTO};q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+             application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,\
+             text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+        )
+    );
+    assert_eq!(
+        job("scrape_protocols: [PrometheusText1.0.0, PrometheusProto]\nmetric_name_escaping_scheme: dots")
+            .accept(),
+        format!("text/plain;version=1.0.0;escaping=dots;q=0.6,{PROTO};q=0.5,*/*;q=0.4")
+    );
+    assert_eq!(job("fallback_scrape_protocol: PrometheusProto").fallback(), Some(Format::Protobuf));
 }
 
 #[test]
