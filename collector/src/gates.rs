@@ -2,12 +2,19 @@
 
 use std::collections::HashMap;
 
-/// Gates of our own: name, whether on by default, what it does.
-pub(crate) const GATES: &[(&str, bool, &str)] = &[(
-    "muster.directPath",
-    true,
-    "Scrapes reach exporters as they are; switched off, every scrape leaves the prometheus receiver as OTLP.",
-)];
+/// Gates that have an effect: name, whether on by default, what it does.
+pub(crate) const GATES: &[(&str, bool, &str)] = &[
+    (
+        "muster.directPath",
+        true,
+        "Scrapes reach exporters as they are; switched off, every scrape leaves the prometheus receiver as OTLP.",
+    ),
+    (
+        "receiver.prometheusreceiver.EnableCreatedTimestampZeroIngestion",
+        false,
+        "The prometheus receiver passes on when series began to count; _created series of OpenMetrics become that time.",
+    ),
+];
 
 /// Gates of the upstream collector. They are accepted so that command lines need not change; here they do nothing. A
 /// trailing `.` accepts every gate below it.

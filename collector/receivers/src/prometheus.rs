@@ -46,6 +46,9 @@ use job_source::JobSource;
 use own_jobs::OwnJobs;
 use settings::{Config, TargetAllocatorConfig};
 
+/// Feature gate of the upstream receiver, off by default: start times of series are passed on.
+const START_TIMESTAMPS: &str = "receiver.prometheusreceiver.EnableCreatedTimestampZeroIngestion";
+
 /// Longest wait for scrapes that are being delivered at the end.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
@@ -64,6 +67,7 @@ pub struct Prometheus {
     scrape_on_shutdown: bool,
     api: Option<ApiServer>,
     bound: Option<api_server::Bound>,
+    start_timestamps: bool,
     /// How scrapes become OTLP, where they do.
     into_otlp: Option<ToOtlp<'static>>,
 }
@@ -115,6 +119,7 @@ impl Component for Prometheus {
             allocator,
             initial_offset: config.initial_scrape_offset.and_then(Timeout::as_duration).unwrap_or_default(),
             scrape_on_shutdown: config.scrape_on_shutdown,
+            start_timestamps: site.is_switched_on(START_TIMESTAMPS),
             into_otlp,
         })
     }
@@ -142,6 +147,7 @@ impl Receiver for Prometheus {
             external_labels: self.external_labels,
             initial_offset: self.initial_offset,
             scrape_on_shutdown: self.scrape_on_shutdown,
+            start_timestamps: self.start_timestamps,
             ..Options::default()
         };
         let grace = if self.scrape_on_shutdown { LAST_SCRAPE_GRACE } else { SHUTDOWN_GRACE };

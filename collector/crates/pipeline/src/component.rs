@@ -53,6 +53,12 @@ impl Site {
         self.gates.get(gate) == Some(&false)
     }
 
+    /// Whether a feature gate that is off by default was switched on.
+    #[must_use]
+    pub fn is_switched_on(&self, gate: &str) -> bool {
+        self.gates.get(gate) == Some(&true)
+    }
+
     /// The directory of the storage extension of this id.
     ///
     /// # Errors

@@ -23,6 +23,8 @@ pub(crate) struct Metrics {
     duplicates: Counter,
     out_of_order: Counter,
     out_of_bounds: Counter,
+    unknown_schemas: Counter,
+    bucket_limit: Counter,
     body_size_limit: Counter,
     sample_limit: Counter,
     label_limits: Counter,
@@ -63,6 +65,14 @@ impl Metrics {
             out_of_bounds: counter(
                 "prometheus_target_scrapes_sample_out_of_bounds_total",
                 "Total number of samples rejected due to timestamp falling outside of the time bounds.",
+            ),
+            unknown_schemas: counter(
+                "muster_scrape_unknown_schema_histograms_total",
+                "Native histograms that were dropped because nobody knows their schema.",
+            ),
+            bucket_limit: counter(
+                "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total",
+                "Total number of scrapes that hit the native histogram bucket limit and were rejected.",
             ),
             body_size_limit: counter(
                 "prometheus_target_scrapes_exceeded_body_size_limit_total",
@@ -111,6 +121,7 @@ impl Metrics {
             self.duplicates.inc_by(counts.duplicates);
             self.out_of_order.inc_by(counts.out_of_order);
             self.out_of_bounds.inc_by(counts.out_of_bounds);
+            self.unknown_schemas.inc_by(counts.unknown_schemas);
             return;
         };
         let kind = error.kind();
@@ -120,6 +131,7 @@ impl Metrics {
         match kind {
             Failure::BodySizeLimit => self.body_size_limit.inc(),
             Failure::SampleLimit => self.sample_limit.inc(),
+            Failure::BucketLimit => self.bucket_limit.inc(),
             Failure::LabelLimit => self.label_limits.inc(),
             _ => {}
         }
