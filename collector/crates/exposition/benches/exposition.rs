@@ -148,7 +148,7 @@ fn read(format: Format, body: &[u8], options: Options, keys: &[Vec<u8>]) -> f64 
     let mut parser = Parser::with(format, body, options);
     let mut sum = 0.0;
     let mut expected = keys.iter();
-    while let Some(event) = parser.next(expected.next().map_or(&[], |key| key)) {
+    while let Some(event) = parser.next(expected.next().map_or(&[][..], |key| key)) {
         if let Ok(Event::Sample(sample)) = event {
             sum += sample.value;
         }

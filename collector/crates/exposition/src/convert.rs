@@ -10,6 +10,7 @@
 
 use model::{Kind, Timestamp};
 
+use crate::Expected;
 use crate::buckets::Classic;
 use crate::event::{Event, HistogramSample, ParseError, Place, Sample};
 use crate::lines::{Lines, Syntax};
@@ -71,13 +72,13 @@ impl<'a> Converted<'a> {
     }
 
     /// The next event, as [`crate::Parser::next`] has it.
-    pub(crate) fn next(&mut self, predicted: &[u8]) -> Option<Result<Event<'_>, ParseError>> {
+    pub(crate) fn next(&mut self, predicted: impl Expected) -> Option<Result<Event<'_>, ParseError>> {
         let found = self.find(predicted)?;
         Some(found.map(|event| match event {
             Event::Histogram(sample) => {
                 let mut sample: Box<HistogramSample<'_>> = sample;
                 sample.series = self.series.as_bytes();
-                sample.predicted = sample.series == predicted;
+                sample.predicted = predicted.is(sample.series);
                 Event::Histogram(sample)
             }
             event => event,
@@ -85,7 +86,7 @@ impl<'a> Converted<'a> {
     }
 
     /// The next event, but for the series of a histogram.
-    fn find(&mut self, predicted: &[u8]) -> Option<Result<Event<'a>, ParseError>> {
+    fn find(&mut self, predicted: impl Expected) -> Option<Result<Event<'a>, ParseError>> {
         loop {
             let event = match self.held.take() {
                 Some(event) => event,
@@ -119,7 +120,7 @@ impl<'a> Converted<'a> {
                 self.held = Some(Event::Sample(sample));
                 return Some(Ok(histogram));
             }
-            sample.predicted = sample.series == predicted;
+            sample.predicted = predicted.is(sample.series);
             match role {
                 None | Some((Role::Unbounded, _)) => return Some(Ok(Event::Sample(sample))),
                 Some((role, labels)) => self.collect(&role, labels, &sample),
@@ -134,7 +135,7 @@ impl<'a> Converted<'a> {
         if self.is_done {
             return Ok(None);
         }
-        let next = self.lines.next(&[]);
+        let next = self.lines.next(b"");
         self.is_done = !matches!(next, Some(Ok(_)));
         if matches!(next, Some(Err(_))) {
             self.group = None;

@@ -19,6 +19,7 @@ mod buckets;
 mod convert;
 mod created;
 mod event;
+mod expected;
 pub mod float;
 mod format;
 mod lines;
@@ -32,6 +33,7 @@ mod specification;
 mod text;
 
 pub use event::{Event, HistogramSample, ParseError, Place, RawExemplar, Sample};
+pub use expected::Expected;
 pub use float::float_label;
 pub use format::{Format, Protocol, UnknownContentType, UnknownProtocol, Warning, accept_header, format_of};
 pub use names::{Escaping, is_legacy_label_name, is_legacy_metric_name};

@@ -6,6 +6,7 @@
 
 use memchr::memchr_iter;
 
+use crate::Expected;
 use crate::created::Starts;
 use crate::event::{Bad, Event, ParseError, Place, Sample};
 use crate::float;
@@ -55,7 +56,7 @@ impl<'a> Lines<'a> {
 
     /// The next event, as [`crate::Parser::next`] has it.
     #[inline]
-    pub(crate) fn next(&mut self, predicted: &[u8]) -> Option<Result<Event<'a>, ParseError>> {
+    pub(crate) fn next(&mut self, predicted: impl Expected) -> Option<Result<Event<'a>, ParseError>> {
         if self.starts.is_some() || self.refused.is_some() {
             self.next_extra(predicted)
         } else {
@@ -65,7 +66,7 @@ impl<'a> Lines<'a> {
 
     /// The next event where more is asked for than what stands on its line.
     #[inline(never)]
-    fn next_extra(&mut self, predicted: &[u8]) -> Option<Result<Event<'a>, ParseError>> {
+    fn next_extra(&mut self, predicted: impl Expected) -> Option<Result<Event<'a>, ParseError>> {
         let mut starts = self.starts.take();
         let found = loop {
             let bad = self.refused.take_if(|bad| bad.at <= self.pos);
@@ -86,7 +87,7 @@ impl<'a> Lines<'a> {
 
     /// The event that stands next in the body.
     #[inline]
-    pub(crate) fn line(&mut self, predicted: &[u8]) -> Option<Result<Event<'a>, ParseError>> {
+    pub(crate) fn line(&mut self, predicted: impl Expected) -> Option<Result<Event<'a>, ParseError>> {
         if self.is_done {
             return None;
         }
@@ -119,14 +120,13 @@ impl<'a> Lines<'a> {
 
     /// Position behind the series at the beginning of the line, if that is the predicted one.
     #[inline]
-    fn behind(&self, predicted: &[u8]) -> Option<usize> {
-        let last = *predicted.last()?;
-        let rest = self.body[self.pos..].strip_prefix(predicted)?;
-        let end = self.pos + predicted.len();
+    fn behind(&self, predicted: impl Expected) -> Option<usize> {
+        let end = self.pos + predicted.length_in(&self.body[self.pos..])?;
         // Nothing can prolong a series behind its `}`. A bare name could go on, or have labels.
-        if last == b'}' {
+        if self.body[end - 1] == b'}' {
             return Some(end);
         }
+        let rest = &self.body[end..];
         let follows = match self.syntax {
             Syntax::Text if matches!(rest.first(), Some(b' ' | b'\t')) => {
                 self.body.get(skip_blanks(self.body, end)).copied()

@@ -5,7 +5,7 @@ use crate::created::Starts;
 use crate::event::{Event, ParseError, Place};
 use crate::lines::{Lines, Syntax};
 use crate::protobuf::Families;
-use crate::{Format, specification};
+use crate::{Expected, Format, specification};
 
 /// What a parser does beyond reading what stands there. Nothing, by default, as in Prometheus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,14 +75,14 @@ impl<'a> Parser<'a> {
 
     /// The next event; nothing at the end of the body and after an error.
     ///
-    /// `predicted` is the series expected next: a [`crate::Sample::series`] or [`crate::HistogramSample::series`] that
+    /// `predicted` is the series expected next: it knows a [`crate::Sample::series`] or [`crate::HistogramSample::series`] that
     /// a parser of the same format and options gave before, or nothing. When exactly this series comes, it is not
     /// parsed and [`crate::Sample::predicted`] is true. Everything else about the event is the same with and without
     /// the prediction.
     ///
     /// The event may lend from the parser: it is gone when the next one is asked for.
     #[inline]
-    pub fn next(&mut self, predicted: &[u8]) -> Option<Result<Event<'_>, ParseError>> {
+    pub fn next(&mut self, predicted: impl Expected) -> Option<Result<Event<'_>, ParseError>> {
         match &mut self.source {
             Source::Lines(lines) => lines.next(predicted),
             Source::Converted(converted) => converted.next(predicted),

@@ -22,6 +22,7 @@ use self::family::{Family, next_family};
 pub(crate) use self::key::key_labels;
 use self::key::{Key, Part};
 use self::metric::{Composite, Simple};
+use crate::Expected;
 use crate::event::{Bad, Event, HistogramSample, ParseError, Place, Sample};
 use crate::{Options, RawExemplar};
 
@@ -101,7 +102,7 @@ impl<'a> Families<'a> {
     }
 
     /// The next event, as [`crate::Parser::next`] has it.
-    pub(crate) fn next(&mut self, predicted: &[u8]) -> Option<Result<Event<'_>, ParseError>> {
+    pub(crate) fn next(&mut self, predicted: impl Expected) -> Option<Result<Event<'_>, ParseError>> {
         if self.is_done {
             return None;
         }
@@ -116,7 +117,7 @@ impl<'a> Families<'a> {
         }
     }
 
-    fn event(&mut self, found: Found<'a>, predicted: &[u8]) -> Result<Event<'_>, ParseError> {
+    fn event(&mut self, found: Found<'a>, predicted: impl Expected) -> Result<Event<'_>, ParseError> {
         let part = match &found {
             Found::Event(_) => None,
             Found::Sample { part, .. } => Some(*part),
@@ -125,7 +126,7 @@ impl<'a> Families<'a> {
         let mut is_predicted = false;
         if let Some(part) = part {
             self.key.select(part);
-            is_predicted = self.key.bytes() == predicted;
+            is_predicted = predicted.is(self.key.bytes());
             if !is_predicted && !std::mem::replace(&mut self.is_checked, true) {
                 self.key.check_labels().map_err(|bad| self.fail(Bad { at: self.start, ..bad }))?;
             }

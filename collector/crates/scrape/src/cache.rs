@@ -18,7 +18,7 @@ use exposition::{Event, Format, HistogramSample, Parser, Sample, series_labels};
 use model::{Kind, Labels, Point, Scrape, SeriesId, TargetInfo, Timestamp, canonical_bits};
 
 use crate::families::Families;
-use crate::keys::{KeyId, Keys, NoRoom, Spelling, Verdict};
+use crate::keys::{KeyId, Keys, NoRoom, Print, Spelling, Verdict};
 use crate::native::NativeLimits;
 use crate::output::{Beside, Counts, Output};
 use crate::report::{Report, Reports, is_report};
@@ -27,7 +27,8 @@ use crate::store::Store;
 use crate::walk::Walk;
 use crate::{Job, ScrapeError, Target};
 
-/// Failed scrapes in a row after which everything about the target's series is forgotten.
+/// Failed scrapes in a row after which everything about the target's series is forgotten, and good ones without news
+/// after which what serves to find series is given back.
 const PATIENCE: u32 = 10;
 
 /// Largest distance of an exposed time into the future, in milliseconds.
@@ -53,8 +54,8 @@ pub(crate) struct Cache {
     families: Families,
     n_old_families: usize,
     reports: Reports,
-    /// Series of the last scrape whose absence means their end.
-    live: Vec<SeriesId>,
+    /// Good scrapes in a row that had the same lines.
+    n_quiet: u32,
     /// Last times of series that are exposed with times.
     times: HashMap<SeriesId, Timestamp>,
     round: u32,
@@ -120,7 +121,7 @@ impl Cache {
             families: Families::default(),
             n_old_families: 0,
             reports: Reports::default(),
-            live: Vec::new(),
+            n_quiet: 0,
             times: HashMap::new(),
             round: 0,
             last_at: None,
@@ -274,8 +275,7 @@ impl Cache {
         }
         self.store.tidy();
         self.round = self.round.checked_add(1).expect("fewer than 2^32 scrapes of one target");
-        let capacity = self.live.len() + self.reports.ids().count();
-        self.out = Output::new(at, capacity);
+        self.out = Output::new(at, self.order.len() + self.reports.ids().count());
     }
 
     fn read(&mut self, body: &[u8], walk: &mut Walk) -> Result<(), ScrapeError> {
@@ -284,7 +284,7 @@ impl Cache {
         let mut kind = Kind::Unknown;
         loop {
             let expected = walk.expected(&self.order);
-            let predicted = expected.map_or(&[][..], |id| self.keys.text(id));
+            let predicted = expected.map_or(Print::NOTHING, |id| self.keys.print(id));
             let next = parser.next(predicted);
             // Events are looked at where they lie: moving them costs as much as parsing a number.
             let event = match &next {
@@ -385,7 +385,7 @@ impl Cache {
         spelling: Spelling,
         walk: &mut Walk,
     ) -> Result<(), ScrapeError> {
-        if let Some(key) = walk.search(&self.order, &self.keys, series, spelling) {
+        if let Some(key) = walk.search(&self.order, &mut self.keys, Print::of(series), spelling) {
             self.sample(key, value, more, false);
             return Ok(());
         }
@@ -413,10 +413,10 @@ impl Cache {
             None => Verdict::Dropped,
             Some(labels) => Verdict::Series(self.series_of(&name, &labels, spelling == Spelling::Native)),
         };
-        match self.keys.insert(text, spelling, verdict) {
+        match self.keys.insert(text, &name, spelling, verdict) {
             Ok(key) => Ok(Some(key)),
             Err(NoRoom) => Err(ScrapeError::BadSeries(
-                "the texts of all series come to more than 4 GiB (limit of one target)".to_owned(),
+                "more than 2^32 series were exposed (limit of one target)".to_owned(),
             )),
         }
     }
@@ -498,13 +498,15 @@ impl Cache {
 
     fn succeed(&mut self, walk: Walk) {
         let lines = walk.finish(&self.order);
-        let now_live = self.now_live();
-        let before = std::mem::replace(&mut self.live, now_live);
-        self.tell_ends(before);
+        self.tell_ends();
+        self.n_quiet = if lines.is_some() { 0 } else { self.n_quiet.saturating_add(1) };
         if let Some(order) = lines {
             self.order = order;
             self.keys.set_positions(&self.order);
             self.must_sweep = true;
+        } else if self.n_quiet == PATIENCE {
+            self.keys.rest();
+            self.store.rest();
         }
         if std::mem::take(&mut self.must_sweep) || self.keys.len() > self.order.len() {
             self.keys.keep_round(self.round);
@@ -522,7 +524,6 @@ impl Cache {
             self.keys.shrink();
             self.store.shrink();
             self.order.shrink_to_fit();
-            self.live.shrink_to_fit();
         }
     }
 
@@ -530,10 +531,9 @@ impl Cache {
     fn fail(&mut self) {
         self.out.roll_back();
         self.unsent.times.clear();
-        let before = std::mem::take(&mut self.live);
         // No series was there in this scrape, whatever was read before it failed.
         self.round = self.round.checked_add(1).expect("fewer than 2^32 scrapes of one target");
-        self.tell_ends(before);
+        self.tell_ends();
         self.n_failures += 1;
         if self.n_failures == PATIENCE || self.is_swollen() {
             self.forget_texts();
@@ -543,33 +543,19 @@ impl Cache {
     }
 
     /// Ends the series that are not tracked now and were before, or whose end could not be told.
-    fn tell_ends(&mut self, before: Vec<SeriesId>) {
-        let owed = std::mem::take(&mut self.unsent.owed);
-        for series in before.into_iter().chain(owed) {
-            let state = self.store.state(series);
-            let is_past = self.times.get(&series).is_some_and(|last| *last >= self.out.at);
-            if state.tracked == self.round || state.is_report || is_past {
+    fn tell_ends(&mut self) {
+        let Self { store, out, unsent, times, round, .. } = self;
+        let ended = store.ended_in(*round).chain(std::mem::take(&mut unsent.owed));
+        for series in ended.collect::<Vec<_>>() {
+            let state = store.state(series);
+            let is_past = times.get(&series).is_some_and(|last| *last >= out.at);
+            if state.tracked == *round || state.is_report || is_past {
                 continue;
             }
-            self.out.end(series);
-            self.out.counts.ended += 1;
-            self.unsent.ended.push(series);
+            out.end(series);
+            out.counts.ended += 1;
+            unsent.ended.push(series);
         }
-    }
-
-    /// The series whose absence in the next scrape will mean their end.
-    fn now_live(&self) -> Vec<SeriesId> {
-        let is_live = |id: &SeriesId| {
-            let state = self.store.state(*id);
-            state.tracked == self.round && !state.is_report
-        };
-        let mut live: Vec<SeriesId> =
-            self.out.points.iter().map(|point| point.series).filter(is_live).collect();
-        if self.out.has_timestamps() {
-            live.sort_unstable();
-            live.dedup();
-        }
-        live
     }
 
     /// Follows TYPE lines that came late, changed or went away.
@@ -583,9 +569,7 @@ impl Cache {
         } else if !self.families.take_changed() {
             return;
         }
-        if let Some((format, _)) = self.format {
-            self.families.sort(&self.keys, format, &mut self.store);
-        }
+        self.families.sort(&self.keys, &mut self.store);
     }
 
     fn take_scrape(&mut self) -> Scrape {

@@ -10,7 +10,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use exposition::{Format, series_labels};
 use model::{Family, Kind, SeriesTable};
 
 use crate::keys::{Keys, Spelling, Verdict};
@@ -104,20 +103,16 @@ impl Families {
     }
 
     /// Puts every series under its family.
-    pub(crate) fn sort(&mut self, keys: &Keys, format: Format, store: &mut Store) {
-        let mut exposed = Vec::new();
-        for (text, spelling, verdict) in keys.iter() {
+    pub(crate) fn sort(&mut self, keys: &Keys, store: &mut Store) {
+        for (exposed, spelling, verdict) in keys.iter() {
             let Verdict::Series(id) = verdict else { continue };
-            // The name is the same whatever TYPE lines say.
-            if store.state(id).is_report || series_labels(format, text, Kind::Unknown, &mut exposed).is_err()
-            {
+            if store.state(id).is_report {
                 continue;
             }
-            let name = exposed.first().map(|(_, name)| name.as_ref()).unwrap_or_default();
             let table = Arc::make_mut(store.table_mut());
             let known_as =
                 table.labels(id).find(|(label, _)| *label == "__name__").map(|(_, name)| name.to_owned());
-            let family = self.of(name, &known_as.unwrap_or_default(), spelling == Spelling::Native, table);
+            let family = self.of(exposed, &known_as.unwrap_or_default(), spelling == Spelling::Native, table);
             table.set_family(id, family);
         }
     }

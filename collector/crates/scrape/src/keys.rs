@@ -1,14 +1,18 @@
 //! Series as they are exposed: text to verdict.
 //!
 //! The text of a series, from its name to its `}`, is the key under which everything computed for it is
-//! remembered; equal text means equal labels while the TYPE lines around it say the same. All texts lie
-//! behind one another in one buffer in the order in which they were learnt, so that walking over them in that
-//! order reads memory forwards.
+//! remembered; equal text means equal labels while the TYPE lines around it say the same. Texts are most of what a
+//! target says and hardly ever change, so only a hash of 128 bits is kept of each. Two texts of one target have the same
+//! one once in 10^28 targets of a million series, and no target can look for such texts, because the hash is keyed.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 
+use exposition::Expected;
 use hashbrown::HashTable;
 use model::{Kind, SeriesId};
+use xxhash_rust::xxh3::xxh3_128_with_secret;
 
 /// What TYPE lines change in the labels of a series: the spelling of numbers in `le` or in `quantile`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +62,57 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) struct NoRoom;
 
+/// Bytes of the key of the hash; the function asks for 136 at least.
+const SECRET_BYTES: usize = 192;
+
+/// The key of the hash: another one in every process.
+static SECRET: LazyLock<[u8; SECRET_BYTES]> = LazyLock::new(|| {
+    let seed = RandomState::new();
+    let mut secret = [0; SECRET_BYTES];
+    for (index, word) in secret.chunks_exact_mut(8).enumerate() {
+        word.copy_from_slice(&seed.hash_one(index).to_le_bytes());
+    }
+    secret
+});
+
+/// What is kept of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Print {
+    /// Two halves, because a whole one would have to lie at a multiple of sixteen bytes.
+    hash: [u64; 2],
+    /// Zero fits no text.
+    n_bytes: u32,
+}
+
+impl Print {
+    /// Of nothing that can be exposed.
+    pub(crate) const NOTHING: Self = Self { hash: [0; 2], n_bytes: 0 };
+
+    #[inline]
+    pub(crate) fn of(text: &[u8]) -> Self {
+        Self { hash: hash_of(text), n_bytes: u32::try_from(text.len()).unwrap_or(0) }
+    }
+}
+
+#[inline]
+fn hash_of(text: &[u8]) -> [u64; 2] {
+    let hash = xxh3_128_with_secret(text, &*SECRET);
+    [hash as u64, (hash >> 64) as u64]
+}
+
+impl Expected for Print {
+    #[inline]
+    fn length_in(self, rest: &[u8]) -> Option<usize> {
+        let text = rest.get(..self.n_bytes as usize)?;
+        (self.n_bytes > 0 && hash_of(text) == self.hash).then_some(text.len())
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Key {
-    start: u32,
-    n_bytes: u32,
+    print: Print,
+    /// The exposed name of the series, among the names.
+    name: u32,
     /// Of the series; `u32::MAX` where it is dropped.
     series: u32,
     /// The last scrape that had it.
@@ -78,13 +129,30 @@ const NOWHERE: u32 = u32::MAX;
 /// All texts that are known of one target.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
-    text: Vec<u8>,
     keys: Vec<Key>,
     free: Vec<KeyId>,
-    index: HashTable<u32>,
-    // Seeded: a target cannot choose texts that collide.
-    hasher: RandomState,
-    n_dead_bytes: usize,
+    /// By hash; only there while texts come and go.
+    index: Option<HashTable<u32>>,
+    names: Names,
+}
+
+/// Exposed names of series, each once.
+#[derive(Debug, Default)]
+struct Names {
+    all: Vec<Box<str>>,
+    by_name: HashMap<Box<str>, u32>,
+}
+
+impl Names {
+    fn intern(&mut self, name: &str) -> Option<u32> {
+        if let Some(id) = self.by_name.get(name) {
+            return Some(*id);
+        }
+        let id = u32::try_from(self.all.len()).ok()?;
+        self.all.push(name.into());
+        self.by_name.insert(name.into(), id);
+        Some(id)
+    }
 }
 
 impl Keys {
@@ -93,14 +161,14 @@ impl Keys {
     }
 
     #[inline]
-    pub(crate) fn text(&self, id: KeyId) -> &[u8] {
-        text_of(&self.text, &self.keys[id.0 as usize])
+    pub(crate) fn print(&self, id: KeyId) -> Print {
+        self.keys[id.0 as usize].print
     }
 
     /// Whether this is the key of a text in its surroundings.
     #[inline]
-    pub(crate) fn is(&self, id: KeyId, text: &[u8], spelling: Spelling) -> bool {
-        self.has_spelling(id, spelling) && self.text(id) == text
+    pub(crate) fn is(&self, id: KeyId, text: Print, spelling: Spelling) -> bool {
+        self.has_spelling(id, spelling) && self.print(id) == text
     }
 
     #[inline]
@@ -110,10 +178,7 @@ impl Keys {
 
     #[inline]
     pub(crate) fn verdict(&self, id: KeyId) -> Verdict {
-        match self.keys[id.0 as usize].series {
-            DROPPED => Verdict::Dropped,
-            series => Verdict::Series(SeriesId(series)),
-        }
+        verdict_of(&self.keys[id.0 as usize])
     }
 
     /// Notes that a scrape had the text, and says whether the same scrape had it before.
@@ -134,25 +199,42 @@ impl Keys {
         }
     }
 
-    pub(crate) fn find(&self, text: &[u8], spelling: Spelling) -> Option<KeyId> {
-        let hash = self.hasher.hash_one(text);
-        self.index.find(hash, |id| self.is(KeyId(*id), text, spelling)).map(|id| KeyId(*id))
+    pub(crate) fn find(&mut self, text: Print, spelling: Spelling) -> Option<KeyId> {
+        let index = self.index.take().unwrap_or_else(|| self.make_index());
+        let found = index.find(text.hash[0], |id| self.is(KeyId(*id), text, spelling)).map(|id| KeyId(*id));
+        self.index = Some(index);
+        found
     }
 
-    /// Adds a text that is not there yet.
+    fn make_index(&self) -> HashTable<u32> {
+        let mut index = HashTable::with_capacity(self.len());
+        let hash = |id: &u32| self.keys[*id as usize].print.hash[0];
+        for id in (0u32..).zip(&self.keys).filter(|(_, key)| !key.is_free).map(|(id, _)| id) {
+            index.insert_unique(hash(&id), id, hash);
+        }
+        index
+    }
+
+    /// Nothing has come or gone for long: what only serves that is given back.
+    pub(crate) fn rest(&mut self) {
+        self.index = None;
+    }
+
+    /// Adds a text that is not there yet; `name` is what the series is called in it.
     pub(crate) fn insert(
         &mut self,
         text: &[u8],
+        name: &str,
         spelling: Spelling,
         verdict: Verdict,
     ) -> Result<KeyId, NoRoom> {
-        let start = u32::try_from(self.text.len()).map_err(|_| NoRoom)?;
-        let n_bytes = u32::try_from(text.len()).map_err(|_| NoRoom)?;
+        let print = Print::of(text);
+        let name = self.names.intern(name).ok_or(NoRoom)?;
         let series = match verdict {
             Verdict::Dropped => DROPPED,
             Verdict::Series(id) => id.0,
         };
-        let key = Key { start, n_bytes, series, round: 0, position: NOWHERE, spelling, is_free: false };
+        let key = Key { print, name, series, round: 0, position: NOWHERE, spelling, is_free: false };
         let id = match self.free.pop() {
             Some(id) => {
                 self.keys[id.0 as usize] = key;
@@ -164,10 +246,10 @@ impl Keys {
                 id
             }
         };
-        self.text.extend_from_slice(text);
-        let (keys, all, hasher) = (&self.keys, &self.text, &self.hasher);
-        let rehash = |id: &u32| hasher.hash_one(text_of(all, &keys[*id as usize]));
-        self.index.insert_unique(hasher.hash_one(text), id.0, rehash);
+        if let Some(index) = &mut self.index {
+            let keys = &self.keys;
+            index.insert_unique(print.hash[0], id.0, |id| keys[*id as usize].print.hash[0]);
+        }
         Ok(id)
     }
 
@@ -178,74 +260,73 @@ impl Keys {
                 self.remove(id);
             }
         }
-        if self.n_dead_bytes > 4096 && self.n_dead_bytes * 2 > self.text.len() {
-            self.compact();
+        if self.names.all.len() > 2 * self.len() + 100 {
+            self.forget_names();
         }
     }
 
     /// Whether growth has reserved much more memory than is used.
     pub(crate) fn is_roomy(&self) -> bool {
-        self.text.capacity() > self.text.len() + self.text.len() / 4
-            || self.keys.capacity() > self.keys.len() + self.keys.len() / 4
+        self.keys.capacity() > self.keys.len() + self.keys.len() / 4
     }
 
     /// Gives back memory that was reserved for growth.
     pub(crate) fn shrink(&mut self) {
-        self.text.shrink_to_fit();
         self.keys.shrink_to_fit();
         self.free.shrink_to_fit();
-        let (keys, all, hasher) = (&self.keys, &self.text, &self.hasher);
-        self.index.shrink_to_fit(|id| hasher.hash_one(text_of(all, &keys[*id as usize])));
+        if let Some(index) = &mut self.index {
+            let keys = &self.keys;
+            index.shrink_to_fit(|id| keys[*id as usize].print.hash[0]);
+        }
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        *self = Self { hasher: self.hasher.clone(), ..Self::default() };
+        *self = Self::default();
     }
 
-    /// All texts with their surroundings and verdicts.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Spelling, Verdict)> {
-        let taken = (0..self.keys.len()).filter(|id| !self.keys[*id].is_free);
-        taken.map(|id| {
-            let id = KeyId(u32::try_from(id).expect("ids are u32"));
-            (self.text(id), self.keys[id.0 as usize].spelling, self.verdict(id))
-        })
+    /// Exposed names, surroundings and verdicts of all texts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Spelling, Verdict)> {
+        let taken = self.keys.iter().filter(|key| !key.is_free);
+        taken.map(|key| (&*self.names.all[key.name as usize], key.spelling, verdict_of(key)))
     }
 
     fn remove(&mut self, id: usize) {
         let key = &mut self.keys[id];
         key.is_free = true;
-        self.n_dead_bytes += key.n_bytes as usize;
+        let hash = key.print.hash[0];
         let number = u32::try_from(id).expect("ids are u32");
-        let hash = self.hasher.hash_one(text_of(&self.text, &self.keys[id]));
-        if let Ok(entry) = self.index.find_entry(hash, |other| *other == number) {
+        if let Some(index) = &mut self.index
+            && let Ok(entry) = index.find_entry(hash, |other| *other == number)
+        {
             entry.remove();
         }
         self.free.push(KeyId(number));
     }
 
-    fn compact(&mut self) {
-        let mut taken: Vec<&mut Key> = self.keys.iter_mut().filter(|key| !key.is_free).collect();
-        taken.sort_by_key(|key| key.start);
-        let mut text = Vec::with_capacity(self.text.len() - self.n_dead_bytes);
-        for key in taken {
-            let start = text.len();
-            text.extend_from_slice(text_of(&self.text, key));
-            key.start = u32::try_from(start).expect("compaction never grows");
+    /// Forgets names that no series has any more.
+    fn forget_names(&mut self) {
+        let before = std::mem::take(&mut self.names);
+        for key in self.keys.iter_mut().filter(|key| !key.is_free) {
+            key.name =
+                self.names.intern(&before.all[key.name as usize]).expect("there are fewer names than before");
         }
-        (self.text, self.n_dead_bytes) = (text, 0);
     }
 
     #[cfg(test)]
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.text.capacity() + self.keys.capacity() * size_of::<Key>() + self.index.allocation_size()
+        let names = self.names.all.iter().map(|name| 2 * (name.len() + size_of::<Box<str>>())).sum::<usize>();
+        let index = self.index.as_ref().map_or(0, HashTable::allocation_size);
+        self.keys.capacity() * size_of::<Key>() + index + names
     }
 }
 
 #[inline]
-fn text_of<'a>(text: &'a [u8], key: &Key) -> &'a [u8] {
-    let start = key.start as usize;
-    &text[start..start + key.n_bytes as usize]
+fn verdict_of(key: &Key) -> Verdict {
+    match key.series {
+        DROPPED => Verdict::Dropped,
+        series => Verdict::Series(SeriesId(series)),
+    }
 }
 
 #[cfg(test)]
@@ -255,22 +336,26 @@ mod tests {
     #[test]
     fn texts_are_found_again_until_a_scrape_lacks_them() {
         let mut keys = Keys::default();
-        let one = keys.insert(b"a", Spelling::AsIs, Verdict::Series(SeriesId(7))).unwrap();
-        let two = keys.insert(b"b{c=\"d\"}", Spelling::AsIs, Verdict::Dropped).unwrap();
+        let one = keys.insert(b"a", "n", Spelling::AsIs, Verdict::Series(SeriesId(7))).unwrap();
+        let two = keys.insert(b"b{c=\"d\"}", "n", Spelling::AsIs, Verdict::Dropped).unwrap();
         assert_eq!(
-            (keys.find(b"a", Spelling::AsIs), keys.verdict(one)),
+            (keys.find(Print::of(b"a"), Spelling::AsIs), keys.verdict(one)),
             (Some(one), Verdict::Series(SeriesId(7)))
         );
-        assert_eq!(keys.find(b"a", Spelling::Histogram), None, "the TYPE line above it is another one");
+        assert_eq!(
+            keys.find(Print::of(b"a"), Spelling::Histogram),
+            None,
+            "the TYPE line above it is another one"
+        );
         assert!(!keys.mark(two, 3) && keys.mark(two, 3));
         keys.keep_round(3);
-        assert_eq!((keys.find(b"a", Spelling::AsIs), keys.len()), (None, 1));
+        assert_eq!((keys.find(Print::of(b"a"), Spelling::AsIs), keys.len()), (None, 1));
         assert_eq!(
-            keys.insert(b"e", Spelling::AsIs, Verdict::Dropped).unwrap(),
+            keys.insert(b"e", "n", Spelling::AsIs, Verdict::Dropped).unwrap(),
             one,
             "the place is used again"
         );
-        assert_eq!(keys.find(b"b{c=\"d\"}", Spelling::AsIs), Some(two));
+        assert_eq!(keys.find(Print::of(b"b{c=\"d\"}"), Spelling::AsIs), Some(two));
     }
 
     #[test]
@@ -279,7 +364,7 @@ mod tests {
         for round in 1..=50 {
             for n in 0..1000 {
                 let text = format!("series_with_a_long_name{{round=\"{round}\",n=\"{n}\"}}");
-                let id = keys.insert(text.as_bytes(), Spelling::AsIs, Verdict::Dropped).unwrap();
+                let id = keys.insert(text.as_bytes(), &text[..40], Spelling::AsIs, Verdict::Dropped).unwrap();
                 keys.mark(id, round);
             }
             keys.keep_round(round);

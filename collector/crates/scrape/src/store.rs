@@ -15,6 +15,8 @@ pub(crate) struct State {
     pub(crate) tracked: u32,
     /// It is one of our own about the target.
     pub(crate) is_report: bool,
+    /// Its absence in the next scrape means its end.
+    is_live: bool,
     is_taken: bool,
 }
 
@@ -24,7 +26,8 @@ pub(crate) struct State {
 pub(crate) struct Store {
     table: Arc<SeriesTable>,
     states: Vec<State>,
-    by_labels: HashTable<u32>,
+    /// By labels; only there while series come and go.
+    by_labels: Option<HashTable<u32>>,
     // Seeded: a target cannot choose labels that collide.
     hasher: RandomState,
 }
@@ -57,9 +60,11 @@ impl Store {
     /// The series of these labels, made if it is not there; `is_plain` as the table remembers it.
     pub(crate) fn id_of(&mut self, labels: &Labels, is_plain: bool) -> SeriesId {
         let hash = hash_of(&self.hasher, labels.iter());
+        let mut by_labels = self.by_labels.take().unwrap_or_else(|| self.make_index());
         let is_it = |id: &u32| self.table.labels(SeriesId(*id)).eq(labels.iter());
-        if let Some(id) = self.by_labels.find(hash, is_it) {
-            return SeriesId(*id);
+        if let Some(id) = by_labels.find(hash, is_it).copied() {
+            self.by_labels = Some(by_labels);
+            return SeriesId(id);
         }
         let table = Arc::make_mut(&mut self.table);
         let id = table.insert(labels.iter(), None);
@@ -70,8 +75,40 @@ impl Store {
         self.states[id.0 as usize] = State { is_taken: true, ..State::default() };
         let (table, hasher) = (&self.table, &self.hasher);
         let rehash = |id: &u32| hash_of(hasher, table.labels(SeriesId(*id)));
-        self.by_labels.insert_unique(hash, id.0, rehash);
+        by_labels.insert_unique(hash, id.0, rehash);
+        self.by_labels = Some(by_labels);
         id
+    }
+
+    fn make_index(&self) -> HashTable<u32> {
+        let mut by_labels = HashTable::with_capacity(self.len());
+        let hash = |id: &u32| hash_of(&self.hasher, self.table.labels(SeriesId(*id)));
+        for id in (0u32..).zip(&self.states).filter(|(_, state)| state.is_taken).map(|(id, _)| id) {
+            by_labels.insert_unique(hash(&id), id, hash);
+        }
+        by_labels
+    }
+
+    /// Nothing has come or gone for long: what only serves that is given back.
+    pub(crate) fn rest(&mut self) {
+        self.by_labels = None;
+    }
+
+    /// From now on those series are live that this scrape tracked, but for our own. Gives those that were live before and
+    /// are no longer.
+    pub(crate) fn ended_in(&mut self, round: u32) -> impl Iterator<Item = SeriesId> {
+        (0u32..).zip(&mut self.states).filter_map(move |(id, state)| {
+            let is_live = state.tracked == round && !state.is_report;
+            let was_live = std::mem::replace(&mut state.is_live, is_live);
+            (was_live && !is_live).then_some(SeriesId(id))
+        })
+    }
+
+    /// The series that end when the next scrape does not have them.
+    #[cfg(test)]
+    pub(crate) fn live(&self) -> Vec<SeriesId> {
+        let live = (0u32..).zip(&self.states).filter(|(_, state)| state.is_live);
+        live.map(|(id, _)| SeriesId(id)).collect()
     }
 
     /// Puts a series under a family of the table.
@@ -80,9 +117,11 @@ impl Store {
     }
 
     pub(crate) fn remove(&mut self, id: SeriesId) {
-        let hash = hash_of(&self.hasher, self.table.labels(id));
-        if let Ok(entry) = self.by_labels.find_entry(hash, |other| *other == id.0) {
-            entry.remove();
+        if let Some(by_labels) = &mut self.by_labels {
+            let hash = hash_of(&self.hasher, self.table.labels(id));
+            if let Ok(entry) = by_labels.find_entry(hash, |other| *other == id.0) {
+                entry.remove();
+            }
         }
         Arc::make_mut(&mut self.table).remove(id);
         self.states[id.0 as usize] = State::default();
@@ -100,7 +139,16 @@ impl Store {
         Arc::make_mut(&mut self.table).shrink();
         self.states.shrink_to_fit();
         let (table, hasher) = (&self.table, &self.hasher);
-        self.by_labels.shrink_to_fit(|id| hash_of(hasher, table.labels(SeriesId(*id))));
+        if let Some(by_labels) = &mut self.by_labels {
+            by_labels.shrink_to_fit(|id| hash_of(hasher, table.labels(SeriesId(*id))));
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.table.heap_bytes()
+            + self.states.capacity() * size_of::<State>()
+            + self.by_labels.as_ref().map_or(0, HashTable::allocation_size)
     }
 
     /// Frees what removed series left behind, when it is worth it.

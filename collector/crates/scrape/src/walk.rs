@@ -3,7 +3,7 @@
 //! Expositions are stable in their order, so the next line is nearly always the one behind the last. Only
 //! when a line is another one is the order written down anew.
 
-use crate::keys::{KeyId, Keys, Spelling};
+use crate::keys::{KeyId, Keys, Print, Spelling};
 
 /// How many lines are looked at behind the expected one before the text is looked up.
 const LOOK_AHEAD: usize = 3;
@@ -47,8 +47,8 @@ impl Walk {
     pub(crate) fn search(
         &mut self,
         former: &[KeyId],
-        keys: &Keys,
-        text: &[u8],
+        keys: &mut Keys,
+        text: Print,
         spelling: Spelling,
     ) -> Option<KeyId> {
         let ahead = former.iter().enumerate().skip(self.position + 1).take(LOOK_AHEAD);

@@ -170,7 +170,7 @@ fn a_converted_series_and_those_around_it_are_predicted() {
     }
     let mut parser = Parser::with(Format::Text, BODY.as_bytes(), KEEP);
     for key in keys {
-        match parser.next(&key).unwrap().unwrap() {
+        match parser.next(&*key).unwrap().unwrap() {
             Event::Sample(sample) => assert!(sample.predicted),
             Event::Histogram(sample) => assert!(sample.predicted && sample.series == b"h{l=\"1\"}"),
             _ => {}

@@ -36,7 +36,7 @@ pub(crate) fn shown_told(
     let mut last_kind = Kind::Unknown;
     let mut out = String::new();
     let mut n_events = 0;
-    while let Some(event) = parser.next(&predict(n_events)) {
+    while let Some(event) = parser.next(&*predict(n_events)) {
         n_events += 1;
         match event {
             Ok(Event::Type { family, kind }) => {
@@ -344,7 +344,7 @@ proptest! {
         let series = series_of(Format::Text, body.as_bytes());
         let mut parser = Parser::new(Format::Text, body.as_bytes());
         for predicted in &series {
-            if let Event::Sample(sample) = parser.next(predicted).unwrap().unwrap() {
+            if let Event::Sample(sample) = parser.next(&**predicted).unwrap().unwrap() {
                 prop_assert!(sample.predicted);
             }
         }

@@ -242,7 +242,7 @@ fn a_series_is_predicted_by_its_bytes() {
     let mut parser = Parser::new(PROTOBUF, &next);
     let mut hits = Vec::new();
     for key in &keys {
-        if let Event::Sample(sample) = parser.next(key).unwrap().unwrap() {
+        if let Event::Sample(sample) = parser.next(&**key).unwrap().unwrap() {
             assert_eq!(sample.series, key);
             hits.push(sample.predicted);
         }

@@ -72,6 +72,11 @@ impl Scraped {
     }
 }
 
+/// The series that the last scrape had.
+fn live(scraped: &Scraped) -> Vec<SeriesId> {
+    scraped.cache.store.live()
+}
+
 /// Scrapes the bodies one after the other and compares what leaves the process.
 fn check_with(config: &str, bodies: &[&str], expected: &Expect) {
     let mut scraped = Scraped::new(config);
@@ -298,7 +303,7 @@ fn honoured_labels_win_even_when_they_are_empty() {
     let mut scraped = Scraped::new("honor_labels: true");
     scraped.scrape("b{instance=\"\"} 1\n");
     let table = scraped.cache.store.table();
-    let b = scraped.cache.live[0];
+    let b = live(&scraped)[0];
     let labels: Vec<(&str, &str)> = table.labels(b).collect();
     assert_eq!(labels, [("__name__", "b"), ("job", "j")], "as a Pushgateway wants it");
 }
@@ -480,7 +485,7 @@ fn families(scraped: &Scraped) -> String {
             None => format!("{name}: none"),
         }
     };
-    scraped.cache.live.iter().map(line).collect::<Vec<_>>().join("\n")
+    live(scraped).iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -672,4 +677,28 @@ fn body_limits_and_content_types_are_kept() {
     assert_eq!(fetch(Some("text/html"), None, b"a 1\n".to_vec(), fallback), "good");
     assert_eq!(fetch(None, None, Vec::new(), ""), "good", "nothing has no format");
     assert_eq!(fetch(Some("application/openmetrics-text"), None, b"a 1\n".to_vec(), ""), "parse");
+}
+
+/// Everything that a target costs between scrapes.
+fn heap_bytes(cache: &Cache) -> usize {
+    cache.store.heap_bytes() + cache.keys.heap_bytes() + cache.order.capacity() * size_of::<KeyId>()
+}
+
+#[test]
+fn an_idle_series_takes_at_most_130_bytes() {
+    const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
+    const CODES: [&str; 5] = ["200", "204", "404", "429", "500"];
+    let mut body = String::from("# TYPE http_requests_total counter\n");
+    for route in 0..100 {
+        for (code, method) in CODES.iter().flat_map(|code| METHODS.map(|method| (code, method))) {
+            let labels = format!("method=\"{method}\",code=\"{code}\",route=\"/v1/things/{route}\"");
+            body.push_str(&format!("http_requests_total{{{labels}}} {}\n", route * 1000));
+        }
+    }
+    let mut scraped = Scraped::new("");
+    for _ in 0..12 {
+        scraped.scrape(&body);
+    }
+    let per_series = heap_bytes(&scraped.cache) / scraped.cache.n_series();
+    assert!(per_series <= 130, "{per_series} bytes a series");
 }

@@ -108,7 +108,7 @@ fn a_native_histogram_belongs_to_the_family_of_its_name() {
     let mut scraped = Scraped::new(NATIVE);
     scrape(&mut scraped, histogram(0, 5));
     let table = scraped.cache.store.table();
-    let id = scraped.cache.live[0];
+    let id = live(&scraped)[0];
     let family = table.family(id).map(|family| (&*family.name, family.kind, &*family.help));
     assert_eq!(family, Some(("h", Kind::Histogram, "All of them.")));
 }
