@@ -92,10 +92,6 @@ impl Output {
         self.points.push(Point { series, bits: STALE_BITS });
     }
 
-    pub(crate) fn has_timestamps(&self) -> bool {
-        !self.timestamps.is_empty()
-    }
-
     /// Takes everything back but the counts.
     pub(crate) fn roll_back(&mut self) {
         self.points.clear();
