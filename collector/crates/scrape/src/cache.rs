@@ -27,9 +27,11 @@ use crate::store::Store;
 use crate::walk::Walk;
 use crate::{Job, ScrapeError, Target};
 
-/// Failed scrapes in a row after which everything about the target's series is forgotten, and good ones without news
-/// after which what serves to find series is given back.
+/// Failed scrapes in a row after which everything about the target's series is forgotten.
 const PATIENCE: u32 = 10;
+
+/// Good scrapes in a row without news after which what serves to find series is given back.
+const MIN_QUIET: u32 = 3;
 
 /// Largest distance of an exposed time into the future, in milliseconds.
 const MAX_AHEAD: i64 = 10 * 60 * 1000;
@@ -504,7 +506,7 @@ impl Cache {
             self.order = order;
             self.keys.set_positions(&self.order);
             self.must_sweep = true;
-        } else if self.n_quiet == PATIENCE {
+        } else if self.n_quiet == MIN_QUIET {
             self.keys.rest();
             self.store.rest();
         }
