@@ -38,8 +38,12 @@ pub(crate) async fn start(n_targets: usize, n_series: u32, gzip: bool) -> Result
 fn options(n_targets: usize, gzip: bool, allowed: u64) -> Options {
     let usable = usize::try_from(allowed.saturating_sub(SPARE)).unwrap_or(usize::MAX);
     let keep_alive = n_targets <= usable / 4 * 3;
-    let ports = if keep_alive { usable.saturating_sub(n_targets) } else { usable / 4 };
-    Options { gzip, keep_alive, max_listeners: ports.clamp(1, MAX_PORTS) }
+    let (ports, max_connections) = match keep_alive {
+        true => (usable.saturating_sub(n_targets), usize::MAX),
+        // Each port may hold one connection more, which waits.
+        false => (usable / 8, usable / 2),
+    };
+    Options { gzip, keep_alive, max_listeners: ports.clamp(1, MAX_PORTS), max_connections }
 }
 
 #[cfg(test)]
@@ -52,7 +56,8 @@ mod tests {
             for n_targets in [100, 1000, 10_000, 50_000] {
                 let options = options(n_targets, true, allowed);
                 let ports = options.max_listeners.min(n_targets);
-                let connections = if options.keep_alive { n_targets } else { 0 };
+                let connections =
+                    if options.keep_alive { n_targets } else { options.max_connections + ports };
                 assert!(ports + connections + SPARE as usize <= allowed as usize, "{allowed} {n_targets}");
             }
         }

@@ -45,7 +45,9 @@ impl Running {
     /// What it has used so far.
     pub(crate) fn usage(&self) -> Result<Usage> {
         let child = self.child();
-        child.usage().with_context(|| format!("{} has ended: {}", child.name(), child.last_words()))
+        child.usage().with_context(|| {
+            format!("{} has ended, or cannot be looked at: {}", child.name(), child.last_words())
+        })
     }
 }
 

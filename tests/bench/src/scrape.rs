@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use crate::measure::{Figures, Setting, measure};
 use crate::table::{grouped, markdown};
 use crate::verdict::{self, FEW_ACTIVE};
-use crate::{machine, print, programs};
+use crate::{machine, print, programs, say};
 
 /// Active series of the matrix, and series a target.
 const ACTIVE: [u64; 2] = [200_000, 1_000_000];
@@ -80,7 +80,10 @@ async fn compare(setting: Setting) -> Result<Outcome> {
                 outcome.figures.push(figures);
                 outcome.remarks = remarks;
             }
-            Err(error) => outcome.missing.push((program, format!("{error:#}"))),
+            Err(error) => {
+                say(&format!("{}: {program} failed: {error:#}", outcome.setting.name()));
+                outcome.missing.push((program, format!("{error:#}")));
+            }
         }
     }
     Ok(outcome)

@@ -18,6 +18,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use libdeflater::{CompressionLvl, Compressor};
+use tokio::sync::Semaphore;
 
 use crate::http::{Hangup, Reply, Request, Server, reply};
 use crate::now_ms;
@@ -44,11 +45,13 @@ pub struct Options {
     pub keep_alive: bool,
     /// No more ports than this, at least one: further targets share them in turn and are told apart by their paths.
     pub max_listeners: usize,
+    /// No more connections than this are served at a time; others wait.
+    pub max_connections: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { gzip: true, keep_alive: true, max_listeners: usize::MAX }
+        Self { gzip: true, keep_alive: true, max_listeners: usize::MAX, max_connections: usize::MAX }
     }
 }
 
@@ -109,10 +112,12 @@ impl Fleet {
         let targets = plans.into_iter().map(Target::new).collect::<Vec<_>>();
         let n_listeners = targets.len().min(options.max_listeners.max(1));
         let shared = Arc::new(Shared { options, n_listeners, targets, agents: Mutex::default() });
+        let permits = Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS)));
         let mut servers = Vec::with_capacity(n_listeners);
         for listener in 0..n_listeners {
             let shared = shared.clone();
-            servers.push(Server::start(move |request| answer(shared.clone(), listener, request)).await?);
+            let handler = move |request| answer(shared.clone(), listener, request);
+            servers.push(Server::start_limited(permits.clone(), handler).await?);
         }
         Ok(Fleet { shared, servers })
     }

@@ -177,3 +177,19 @@ async fn a_fleet_without_gzip_and_open_connections_says_so_in_its_answers() {
         assert_eq!(answer.header("connection"), connection);
     }
 }
+
+#[tokio::test]
+async fn a_connection_too_many_waits_until_another_ends() {
+    let options = Options { max_connections: 1, ..Options::default() };
+    let fleet = Fleet::with(even(2, 10), options).await.unwrap();
+    // An open connection that asks nothing takes the only place.
+    let idle = tokio::net::TcpStream::connect(fleet.address(0)).await.unwrap();
+    let url = format!("http://{}/metrics", fleet.address(1));
+    let get = |deadline| http::send("GET", &url, &[], bytes::Bytes::new(), deadline);
+    while get(Duration::from_millis(20)).await.is_ok() {
+        // The idle one is not accepted yet.
+        tokio::task::yield_now().await;
+    }
+    drop(idle);
+    assert_eq!(get(Duration::from_secs(5)).await.unwrap().status, 200);
+}
