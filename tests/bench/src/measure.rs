@@ -1,7 +1,7 @@
 //! One program, one fleet, one sink: what a sample costs.
 //!
-//! A program runs alone. When every target has been delivered once, and an interval after that, CPU time (user and system),
-//! samples and bytes that the sink acknowledged, and context switches are counted over the measured time; peak memory is
+//! A program runs alone. When every target has been delivered once, and then as much in an interval as is due in one, CPU time
+//! (user and system), samples and bytes that the sink acknowledged, and context switches are counted over the measured time; peak memory is
 //! that of the whole run, open files are those at its end. Samples are all that arrive, `up` and its like included.
 
 use std::time::Duration;
@@ -17,6 +17,10 @@ use crate::{fleet, say};
 
 /// How long a program may take beyond its first intervals until every target has been delivered once.
 const START: Duration = Duration::from_secs(60);
+/// How many intervals a program may take until it delivers what it scrapes, neither less nor old samples as well.
+const MAX_SETTLING: u32 = 6;
+/// No program writes more series about each scrape than this.
+const MAX_REPORTS: u32 = 10;
 const POLL: Duration = Duration::from_millis(100);
 
 /// What is measured.
@@ -45,7 +49,23 @@ impl Setting {
 
     /// Scrapes that are due in the measured time.
     pub(crate) fn n_scrapes(&self) -> f64 {
-        self.n_targets as f64 * self.measured.as_secs_f64() / self.interval.as_secs_f64()
+        self.n_scrapes_in(self.measured)
+    }
+
+    fn n_scrapes_in(&self, time: Duration) -> f64 {
+        self.n_targets as f64 * time.as_secs_f64() / self.interval.as_secs_f64()
+    }
+
+    /// Whether so many samples are what is scraped in that time, a tenth more or less.
+    fn is_due(&self, n_samples: u64, time: Duration) -> bool {
+        let at_least = self.n_scrapes_in(time) * f64::from(self.n_series) * 0.9;
+        let at_most = self.n_scrapes_in(time) * f64::from(self.n_series + MAX_REPORTS) * 1.1;
+        (at_least..=at_most).contains(&(n_samples as f64))
+    }
+
+    /// Whether a program delivered what was due, so that its costs are those of scraping it.
+    pub(crate) fn is_kept_by(&self, figures: &Figures) -> bool {
+        self.is_due(figures.n_samples, self.measured)
     }
 }
 
@@ -107,7 +127,7 @@ pub(crate) async fn measure(program: &str, setting: &Setting) -> Result<(Figures
     let task = Task { fleet: &stand.fleet, interval: setting.interval, gzip: setting.gzip, sink: &url };
     let running = programs::start(program, &task).await?;
     delivered_once(&running, &sink, setting).await?;
-    sleep(setting.interval).await;
+    settled(&sink, setting).await;
     say(&format!("{}: {program} is measured for {:?}", setting.name(), setting.measured));
     let before = read(&running, &sink)?;
     sleep(setting.measured).await;
@@ -129,6 +149,17 @@ pub(crate) async fn measure(program: &str, setting: &Setting) -> Result<(Figures
     Ok((figures, stand.remarks))
 }
 
+/// Waits for an interval in which nothing is caught up or left behind; a program that has none of these is measured as it is.
+async fn settled(sink: &Sink, setting: &Setting) {
+    for _ in 0..MAX_SETTLING {
+        let before = sink.ledger().totals().delivered;
+        sleep(setting.interval).await;
+        if setting.is_due(sink.ledger().totals().delivered - before, setting.interval) {
+            return;
+        }
+    }
+}
+
 /// Waits until as many samples have arrived as all targets have. vmagent spreads first scrapes over the interval, and
 /// Prometheus sends only when it has looked at its log.
 pub(crate) async fn delivered_once(running: &Running, sink: &Sink, setting: &Setting) -> Result<()> {
@@ -146,5 +177,26 @@ pub(crate) async fn delivered_once(running: &Running, sink: &Sink, setting: &Set
             setting.n_active()
         );
         sleep(POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_scraped_in_the_time_is_due() {
+        let setting = Setting {
+            n_targets: 10,
+            n_series: 20,
+            gzip: true,
+            interval: Duration::from_secs(15),
+            measured: Duration::from_secs(60),
+            programs: Vec::new(),
+        };
+        for (n_samples, is_kept) in [(719, false), (720, true), (1000, true), (1320, true), (1321, false)] {
+            let figures = Figures { n_samples, ..Figures::default() };
+            assert_eq!(setting.is_kept_by(&figures), is_kept, "{n_samples}");
+        }
     }
 }

@@ -104,6 +104,9 @@ fn table(outcome: &Outcome) -> String {
         let rows: Vec<Vec<String>> = figures.iter().map(|figures| row(setting, figures, first)).collect();
         text += &markdown(&HEAD, &rows);
     }
+    for figures in figures.iter().filter(|figures| !setting.is_kept_by(figures)) {
+        text += &format!("\n{} did not deliver what was due: no verdict on it here\n", figures.program);
+    }
     for (program, why) in missing {
         text += &format!("\n{program} is missing: {why}\n");
     }

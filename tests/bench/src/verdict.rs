@@ -104,8 +104,10 @@ fn flatness(outcomes: &[Outcome]) -> String {
     )
 }
 
+/// Figures of a program that delivered what was due: one that falls behind, or catches up, has other costs.
 fn of<'a>(outcome: &'a Outcome, program: &str) -> Option<&'a Figures> {
-    outcome.figures.iter().find(|figures| figures.program == program)
+    let mut kept = outcome.figures.iter().filter(|figures| outcome.setting.is_kept_by(figures));
+    kept.find(|figures| figures.program == program)
 }
 
 pub(crate) fn word(is_met: bool) -> &'static str {
@@ -122,8 +124,8 @@ mod tests {
     fn outcome(n_active: usize, figures: &[(&str, u64, u64)]) -> Outcome {
         let figures = figures.iter().map(|(program, millis, mib)| Figures {
             program: (*program).to_owned(),
-            n_samples: 1_000_000,
-            cpu: Duration::from_millis(*millis),
+            n_samples: 4 * n_active as u64,
+            cpu: Duration::from_millis(*millis) * (n_active / 1000) as u32,
             peak_rss_bytes: mib << 20,
             ..Figures::default()
         });
@@ -161,6 +163,13 @@ gzip, 20 a target; best 1/6.0: 1000k series, gzip, 20 a target)
 - cost per sample flat from 100k to 1M series: met (at 1000k 1.10 times the cost at 100k; flat is up to 1.2)
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_program_that_fell_behind_is_not_judged() {
+        let mut behind = outcome(1_000_000, &[("muster", 100, 50), ("vmagent", 1000, 200)]);
+        behind.figures[1].n_samples /= 2;
+        assert!(of_scraping(&[behind]).lines().all(|line| line.ends_with(": not measured")));
     }
 
     #[test]
