@@ -17,8 +17,9 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use measure::Setting;
 
@@ -117,9 +118,14 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // Fleet and sink live in this process, beside the program that is measured.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| match cli.bench {
-        Bench::Scrape(args) => runtime.block_on(scrape::run(args.settings())),
-        Bench::Jitter(args) => runtime.block_on(jitter::run(&args.setting())),
+    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+        runtime.block_on(async {
+            // Programs are process groups of their own: no signal reaches them, they end when they are dropped.
+            tokio::select! {
+                done = run(cli.bench) => done,
+                signal = told_to_end() => signal.and_then(|()| bail!("told to end; the tables so far are complete")),
+            }
+        })
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -127,6 +133,22 @@ fn main() -> ExitCode {
             say(&format!("Error: {error:#}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn run(bench: Bench) -> Result<()> {
+    match bench {
+        Bench::Scrape(args) => scrape::run(args.settings()).await,
+        Bench::Jitter(args) => jitter::run(&args.setting()).await,
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn told_to_end() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => Ok(pressed?),
+        _ = terminate.recv() => Ok(()),
     }
 }
 
