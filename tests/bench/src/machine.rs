@@ -1,6 +1,6 @@
-//! What machine the figures come from.
+//! What machine the figures come from, and how busy it was with other things.
 
-/// Processor, cores and memory in one line.
+/// Processor, cores, memory and load in one line.
 pub(crate) fn describe() -> String {
     let field = |file: &str, name: &str| {
         let text = std::fs::read_to_string(file).unwrap_or_default();
@@ -9,5 +9,7 @@ pub(crate) fn describe() -> String {
     };
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZeroUsize::get);
     let (processor, memory) = (field("/proc/cpuinfo", "model name"), field("/proc/meminfo", "MemTotal:"));
-    format!("{processor}, {cores} cores, {memory}")
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("unknown");
+    format!("{processor}, {cores} cores, {memory}, load {load} at the end")
 }

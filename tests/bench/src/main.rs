@@ -1,14 +1,27 @@
 //! Comparative benchmarks: our programs beside their peers, in one run, on the same input.
 //!
-//! Times are reports, never tests: a table of CPU seconds and peak memory, with ratios, and what machine it was.
+//! Times are reports, never tests: tables of CPU seconds, memory and jitter, with ratios, what was promised beside them, and
+//! what machine it was. Tables go to stdout as Markdown, progress to stderr.
 
+mod fleet;
+mod jitter;
 mod machine;
+mod measure;
+mod process;
+mod programs;
 mod scrape;
+mod table;
+mod verdict;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use anyhow::{Result, bail};
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+use measure::Setting;
 
 /// Measures our programs beside their peers.
 #[derive(Debug, Parser)]
@@ -20,58 +33,165 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
-    /// Scrape and remote-write the same fleet with muster, vmagent and the Prometheus agent.
-    Scrape {
-        /// Number of targets.
-        #[arg(long, default_value_t = 100)]
-        targets: usize,
-        /// Series a target.
-        #[arg(long, default_value_t = 2000)]
-        series: u32,
-        /// Seconds between scrapes.
-        #[arg(long, default_value_t = 10)]
-        interval: u64,
-        /// Seconds measured for each program, after one interval of warming up.
-        #[arg(long, default_value_t = 60)]
-        seconds: u64,
-        /// Programs to measure, in this order.
-        #[arg(long, value_delimiter = ',', default_value = "muster,vmagent,prometheus")]
-        programs: Vec<String>,
-    },
+    /// CPU and memory: scrape and remote-write the same fleet with muster, vmagent and the Prometheus agent.
+    Scrape(ScrapeArgs),
+    /// Punctuality: many small targets, how evenly each is scraped, and what is kept open for it.
+    Jitter(JitterArgs),
+}
+
+#[derive(Debug, Args)]
+struct ScrapeArgs {
+    /// Number of targets.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    targets: u32,
+    /// Series a target.
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(5..))]
+    series: u32,
+    /// Seconds between scrapes.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    interval: u64,
+    /// Seconds measured for each program, after every target was delivered once and one more interval.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// Programs to measure, in this order.
+    #[arg(long, value_delimiter = ',', default_value = "muster,vmagent,prometheus", value_parser = programs::PROGRAMS)]
+    programs: Vec<String>,
+    /// The fleet has no gzip.
+    #[arg(long)]
+    plain: bool,
+    /// All settings that were promised, one after the other: 200k and 1M series, gzip and plain, 2000 and 20 series a target,
+    /// and muster alone with 100k series. Takes about three quarters of an hour with 60 seconds each.
+    #[arg(long, conflicts_with_all = ["targets", "series", "plain"])]
+    matrix: bool,
+}
+
+#[derive(Debug, Args)]
+struct JitterArgs {
+    /// Number of targets.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    targets: u32,
+    /// Series a target.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(5..))]
+    series: u32,
+    /// Seconds between scrapes.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    interval: u64,
+    /// Seconds measured, after every target was delivered once.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// Programs to measure, in this order.
+    #[arg(long, value_delimiter = ',', default_value = "muster", value_parser = programs::PROGRAMS)]
+    programs: Vec<String>,
+}
+
+impl ScrapeArgs {
+    fn settings(self) -> Vec<Setting> {
+        let (interval, measured) = (Duration::from_secs(self.interval), Duration::from_secs(self.seconds));
+        if self.matrix {
+            return scrape::matrix(interval, measured, &self.programs);
+        }
+        vec![Setting {
+            n_targets: self.targets as usize,
+            n_series: self.series,
+            gzip: !self.plain,
+            interval,
+            measured,
+            programs: self.programs,
+        }]
+    }
+}
+
+impl JitterArgs {
+    fn setting(self) -> Setting {
+        Setting {
+            n_targets: self.targets as usize,
+            n_series: self.series,
+            gzip: true,
+            interval: Duration::from_secs(self.interval),
+            measured: Duration::from_secs(self.seconds),
+            programs: self.programs,
+        }
+    }
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| match cli.bench {
-        Bench::Scrape { targets, series, interval, seconds, programs } => {
-            runtime.block_on(scrape::run(&scrape::Setting {
-                n_targets: targets,
-                n_series: series,
-                interval: Duration::from_secs(interval),
-                measured: Duration::from_secs(seconds),
-                programs,
-            }))
-        }
+    // Fleet and sink live in this process, beside the program that is measured.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+        runtime.block_on(async {
+            // Programs are process groups of their own: no signal reaches them, they end when they are dropped.
+            tokio::select! {
+                done = run(cli.bench) => done,
+                signal = told_to_end() => signal.and_then(|()| bail!("told to end; the tables so far are complete")),
+            }
+        })
     });
     match outcome {
-        Ok(table) => {
-            print(&table);
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report(&error);
+            say(&format!("Error: {error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the table is this program's result")]
-fn print(table: &str) {
-    println!("{table}");
+async fn run(bench: Bench) -> Result<()> {
+    match bench {
+        Bench::Scrape(args) => scrape::run(args.settings()).await,
+        Bench::Jitter(args) => jitter::run(&args.setting()).await,
+    }
 }
 
-#[expect(clippy::print_stderr, reason = "a command-line program says on stderr why it failed")]
-fn report(error: &anyhow::Error) {
-    eprintln!("Error: {error:#}");
+/// Waits for Ctrl-C or SIGTERM.
+async fn told_to_end() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => Ok(pressed?),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// A part of the result.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    Ok(writeln!(out, "{text}").and_then(|()| out.flush())?)
+}
+
+/// Tells the reader of the terminal something. Nothing can be done about a terminal that is gone.
+fn say(line: &str) {
+    writeln!(std::io::stderr(), "{line}").ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from([&["muster-bench"], words].concat())
+    }
+
+    #[test]
+    fn words_that_make_no_sense_are_refused() {
+        for words in [
+            &["scrape", "--programs", "nginx"][..],
+            &["scrape", "--interval", "0"],
+            &["scrape", "--targets", "0"],
+            &["scrape", "--series", "4"],
+            &["scrape", "--matrix", "--plain"],
+            &["jitter", "--seconds", "0"],
+        ] {
+            assert!(parse(words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn the_matrix_keeps_interval_time_and_programs() {
+        let words = ["scrape", "--matrix", "--interval", "15", "--seconds", "30", "--programs", "muster"];
+        let Bench::Scrape(args) = parse(&words).unwrap().bench else { panic!("that is scrape") };
+        for setting in args.settings() {
+            let times = (setting.interval.as_secs(), setting.measured.as_secs());
+            assert_eq!((times, &setting.programs[..]), ((15, 30), &["muster".to_owned()][..]));
+        }
+    }
 }

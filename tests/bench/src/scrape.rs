@@ -1,173 +1,167 @@
-//! `scrape`: the same fleet, scraped and remote-written by each program in turn.
-//!
-//! One program runs at a time, beside the same fleet and a fresh sink. After one interval of warming up, CPU time (user
-//! and system) and samples that the sink acknowledged are counted over the measured time; peak memory is that of the whole
-//! run. The fleet answers gzip to those who ask for it. Every program runs with its defaults but for the sink's address.
+//! `scrape`: the same fleet, scraped and remote-written by each program in turn; one setting, or all that were promised.
 
-use std::fmt::Write;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use tempfile::TempDir;
-use world::child::{Child, Usage, binary};
-use world::fleet::Fleet;
-use world::peers::{self, Mode, Peer};
-use world::sink::Sink;
+use anyhow::{Result, ensure};
 
-use crate::machine;
+use crate::measure::{Figures, Setting, measure};
+use crate::table::{grouped, markdown};
+use crate::verdict::{self, FEW_ACTIVE};
+use crate::{machine, print, programs, say};
 
-/// What is measured.
+/// Active series of the matrix, and series a target.
+const ACTIVE: [u64; 2] = [200_000, 1_000_000];
+const A_TARGET: [u32; 2] = [2000, 20];
+
+const HEAD: [&str; 12] = [
+    "program",
+    "samples",
+    "of due",
+    "CPU s",
+    "CPU s / million",
+    "ratio",
+    "peak MiB",
+    "ratio",
+    "bytes / sample sent",
+    "requests",
+    "open files",
+    "switches / scrape",
+];
+
+/// What came of one setting.
 #[derive(Debug)]
-pub(crate) struct Setting {
-    pub(crate) n_targets: usize,
-    pub(crate) n_series: u32,
-    pub(crate) interval: Duration,
-    pub(crate) measured: Duration,
-    pub(crate) programs: Vec<String>,
+pub(crate) struct Outcome {
+    pub(crate) setting: Setting,
+    pub(crate) figures: Vec<Figures>,
+    /// Programs without figures, and why.
+    pub(crate) missing: Vec<(String, String)>,
+    /// What the fleet had to leave out.
+    pub(crate) remarks: Vec<String>,
 }
 
-/// One program's figures.
-struct Figures {
-    program: String,
-    n_samples: u64,
-    cpu: Duration,
-    peak_rss_bytes: u64,
-}
-
-impl Figures {
-    fn cpu_per_million(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / self.n_samples as f64
+/// Measures every program in every setting and prints a table a setting, then what was asked for and whether it is so.
+pub(crate) async fn run(settings: Vec<Setting>) -> Result<()> {
+    let mut outcomes = Vec::new();
+    for setting in settings {
+        let outcome = compare(setting).await?;
+        print(&table(&outcome))?;
+        outcomes.push(outcome);
     }
+    print(&verdict::of_scraping(&outcomes))?;
+    ensure!(outcomes.iter().any(|outcome| !outcome.figures.is_empty()), "nothing was measured");
+    Ok(())
+}
 
-    fn peak_mib(&self) -> f64 {
-        self.peak_rss_bytes as f64 / f64::from(1 << 20)
+/// The settings that were promised, and our own program alone with few series.
+pub(crate) fn matrix(interval: Duration, measured: Duration, programs: &[String]) -> Vec<Setting> {
+    let setting = |n_active: u64, n_series: u32, gzip: bool, programs: Vec<String>| {
+        let n_targets = (n_active / u64::from(n_series)) as usize;
+        Setting { n_targets, n_series, gzip, interval, measured, programs }
+    };
+    let mut settings = vec![setting(FEW_ACTIVE, A_TARGET[0], true, vec!["muster".to_owned()])];
+    for n_active in ACTIVE {
+        for gzip in [true, false] {
+            settings.extend(A_TARGET.map(|n_series| setting(n_active, n_series, gzip, programs.to_vec())));
+        }
     }
+    settings
 }
 
-/// A program under measurement.
-enum Running {
-    Ours { child: Child, _folder: TempDir },
-    Peer(Peer),
-}
-
-impl Running {
-    fn usage(&self) -> Result<Usage> {
-        let child = match self {
-            Self::Ours { child, .. } => child,
-            Self::Peer(peer) => &peer.child,
-        };
-        child.usage().with_context(|| format!("{} has ended: {}", child.name(), child.last_words()))
-    }
-}
-
-/// Measures every program and gives the table.
-pub(crate) async fn run(setting: &Setting) -> Result<String> {
-    let mut all = Vec::new();
-    let mut skipped = Vec::new();
-    for program in &setting.programs {
-        if program != "muster" && peers::find(program).is_none() {
-            skipped.push(program.as_str());
+/// A program that fails is missing from the table: an hour of measuring others is not thrown away.
+async fn compare(setting: Setting) -> Result<Outcome> {
+    let mut outcome = Outcome { figures: Vec::new(), missing: Vec::new(), remarks: Vec::new(), setting };
+    for program in outcome.setting.programs.clone() {
+        if !programs::is_there(&program) {
+            outcome.missing.push((program, "not installed".to_owned()));
             continue;
         }
-        all.push(measure(program, setting).await.with_context(|| format!("measuring {program}"))?);
-    }
-    ensure!(!all.is_empty(), "nothing was measured");
-    Ok(table(setting, &all, &skipped))
-}
-
-async fn measure(program: &str, setting: &Setting) -> Result<Figures> {
-    let fleet = Fleet::start(world::fleet::even(setting.n_targets, setting.n_series)).await?;
-    let sink = Sink::start().await?;
-    let scrape = scrape_configs(&fleet, setting);
-    let running = match program {
-        "muster" => muster(&scrape, &sink.url())?,
-        "vmagent" => Running::Peer(peers::vmagent(&scrape, &sink.url(), &[]).await?),
-        "prometheus" => {
-            let config = format!("{scrape}\nremote_write: [{{url: '{}'}}]\n", sink.url());
-            Running::Peer(peers::prometheus(Mode::Agent, &config).await?)
+        match measure(&program, &outcome.setting).await {
+            Ok((figures, remarks)) => {
+                outcome.figures.push(figures);
+                outcome.remarks = remarks;
+            }
+            Err(error) => {
+                say(&format!("{}: {program} failed: {error:#}", outcome.setting.name()));
+                outcome.missing.push((program, format!("{error:#}")));
+            }
         }
-        other => bail!("unknown program `{other}`; known are muster, vmagent and prometheus"),
-    };
-    let expected = setting.n_targets as u64 * u64::from(setting.n_series);
-    let deadline = tokio::time::Instant::now() + setting.interval * 4;
-    while sink.ledger().totals().delivered < expected {
-        ensure!(tokio::time::Instant::now() < deadline, "{program} delivered too little to begin with");
-        running.usage()?;
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let (before, n_before) = (running.usage()?, sink.ledger().totals().delivered);
-    tokio::time::sleep(setting.measured).await;
-    let (after, n_after) = (running.usage()?, sink.ledger().totals().delivered);
-    Ok(Figures {
-        program: program.to_owned(),
-        n_samples: n_after - n_before,
-        cpu: after.cpu.saturating_sub(before.cpu),
-        peak_rss_bytes: after.peak_rss_bytes,
-    })
+    Ok(outcome)
 }
 
-/// A Prometheus configuration that scrapes every target of the fleet.
-fn scrape_configs(fleet: &Fleet, setting: &Setting) -> String {
-    let targets: Vec<String> =
-        (0..fleet.targets().len()).map(|index| format!("'{}'", fleet.address(index))).collect();
-    let seconds = setting.interval.as_secs();
-    format!(
-        "global: {{scrape_interval: {seconds}s, scrape_timeout: {seconds}s}}\n\
-         scrape_configs: [{{job_name: even, static_configs: [{{targets: [{}]}}]}}]",
-        targets.join(", ")
-    )
-}
-
-fn muster(scrape: &str, sink: &str) -> Result<Running> {
-    let folder = tempfile::tempdir().context("making a folder")?;
-    let indented: Vec<String> = scrape.lines().map(|line| format!("      {line}")).collect();
-    let config = format!(
-        "receivers:\n  prometheus:\n    config:\n{}\n\
-         exporters: {{prometheusremotewrite: {{endpoint: '{sink}'}}}}\n\
-         service:\n  telemetry: {{metrics: {{level: none}}}}\n  pipelines: {{metrics: {{receivers: [prometheus], exporters: \
-         [prometheusremotewrite]}}}}\n",
-        indented.join("\n")
-    );
-    let path = folder.path().join("config.yaml");
-    std::fs::write(&path, config).context("writing the configuration")?;
-    let mut command = Command::new(binary("muster")?);
-    command.arg("--config").arg(&path).current_dir(folder.path());
-    let child = Child::spawn("muster", &mut command, folder.path())?;
-    Ok(Running::Ours { child, _folder: folder })
-}
-
-fn table(setting: &Setting, all: &[Figures], skipped: &[&str]) -> String {
+fn table(outcome: &Outcome) -> String {
+    let Outcome { setting, figures, missing, remarks } = outcome;
+    let remarks: String = remarks.iter().map(|remark| format!(", {remark}")).collect();
     let mut text = format!(
-        "{} targets x {} series, every {:?}, gzip, measured for {:?} each\n{}\n\n",
-        setting.n_targets,
-        setting.n_series,
+        "### {}\n\n{} targets every {:?}, measured for {:?} each{remarks}; {}\n\n",
+        setting.name(),
+        grouped(setting.n_targets as u64),
         setting.interval,
         setting.measured,
         machine::describe()
     );
-    let (own_cpu, own_peak) = (all[0].cpu_per_million(), all[0].peak_mib());
-    // Writing to a string cannot fail.
-    let _infallible = writeln!(
-        text,
-        "{:<12} {:>12} {:>9} {:>16} {:>7} {:>10} {:>7}",
-        "program", "samples", "CPU s", "CPU s / million", "ratio", "peak MiB", "ratio"
-    );
-    for figures in all {
-        let _infallible = writeln!(
-            text,
-            "{:<12} {:>12} {:>9.2} {:>16.3} {:>6.1}x {:>10.1} {:>6.1}x",
-            figures.program,
-            figures.n_samples,
-            figures.cpu.as_secs_f64(),
-            figures.cpu_per_million(),
-            figures.cpu_per_million() / own_cpu,
-            figures.peak_mib(),
-            figures.peak_mib() / own_peak,
-        );
+    if let Some(first) = figures.first() {
+        let rows: Vec<Vec<String>> = figures.iter().map(|figures| row(setting, figures, first)).collect();
+        text += &markdown(&HEAD, &rows);
     }
-    for program in skipped {
-        let _infallible = writeln!(text, "{program:<12} not installed: skipped");
+    for figures in figures.iter().filter(|figures| !setting.is_kept_by(figures)) {
+        text += &format!("\n{} did not deliver what was due: no verdict on it here\n", figures.program);
+    }
+    for (program, why) in missing {
+        text += &format!("\n{program} is missing: {why}\n");
     }
     text
+}
+
+fn row(setting: &Setting, figures: &Figures, first: &Figures) -> Vec<String> {
+    let due = setting.n_scrapes() * f64::from(setting.n_series);
+    vec![
+        figures.program.clone(),
+        grouped(figures.n_samples),
+        format!("{:.0} %", figures.n_samples as f64 * 100.0 / due),
+        format!("{:.2}", figures.cpu.as_secs_f64()),
+        format!("{:.3}", figures.cpu_per_million()),
+        format!("{:.1}", figures.cpu_per_million() / first.cpu_per_million()),
+        format!("{:.1}", figures.peak_mib()),
+        format!("{:.1}", figures.peak_mib() / first.peak_mib()),
+        format!("{:.1}", figures.bytes_per_sample()),
+        grouped(figures.n_requests),
+        grouped(figures.descriptors.open),
+        format!("{:.1}", figures.n_switches as f64 / setting.n_scrapes()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_matrix_has_every_promised_setting_once_and_few_series_alone() {
+        let programs = ["muster".to_owned(), "vmagent".to_owned()];
+        let settings = matrix(Duration::from_secs(15), Duration::from_secs(60), &programs);
+        let names: Vec<String> = settings.iter().map(Setting::name).collect();
+        assert_eq!(names.len(), 9);
+        assert_eq!(names[0], "100k series, gzip, 2000 a target");
+        assert_eq!(names[8], "1000k series, plain, 20 a target");
+        assert!(names.iter().enumerate().all(|(index, name)| !names[..index].contains(name)));
+        assert_eq!((settings[0].programs.len(), settings[8].programs.len()), (1, 2));
+        assert_eq!(settings[8].n_targets, 50_000);
+    }
+
+    #[test]
+    fn a_program_that_failed_is_told_below_the_table() {
+        let [few, ..] = &matrix(Duration::from_secs(15), Duration::from_secs(60), &[])[..] else {
+            panic!("the matrix is not empty")
+        };
+        let figures = Figures { program: "muster".to_owned(), n_samples: 400_000, ..Figures::default() };
+        let text = table(&Outcome {
+            setting: few.clone(),
+            figures: vec![figures],
+            missing: vec![("vmagent".to_owned(), "not installed".to_owned())],
+            remarks: vec!["10 ports".to_owned()],
+        });
+        assert!(text.contains("50 targets every 15s, measured for 60s each, 10 ports; "), "{text}");
+        assert!(text.contains("| muster  | 400,000 |  100 % |"), "{text}");
+        assert!(text.ends_with("\nvmagent is missing: not installed\n"), "{text}");
+    }
 }

@@ -12,7 +12,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, setrlimit};
 
 use crate::http;
 
@@ -165,6 +165,15 @@ impl Drop for Child {
     }
 }
 
+/// Lets this process, and those it starts from now on, open as many files as the system allows without asking; gives that
+/// number.
+pub fn allow_open_files() -> Result<u64> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+        .context("raising the limit of open files")?;
+    Ok(maximum.unwrap_or(u64::MAX))
+}
+
 fn read(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
@@ -252,6 +261,16 @@ mod tests {
         let error = child.ready("http://127.0.0.1:1/", Duration::from_secs(60)).await.unwrap_err();
         let expected = "shell ended (exit status: 1) before it was ready:\nno such port";
         assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn as_many_files_may_be_opened_as_the_system_allows() {
+        let allowed = allow_open_files().unwrap();
+        let limits = fs::read_to_string("/proc/self/limits").unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let words = line.split_ascii_whitespace().collect::<Vec<_>>();
+        assert_eq!(words[3], words[4]);
+        assert!(words[4] == "unlimited" || words[4] == allowed.to_string(), "{line}");
     }
 
     #[test]

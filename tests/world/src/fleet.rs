@@ -1,9 +1,10 @@
-//! Synthetic targets: each listens on a loopback port of its own and counts its scrapes.
+//! Synthetic targets: each listens on a loopback port of its own and counts its scrapes. Where that would take too
+//! many ports, targets share them and have paths of their own ([`Options::max_listeners`]).
 //!
 //! Every exposition carries the number of the scrape in each of its values (see [`place_of`]), and the fleet
 //! writes down which number it served when, and to whom. What a sink received can so be held against what was
 //! really exposed, sample by sample. Bodies are valid text 0.0.4 or OpenMetrics 1.0 as Prometheus accepts them,
-//! and gzipped for clients that ask.
+//! and gzipped for clients that ask, unless the fleet is told otherwise.
 
 mod body;
 mod plan;
@@ -17,6 +18,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use libdeflater::{CompressionLvl, Compressor};
+use tokio::sync::Semaphore;
 
 use crate::http::{Hangup, Reply, Request, Server, reply};
 use crate::now_ms;
@@ -33,6 +35,25 @@ pub const HISTORY: usize = 4096;
 
 const MAX_AGENTS: usize = 64;
 const SEQUENCES: u32 = STEP as u32;
+
+/// How a fleet stands on its host, and what it offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Whether clients that ask for gzip get it.
+    pub gzip: bool,
+    /// Whether a connection stays open after an answer.
+    pub keep_alive: bool,
+    /// No more ports than this, at least one: further targets share them in turn and are told apart by their paths.
+    pub max_listeners: usize,
+    /// No more connections than this are served at a time; others wait.
+    pub max_connections: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { gzip: true, keep_alive: true, max_listeners: usize::MAX, max_connections: usize::MAX }
+    }
+}
 
 /// One request for a target's metrics, answered or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +75,8 @@ pub struct Fleet {
 
 #[derive(Debug)]
 struct Shared {
+    options: Options,
+    n_listeners: usize,
     targets: Vec<Target>,
     agents: Mutex<Vec<String>>,
 }
@@ -81,12 +104,20 @@ struct Book {
 impl Fleet {
     /// Starts every planned target.
     pub async fn start(plans: Vec<Plan>) -> io::Result<Fleet> {
+        Fleet::with(plans, Options::default()).await
+    }
+
+    /// Starts every planned target in this manner.
+    pub async fn with(plans: Vec<Plan>, options: Options) -> io::Result<Fleet> {
         let targets = plans.into_iter().map(Target::new).collect::<Vec<_>>();
-        let shared = Arc::new(Shared { targets, agents: Mutex::default() });
-        let mut servers = Vec::with_capacity(shared.targets.len());
-        for index in 0..shared.targets.len() {
+        let n_listeners = targets.len().min(options.max_listeners.max(1));
+        let shared = Arc::new(Shared { options, n_listeners, targets, agents: Mutex::default() });
+        let permits = Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS)));
+        let mut servers = Vec::with_capacity(n_listeners);
+        for listener in 0..n_listeners {
             let shared = shared.clone();
-            servers.push(Server::start(move |request| answer(shared.clone(), index, request)).await?);
+            let handler = move |request| answer(shared.clone(), listener, request);
+            servers.push(Server::start_limited(permits.clone(), handler).await?);
         }
         Ok(Fleet { shared, servers })
     }
@@ -98,7 +129,17 @@ impl Fleet {
 
     /// `host:port` of the target with this index.
     pub fn address(&self, index: usize) -> String {
-        self.servers[index].address().to_string()
+        self.servers[index % self.servers.len()].address().to_string()
+    }
+
+    /// Where the target with this index has its metrics: `/metrics`, unless it shares its port.
+    pub fn path(&self, index: usize) -> String {
+        if self.shared.has_shared_ports() { format!("/t/{index}/metrics") } else { "/metrics".to_owned() }
+    }
+
+    /// On how many ports it listens.
+    pub fn n_listeners(&self) -> usize {
+        self.servers.len()
     }
 
     /// Names of all jobs, each once, in order of first appearance.
@@ -112,15 +153,17 @@ impl Fleet {
         jobs
     }
 
-    /// A job's targets as a `file_sd` or `http_sd` document, one group per target, with its `instance` label.
+    /// A job's targets as a `file_sd` or `http_sd` document, one group per target, with its `instance` label and
+    /// with its path where that is not the usual one.
     pub fn groups(&self, job: &str) -> serde_json::Value {
         let of_job = self.targets().iter().enumerate().filter(|(_, target)| target.plan.job == job);
         of_job
             .map(|(index, target)| {
-                serde_json::json!({
-                    "targets": [self.address(index)],
-                    "labels": {"instance": target.plan.instance},
-                })
+                let mut labels = serde_json::json!({"instance": target.plan.instance});
+                if self.shared.has_shared_ports() {
+                    labels["__metrics_path__"] = self.path(index).into();
+                }
+                serde_json::json!({"targets": [self.address(index)], "labels": labels})
             })
             .collect()
     }
@@ -203,10 +246,18 @@ impl Drop for Visit<'_> {
     }
 }
 
-async fn answer(shared: Arc<Shared>, index: usize, request: Request) -> Result<Reply, Hangup> {
-    if request.uri().path() != "/metrics" {
-        return Ok(reply(404, "text/plain", "only /metrics is here\n"));
+async fn answer(shared: Arc<Shared>, listener: usize, request: Request) -> Result<Reply, Hangup> {
+    let mut reply = metrics(&shared, listener, request).await?;
+    if !shared.options.keep_alive {
+        reply.headers_mut().insert("connection", ::http::HeaderValue::from_static("close"));
     }
+    Ok(reply)
+}
+
+async fn metrics(shared: &Shared, listener: usize, request: Request) -> Result<Reply, Hangup> {
+    let Some(index) = shared.target_at(listener, request.uri().path()) else {
+        return Ok(reply(404, "text/plain", "no target has its metrics here\n"));
+    };
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
     let agent = shared.agent(header("user-agent"));
     let target = &shared.targets[index];
@@ -224,7 +275,7 @@ async fn answer(shared: Arc<Shared>, index: usize, request: Request) -> Result<R
         _ => (target.template_at(sequence), TEXT),
     };
     let body = template.at(sequence);
-    if header("accept-encoding").contains("gzip") {
+    if shared.options.gzip && header("accept-encoding").contains("gzip") {
         let mut zipped = reply(200, content_type, gzip(&body));
         zipped.headers_mut().insert("content-encoding", ::http::HeaderValue::from_static("gzip"));
         return Ok(zipped);
@@ -236,6 +287,19 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 impl Shared {
+    fn has_shared_ports(&self) -> bool {
+        self.n_listeners < self.targets.len()
+    }
+
+    /// The target that has its metrics at this path of this listener.
+    fn target_at(&self, listener: usize, path: &str) -> Option<usize> {
+        if !self.has_shared_ports() {
+            return (path == "/metrics").then_some(listener);
+        }
+        let index = path.strip_prefix("/t/")?.strip_suffix("/metrics")?.parse::<usize>().ok()?;
+        (index < self.targets.len() && index % self.n_listeners == listener).then_some(index)
+    }
+
     /// The index of a User-Agent; when too many have been seen, that of the last one.
     fn agent(&self, name: &str) -> u16 {
         let mut agents = lock(&self.agents);

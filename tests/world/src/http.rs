@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -15,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// A request as handlers receive it.
@@ -54,15 +56,33 @@ impl Server {
         Server::listen("127.0.0.1:0", handler).await
     }
 
+    /// Listens on a free loopback port and serves no more connections at a time than there are permits, which servers may
+    /// share; one connection more is accepted and waits, the others are left to the system's backlog.
+    pub async fn start_limited<H, F>(permits: Arc<Semaphore>, handler: H) -> io::Result<Server>
+    where
+        H: Fn(Request) -> F + Clone + Send + 'static,
+        F: Future<Output = Result<Reply, Hangup>> + Send + 'static,
+    {
+        Server::serve("127.0.0.1:0", permits, handler).await
+    }
+
     /// Listens on the given `host:port`.
     pub async fn listen<H, F>(address: &str, handler: H) -> io::Result<Server>
     where
         H: Fn(Request) -> F + Clone + Send + 'static,
         F: Future<Output = Result<Reply, Hangup>> + Send + 'static,
     {
+        Server::serve(address, Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)), handler).await
+    }
+
+    async fn serve<H, F>(address: &str, permits: Arc<Semaphore>, handler: H) -> io::Result<Server>
+    where
+        H: Fn(Request) -> F + Clone + Send + 'static,
+        F: Future<Output = Result<Reply, Hangup>> + Send + 'static,
+    {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Server { address, task: tokio::spawn(accept(listener, handler)) })
+        Ok(Server { address, task: tokio::spawn(accept(listener, permits, handler)) })
     }
 
     /// Where it listens.
@@ -82,7 +102,7 @@ impl Drop for Server {
     }
 }
 
-async fn accept<H, F>(listener: TcpListener, handler: H) -> Infallible
+async fn accept<H, F>(listener: TcpListener, permits: Arc<Semaphore>, handler: H) -> Infallible
 where
     H: Fn(Request) -> F + Clone + Send + 'static,
     F: Future<Output = Result<Reply, Hangup>> + Send + 'static,
@@ -92,7 +112,12 @@ where
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(converse(stream, handler.clone()));
+                    let permit = permits.clone().acquire_owned().await.expect("nobody closes it");
+                    let conversation = converse(stream, handler.clone());
+                    connections.spawn(async move {
+                        conversation.await;
+                        drop(permit);
+                    });
                 }
                 // Out of file descriptors, most likely: a moment later some may be free again.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ pub struct Sink {
 struct Shared {
     ledger: Mutex<Ledger>,
     script: Mutex<Script>,
+    body_bytes: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +63,7 @@ impl Sink {
 
     /// Starts a sink on the given ledger, such as one that [remembers](Ledger::remembering) values.
     pub async fn with(ledger: Ledger) -> io::Result<Sink> {
-        let shared = Arc::new(Shared { ledger: Mutex::new(ledger), script: Mutex::default() });
+        let shared = Arc::new(Shared { ledger: Mutex::new(ledger), ..Shared::default() });
         let state = shared.clone();
         let server = Server::start(move |request| receive(state.clone(), request)).await?;
         Ok(Sink { server, shared })
@@ -75,6 +77,11 @@ impl Sink {
     /// The book as it stands. Nothing is received while the guard is held.
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.shared.ledger)
+    }
+
+    /// Bytes of all bodies that were taken, compressed as they came.
+    pub fn body_bytes(&self) -> u64 {
+        self.shared.body_bytes.load(Ordering::Relaxed)
     }
 
     /// The next requests go wrong in these ways, one after the other.
@@ -129,6 +136,7 @@ async fn take(shared: &Shared, request: Request) -> Reply {
             let mut ledger = lock(&shared.ledger);
             breaches.into_iter().for_each(|breach| ledger.violation(breach));
             ledger.take(&collector, &request);
+            shared.body_bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
             reply(204, "text/plain", "")
         }
         Err(what) => {
@@ -205,6 +213,7 @@ mod tests {
         assert_eq!(write(&sink, up(1000)).await.unwrap().status, 204);
         let ledger = sink.ledger();
         assert_eq!(ledger.collectors(), ["s-3"]);
+        assert_eq!(sink.body_bytes(), up(1000).len() as u64);
         assert_eq!(ledger.totals().delivered, 1);
         assert_eq!(ledger.remembered("up")[0].samples, [(1000, 1.0)]);
         assert_eq!(ledger.violations(), &[] as &[String]);

@@ -22,11 +22,22 @@ cargo xtask COMMAND
   demo [-- ARGS]      the whole thing on loopback with a page that shows it;
                       try: cargo xtask demo -- --for 60s --scale 3,5,3 --json
   bench NAME [-- ARGS]
-                      a comparison with others on this machine; NAME: scrape
+                      on this machine, beside others: scrape (CPU and memory; --matrix
+                      for all settings), jitter (10,000 targets), or micro (ns a sample
+                      of exposition, relabel, wire, translate and scrape; ARGS: a filter)
   bless               rewrites expectations in tests and the schemas in deploy/schema
   tools               installs the programs that tests, demo and bench run beside ours
   help                this text
 ";
+
+/// Benches beside the code that they measure: package, bench.
+const BENCHES: [(&str, &str); 5] = [
+    ("exposition", "exposition"),
+    ("relabel", "rules"),
+    ("wire", "remote_write"),
+    ("translate", "paths"),
+    ("scrape", "scrape"),
+];
 
 const COMMANDS: [&str; 6] = ["test", "demo", "bench", "bless", "tools", "help"];
 
@@ -69,11 +80,25 @@ fn run(words: &[String]) -> Result<()> {
 
 fn bench(flags: &[String], passed_on: &[String]) -> Result<()> {
     let Some((name, more)) = flags.split_first() else {
-        bail!("which comparison? `cargo xtask bench scrape`")
+        bail!("which one? `cargo xtask bench scrape`, `jitter` or `micro`")
     };
+    if name == "micro" {
+        return micro(&[more, passed_on].concat());
+    }
     tools::install()?;
     cargo::build(&["muster", "muster-allocator", "bench"], true)?;
     cargo::become_built("muster-bench", &[std::slice::from_ref(name), more, passed_on].concat())
+}
+
+/// The benches beside the crates, one process a crate.
+fn micro(passed_on: &[String]) -> Result<()> {
+    let mut words = vec!["bench"];
+    for (package, bench) in BENCHES {
+        words.extend(["-p", package, "--bench", bench]);
+    }
+    words.push("--");
+    words.extend(passed_on.iter().map(String::as_str));
+    cargo::cargo(&words, &[])
 }
 
 fn bless() -> Result<()> {
@@ -148,6 +173,25 @@ mod tests {
         for name in COMMANDS {
             assert!(USAGE.contains(&format!("\n  {name}")), "{name}");
         }
+    }
+
+    #[test]
+    fn bench_micro_names_every_bench_there_is() {
+        let folder = cargo::root().join("collector/crates");
+        let mut found = Vec::new();
+        for package in std::fs::read_dir(folder).unwrap() {
+            let package = package.unwrap().path();
+            let Ok(benches) = std::fs::read_dir(package.join("benches")) else { continue };
+            let package = package.file_name().unwrap().to_string_lossy().into_owned();
+            for bench in benches {
+                let bench = bench.unwrap().path();
+                found.push((package.clone(), bench.file_stem().unwrap().to_string_lossy().into_owned()));
+            }
+        }
+        found.sort();
+        let mut named = BENCHES.map(|(package, bench)| (package.to_owned(), bench.to_owned())).to_vec();
+        named.sort();
+        assert_eq!(found, named);
     }
 
     #[test]

@@ -1,19 +1,26 @@
-//! Time a sample, in every format, with the series of the last scrape and without; `prometheus-parse` beside it on the
-//! plain samples that it knows. Times are for one sample; the name of each case has the bytes one takes.
+//! What a sample costs, in every format, with the series of the last scrape and without; `prometheus-parse` beside it on the
+//! plain samples that it knows.
 //!
-//! `cargo bench -p exposition`, or `cargo bench -p exposition -- protobuf` for some of it.
+//! One iteration is a body of 1,000 samples, so microseconds read as nanoseconds a sample. `cargo bench -p exposition`, or
+//! `cargo bench -p exposition -- protobuf` for some of it.
 
 use std::fmt::Write as _;
-use std::hint::black_box;
-use std::time::Instant;
+use std::io::Write as _;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use divan::counter::{BytesCount, ItemsCount};
+use divan::{Bencher, black_box};
 use exposition::{Event, Format, Options, Parser};
 use wire::proto::{put_bytes, put_double, put_message, put_text, put_uint, put_varint};
 
-const N_FAMILIES: usize = 40;
+const N_SAMPLES: usize = 1000;
 const N_SERIES: usize = 20;
+/// A histogram has a sample for each of these, for infinity, for its sum and for its count.
 const BOUNDS: [f64; 8] = [0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
+/// Families of a body: counters and histograms make up [`N_SAMPLES`] together.
+const N_HISTOGRAMS: usize = 2;
+const N_COUNTERS: usize = N_SAMPLES / N_SERIES - N_HISTOGRAMS * (BOUNDS.len() + 3);
+/// The same where every counter and every histogram has a sample for its start beside it.
+const N_COUNTERS_CREATED: usize = (N_SAMPLES / N_SERIES - N_HISTOGRAMS * (BOUNDS.len() + 4)) / 2;
 
 /// Labels of the n-th series of a family.
 fn labels(n: usize) -> [(&'static str, String); 3] {
@@ -31,8 +38,8 @@ fn series_text(out: &mut String, name: &str, n: usize, more: &str) {
 }
 
 /// Counters, in the old text as well.
-fn counters(out: &mut String, created: bool) {
-    for family in 0..N_FAMILIES {
+fn counters(out: &mut String, n_families: usize, created: bool) {
+    for family in 0..n_families {
         let name = format!("requests_{family}");
         let _infallible = writeln!(out, "# HELP {name} Requests by path.\n# TYPE {name} counter");
         for n in 0..N_SERIES {
@@ -47,7 +54,7 @@ fn counters(out: &mut String, created: bool) {
 }
 
 fn histograms(out: &mut String, created: bool) {
-    for family in 0..N_FAMILIES / 10 {
+    for family in 0..N_HISTOGRAMS {
         let name = format!("latency_{family}");
         let _infallible = writeln!(out, "# HELP {name} Time taken.\n# TYPE {name} histogram");
         for n in 0..N_SERIES {
@@ -70,21 +77,21 @@ fn histograms(out: &mut String, created: bool) {
 }
 
 /// Counters and histograms.
-fn text(created: bool) -> Vec<u8> {
+fn text(n_counters: usize, created: bool) -> Vec<u8> {
     let mut out = String::new();
-    counters(&mut out, created);
+    counters(&mut out, n_counters, created);
     histograms(&mut out, created);
     out.into_bytes()
 }
 
-fn openmetrics(created: bool) -> Vec<u8> {
-    [&text(created)[..], b"# EOF\n"].concat()
+fn openmetrics(n_counters: usize, created: bool) -> Vec<u8> {
+    [&text(n_counters, created)[..], b"# EOF\n"].concat()
 }
 
 /// The same as [`text`], with start times.
 fn protobuf() -> Vec<u8> {
     let mut body = Vec::new();
-    for family in 0..N_FAMILIES {
+    for family in 0..N_COUNTERS {
         delimited(&mut body, &format!("requests_{family}_total"), 0, |out, n| {
             put_message(out, 3, |out| {
                 put_double(out, 1, value(family, n));
@@ -92,7 +99,7 @@ fn protobuf() -> Vec<u8> {
             });
         });
     }
-    for family in 0..N_FAMILIES / 10 {
+    for family in 0..N_HISTOGRAMS {
         delimited(&mut body, &format!("latency_{family}"), 4, |out, _| {
             put_message(out, 7, |out| {
                 put_uint(out, 1, 100);
@@ -156,53 +163,105 @@ fn read(format: Format, body: &[u8], options: Options, keys: &[Vec<u8>]) -> f64 
     sum
 }
 
-fn case(criterion: &mut Criterion, name: &str, n_samples: usize, n_bytes: usize, run: impl Fn() -> f64) {
-    let n_samples = u32::try_from(n_samples).expect("a small body");
-    let name = format!("{name}, {:.0} bytes a sample", n_bytes as f64 / f64::from(n_samples));
-    criterion.bench_function(&name, |bencher| {
-        bencher.iter_custom(|n| {
-            let began = Instant::now();
-            (0..n).for_each(|_| _ = black_box(run()));
-            began.elapsed() / n_samples
-        });
-    });
+/// A body and how it is read.
+struct Case {
+    format: Format,
+    body: Vec<u8>,
+    options: Options,
 }
 
-fn formats(criterion: &mut Criterion) {
-    let plain = Options::default();
-    let starts = Options { start_timestamps: true, ..plain };
-    let converted = Options { convert_to_nhcb: true, always_classic: true, ..plain };
-    for (name, format, body, options) in [
-        ("text", Format::Text, text(false), plain),
-        ("text converted", Format::Text, text(false), converted),
-        ("openmetrics", Format::OpenMetrics, openmetrics(false), plain),
-        ("openmetrics with _created, as series", Format::OpenMetrics, openmetrics(true), plain),
-        ("openmetrics with _created, as starts", Format::OpenMetrics, openmetrics(true), starts),
-        ("protobuf", Format::Protobuf, protobuf(), plain),
-    ] {
-        let keys = keys(format, &body, options);
-        let n_samples = keys.iter().filter(|key| !key.is_empty()).count();
-        let bodies = [("new", &[][..]), ("known", &keys[..])];
-        for (which, keys) in bodies {
-            case(criterion, &format!("{name}, {which} series"), n_samples, body.len(), || {
-                read(format, &body, options, keys)
-            });
-        }
+const CASES: [&str; 6] = [
+    "text",
+    "text, converted to native histograms",
+    "openmetrics",
+    "openmetrics, _created as series",
+    "openmetrics, _created as starts",
+    "protobuf",
+];
+
+impl Case {
+    fn named(name: &str) -> Case {
+        let plain = Options::default();
+        let (format, body, options) = match name {
+            "text" => (Format::Text, text(N_COUNTERS, false), plain),
+            "text, converted to native histograms" => {
+                let converted = Options { convert_to_nhcb: true, always_classic: true, ..plain };
+                (Format::Text, text(N_COUNTERS, false), converted)
+            }
+            "openmetrics" => (Format::OpenMetrics, openmetrics(N_COUNTERS, false), plain),
+            "openmetrics, _created as series" => {
+                (Format::OpenMetrics, openmetrics(N_COUNTERS_CREATED, true), plain)
+            }
+            "openmetrics, _created as starts" => {
+                let starts = Options { start_timestamps: true, ..plain };
+                (Format::OpenMetrics, openmetrics(N_COUNTERS, true), starts)
+            }
+            _ => (Format::Protobuf, protobuf(), plain),
+        };
+        Case { format, body, options }
+    }
+
+    fn read(&self, keys: &[Vec<u8>]) -> f64 {
+        read(self.format, black_box(&self.body), self.options, keys)
+    }
+
+    fn keys(&self) -> Vec<Vec<u8>> {
+        keys(self.format, &self.body, self.options)
+    }
+
+    fn n_samples(&self) -> usize {
+        self.keys().iter().filter(|key| !key.is_empty()).count()
     }
 }
 
-fn beside_prometheus_parse(criterion: &mut Criterion) {
+fn main() -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for name in CASES {
+        let case = Case::named(name);
+        let n_samples = case.n_samples();
+        assert_eq!(n_samples, N_SAMPLES, "{name}");
+        writeln!(out, "{name}: {} bytes per sample", case.body.len() / n_samples)?;
+    }
+    drop(out);
+    divan::main();
+    Ok(())
+}
+
+fn bench(bencher: Bencher<'_, '_>, n_bytes: usize, run: impl Fn() -> f64) {
+    bencher.counter(ItemsCount::new(N_SAMPLES)).counter(BytesCount::new(n_bytes)).bench_local(run);
+}
+
+#[divan::bench(args = CASES)]
+fn new_series(bencher: Bencher<'_, '_>, name: &str) {
+    let case = Case::named(name);
+    bench(bencher, case.body.len(), || case.read(&[]));
+}
+
+#[divan::bench(args = CASES)]
+fn known_series(bencher: Bencher<'_, '_>, name: &str) {
+    let case = Case::named(name);
+    let keys = case.keys();
+    bench(bencher, case.body.len(), || case.read(&keys));
+}
+
+/// Only what `prometheus-parse` knows.
+fn plain_text() -> String {
     let mut body = String::new();
-    counters(&mut body, false);
-    let n_samples = N_FAMILIES * N_SERIES;
-    case(criterion, "plain text, ours", n_samples, body.len(), || {
-        read(Format::Text, body.as_bytes(), Options::default(), &[])
-    });
-    case(criterion, "plain text, prometheus-parse", n_samples, body.len(), || {
-        let lines = body.lines().map(|line| Ok(line.to_owned()));
+    counters(&mut body, N_SAMPLES / N_SERIES, false);
+    body
+}
+
+#[divan::bench]
+fn plain_text_ours(bencher: Bencher<'_, '_>) {
+    let body = plain_text();
+    bench(bencher, body.len(), || read(Format::Text, black_box(body.as_bytes()), Options::default(), &[]));
+}
+
+#[divan::bench]
+fn plain_text_prometheus_parse(bencher: Bencher<'_, '_>) {
+    let body = plain_text();
+    bench(bencher, body.len(), || {
+        let lines = black_box(&body).lines().map(|line| Ok(line.to_owned()));
         prometheus_parse::Scrape::parse(lines).expect("the body is good").samples.len() as f64
     });
 }
-
-criterion_group!(benches, formats, beside_prometheus_parse);
-criterion_main!(benches);

@@ -3,9 +3,7 @@
 //! `cargo bench -p relabel --bench rules`. Batches are small, so that caches stay warm; the copy of the label set that
 //! each round edits is not in the times.
 
-use std::hint::black_box;
-
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use divan::{Bencher, black_box};
 use model::Labels;
 use relabel::{RuleConfig, Rules};
 
@@ -77,19 +75,24 @@ fn pod() -> Labels {
     pairs.into_iter().collect()
 }
 
-fn bench(criterion: &mut Criterion) {
-    let pod = pod();
-    let mut measure = |name: &str, rules: &Rules| {
-        criterion.bench_function(name, |bencher| {
-            let apply = |mut labels: Labels| (rules.apply(&mut labels), labels);
-            bencher.iter_batched(|| black_box(&pod).clone(), apply, BatchSize::NumIterations(32));
-        });
-    };
-    for (name, rule) in RULES {
-        measure(name, &rules(&format!("[{rule}]")));
-    }
-    measure("kubernetes block of 10", &rules(KUBERNETES));
+fn main() {
+    divan::main();
 }
 
-criterion_group!(benches, bench);
-criterion_main!(benches);
+fn measure(bencher: Bencher<'_, '_>, rules: &Rules) {
+    let pod = pod();
+    bencher
+        .with_inputs(|| black_box(&pod).clone())
+        .bench_local_values(|mut labels| (rules.apply(&mut labels), labels));
+}
+
+#[divan::bench(args = RULES.iter().map(|(name, _)| *name), sample_size = 32, sample_count = 1000)]
+fn one_rule(bencher: Bencher<'_, '_>, name: &str) {
+    let (_, rule) = RULES.iter().find(|(of, _)| *of == name).expect("the name is one of these rules");
+    measure(bencher, &rules(&format!("[{rule}]")));
+}
+
+#[divan::bench(sample_size = 32, sample_count = 1000)]
+fn kubernetes_block_of_10(bencher: Bencher<'_, '_>) {
+    measure(bencher, &rules(KUBERNETES));
+}

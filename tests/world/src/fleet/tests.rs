@@ -143,3 +143,53 @@ async fn groups_name_address_and_instance() {
     let expected = serde_json::json!([{"targets": [fleet.address(0)], "labels": {"instance": "shop-0"}}]);
     assert_eq!(fleet.groups("shop"), expected);
 }
+
+async fn get(fleet: &Fleet, index: usize, path: &str) -> http::Answer {
+    let url = format!("http://{}{path}", fleet.address(index));
+    let headers = [("accept-encoding", "gzip")];
+    http::send("GET", &url, &headers, bytes::Bytes::new(), Duration::from_secs(5)).await.unwrap()
+}
+
+#[tokio::test]
+async fn targets_that_share_a_port_are_told_apart_by_their_paths() {
+    let options = Options { max_listeners: 2, ..Options::default() };
+    let fleet = Fleet::with(even(5, 10), options).await.unwrap();
+    assert_eq!((fleet.n_listeners(), fleet.address(0)), (2, fleet.address(4)));
+    for index in 0..5 {
+        assert_eq!(get(&fleet, index, &fleet.path(index)).await.status, 200);
+        assert_eq!(fleet.targets()[index].last_sequence(), 1);
+    }
+    for nowhere in ["/metrics", "/t/1/metrics", "/t/6/metrics", "/t/x/metrics"] {
+        assert_eq!(get(&fleet, 0, nowhere).await.status, 404, "{nowhere}");
+    }
+    assert_eq!(fleet.groups("even")[4]["labels"]["__metrics_path__"], "/t/4/metrics");
+}
+
+#[tokio::test]
+async fn a_fleet_without_gzip_and_open_connections_says_so_in_its_answers() {
+    let options = Options { gzip: false, keep_alive: false, ..Options::default() };
+    for (options, encoding, connection) in
+        [(Options::default(), Some("gzip"), None), (options, None, Some("close"))]
+    {
+        let fleet = Fleet::with(even(1, 10), options).await.unwrap();
+        let answer = get(&fleet, 0, "/metrics").await;
+        assert_eq!(answer.header("content-encoding"), encoding);
+        assert_eq!(answer.header("connection"), connection);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_too_many_waits_until_another_ends() {
+    let options = Options { max_connections: 1, ..Options::default() };
+    let fleet = Fleet::with(even(2, 10), options).await.unwrap();
+    // An open connection that asks nothing takes the only place.
+    let idle = tokio::net::TcpStream::connect(fleet.address(0)).await.unwrap();
+    let url = format!("http://{}/metrics", fleet.address(1));
+    let get = |deadline| http::send("GET", &url, &[], bytes::Bytes::new(), deadline);
+    while get(Duration::from_millis(20)).await.is_ok() {
+        // The idle one is not accepted yet.
+        tokio::task::yield_now().await;
+    }
+    drop(idle);
+    assert_eq!(get(Duration::from_secs(5)).await.unwrap().status, 200);
+}

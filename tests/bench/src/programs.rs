@@ -1,0 +1,126 @@
+//! The programs that are compared, each scraping a fleet and remote-writing to a sink.
+//!
+//! Every program runs with its defaults but for the sink's address and, where the fleet has no gzip, its own switch not to ask
+//! for it. Debian's Prometheus is too old for such a switch: it asks, and gets plain text.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+use world::child::{Child, Usage, binary};
+use world::fleet::Fleet;
+use world::peers::{self, Mode, Peer};
+
+/// What can be measured.
+pub(crate) const PROGRAMS: [&str; 3] = ["muster", "vmagent", "prometheus"];
+
+/// What a program is to do.
+pub(crate) struct Task<'a> {
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) interval: Duration,
+    pub(crate) gzip: bool,
+    /// The sink's URL.
+    pub(crate) sink: &'a str,
+}
+
+/// A program under measurement.
+pub(crate) enum Running {
+    Ours { child: Child, _folder: TempDir },
+    Peer(Peer),
+}
+
+impl Running {
+    fn child(&self) -> &Child {
+        match self {
+            Self::Ours { child, .. } => child,
+            Self::Peer(peer) => &peer.child,
+        }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child().id()
+    }
+
+    /// What it has used so far.
+    pub(crate) fn usage(&self) -> Result<Usage> {
+        let child = self.child();
+        child.usage().with_context(|| {
+            format!("{} has ended, or cannot be looked at: {}", child.name(), child.last_words())
+        })
+    }
+}
+
+/// Whether a program can be measured here.
+pub(crate) fn is_there(program: &str) -> bool {
+    program == "muster" || peers::find(program).is_some()
+}
+
+/// Starts a program by its name.
+pub(crate) async fn start(program: &str, task: &Task<'_>) -> Result<Running> {
+    let scrape = scrape_configs(program, task);
+    match program {
+        "muster" => muster(&scrape, task.sink),
+        "vmagent" => Ok(Running::Peer(peers::vmagent(&scrape, task.sink, &[]).await?)),
+        "prometheus" => {
+            let config = format!("{scrape}\nremote_write: [{{url: '{}'}}]\n", task.sink);
+            Ok(Running::Peer(peers::prometheus(Mode::Agent, &config).await?))
+        }
+        other => bail!("unknown program `{other}`; known are {}", PROGRAMS.join(", ")),
+    }
+}
+
+/// A Prometheus configuration that scrapes every target of the fleet. JSON is YAML, too.
+fn scrape_configs(program: &str, task: &Task<'_>) -> String {
+    let seconds = task.interval.as_secs();
+    let uncompressed = match program {
+        _ if task.gzip => "",
+        "muster" => "enable_compression: false, ",
+        "vmagent" => "disable_compression: true, ",
+        _ => "",
+    };
+    format!(
+        "global: {{scrape_interval: {seconds}s, scrape_timeout: {seconds}s}}\n\
+         scrape_configs: [{{job_name: even, {uncompressed}static_configs: {}}}]",
+        task.fleet.groups("even")
+    )
+}
+
+fn muster(scrape: &str, sink: &str) -> Result<Running> {
+    let folder = tempfile::tempdir().context("making a folder")?;
+    let indented: Vec<String> = scrape.lines().map(|line| format!("      {line}")).collect();
+    let config = format!(
+        "receivers:\n  prometheus:\n    config:\n{}\n\
+         exporters: {{prometheusremotewrite: {{endpoint: '{sink}'}}}}\n\
+         service:\n  telemetry: {{metrics: {{level: none}}}}\n  pipelines: {{metrics: {{receivers: [prometheus], exporters: \
+         [prometheusremotewrite]}}}}\n",
+        indented.join("\n")
+    );
+    let path = folder.path().join("config.yaml");
+    std::fs::write(&path, config).context("writing the configuration")?;
+    let mut command = Command::new(binary("muster")?);
+    command.arg("--config").arg(&path).current_dir(folder.path());
+    let child = Child::spawn("muster", &mut command, folder.path())?;
+    Ok(Running::Ours { child, _folder: folder })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_program_is_told_not_to_ask_for_gzip_in_its_own_words() {
+        let fleet = Fleet::start(world::fleet::even(1, 10)).await.unwrap();
+        let config = |program: &str, gzip| {
+            let task = Task { fleet: &fleet, interval: Duration::from_secs(15), gzip, sink: "http://s" };
+            scrape_configs(program, &task)
+        };
+        assert!(config("muster", false).contains("enable_compression: false"));
+        assert!(config("vmagent", false).contains("disable_compression: true"));
+        for program in PROGRAMS {
+            assert!(!config(program, true).contains("compression"), "{program}");
+            assert!(config(program, true).contains("scrape_interval: 15s"), "{program}");
+        }
+        assert!(!config("prometheus", false).contains("compression"));
+    }
+}
