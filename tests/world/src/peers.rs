@@ -56,6 +56,8 @@ pub enum Mode {
     Server,
     /// A server as well, which knows native histograms and therefore asks its targets for protobuf first.
     NativeServer,
+    /// A server as well, which also writes the report series that are extra, such as `scrape_body_size_bytes`.
+    ReportingServer,
     /// An agent: it scrapes and remote-writes and stores nothing to be queried.
     Agent,
 }
@@ -69,12 +71,14 @@ pub async fn prometheus(mode: Mode, config: &str) -> Result<Peer> {
         command.arg(flag("--config.file", &folder.join("prometheus.yml")));
         command.arg(format!("--web.listen-address={address}"));
         match mode {
-            Mode::Server | Mode::NativeServer => {
+            Mode::Server | Mode::NativeServer | Mode::ReportingServer => {
                 command.args(["--web.enable-remote-write-receiver", "--enable-feature=exemplar-storage"]);
                 command.arg(flag("--storage.tsdb.path", &data));
-                if mode == Mode::NativeServer {
-                    command.arg("--enable-feature=native-histograms");
-                }
+                match mode {
+                    Mode::NativeServer => command.arg("--enable-feature=native-histograms"),
+                    Mode::ReportingServer => command.arg("--enable-feature=extra-scrape-metrics"),
+                    Mode::Server | Mode::Agent => &mut command,
+                };
             }
             Mode::Agent => {
                 command.args(["--enable-feature=agent"]).arg(flag("--storage.agent.path", &data));
