@@ -65,9 +65,9 @@ impl Side {
     /// Not before every page was scraped twice more than is compared has everything of the others arrived.
     fn is_complete(&self) -> Result<(), String> {
         let ledger = self.sink.ledger();
+        let ups = ledger.remembered("up");
         let n_ups = |plan: &Plan| {
-            let ups = ledger.remembered("up");
-            let up = ups.into_iter().find(|up| up.labels.get("page").is_some_and(|page| page == plan.name));
+            let up = ups.iter().find(|up| up.labels.get("page").is_some_and(|page| page == plan.name));
             up.map_or(0, |up| up.samples.len())
         };
         match PLANS.iter().find(|plan| n_ups(plan) < N_SCRAPES + 2) {

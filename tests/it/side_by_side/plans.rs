@@ -59,6 +59,7 @@ pub(super) const PLANS: &[Plan] = &[
     Plan::new("empty_openmetrics", "", |n, _| empty_openmetrics(n)).but(&exceptions::EMPTY_OPENMETRICS),
     Plan::new("failing", "", |n, _| failing(n)),
     Plan::new("long_down", "", |n, _| long_down(n)).but(&exceptions::LONG_DOWN),
+    Plan::new("unreachable", UNREACHABLE, |_, _| Page::new(TEXT, "")),
     Plan::new("silent", "", |n, _| Page {
         fate: if n == 4 { Fate::Silent } else { Fate::Whole },
         ..Page::new(TEXT, numbered(0..3, n))
@@ -71,6 +72,7 @@ pub(super) const PLANS: &[Plan] = &[
     Plan::new("cut_in_a_label", "", |n, _| Page::new(TEXT, cut(n, 12))).but(&exceptions::HALF_READ),
     Plan::new("without_eof", "", |n, _| Page::new(OPENMETRICS, without_eof(n))).but(&exceptions::HALF_READ),
     Plan::new("bad_lines", "", |n, _| Page::new(TEXT, bad_lines(n))),
+    Plan::new("bad_openmetrics", "", |n, _| Page::new(OPENMETRICS, bad_openmetrics(n))),
     Plan::new("half_a_megabyte", "", |n, _| Page::new(TEXT, half_a_megabyte(n)).gzipped()),
     Plan::new("gzip", "", |n, _| gzip(n)),
     Plan::new("values", "", |n, _| Page::new(TEXT, values(n))),
@@ -89,6 +91,8 @@ pub(super) const PLANS: &[Plan] = &[
     Plan::new("timed_and_ignored", "honor_timestamps: false", |n, base| Page::new(TEXT, timed(n, base))),
     Plan::new("now_and_then_timed", "", |n, base| Page::new(TEXT, now_and_then_timed(n, base))),
     Plan::new("twice", "", |n, _| Page::new(TEXT, twice(n))).but(&exceptions::TWICE),
+    Plan::new("own_reports", "", |n, _| Page::new(TEXT, format!("scrape_series_added 9\nplain {n}\n")))
+        .but(&exceptions::TWICE),
     Plan::new("honored", "honor_labels: true", |n, _| Page::new(TEXT, conflicts(n))),
     Plan::new("overridden", "", |n, _| Page::new(TEXT, conflicts(n))),
     Plan::new("empty_exported", "", |n, _| {
@@ -97,6 +101,7 @@ pub(super) const PLANS: &[Plan] = &[
     .but(&exceptions::EMPTY_EXPORTED),
     Plan::new("relabelled", RELABELLED, |n, _| Page::new(TEXT, relabelled(n))),
     Plan::new("made_one", MADE_ONE, |n, _| Page::new(TEXT, made_one(n))).but(&exceptions::MADE_ONE),
+    Plan::new("nameless", NAMELESS, |n, _| Page::new(TEXT, nameless(n))).but(&exceptions::HALF_READ),
     Plan::new("many_samples", "sample_limit: 10", |n, _| Page::new(TEXT, numbered(0..n % 15, n)))
         .but(&exceptions::MANY_SAMPLES),
     Plan::new("many_labels", "label_limit: 7", |n, _| Page::new(TEXT, many_labels(n)))
@@ -178,7 +183,9 @@ fn without_eof(n: usize) -> String {
 
 /// A bad line in front of everything else, so that nothing is known before it fails.
 fn bad_lines(n: usize) -> String {
-    const BAD: [&str; 12] = [
+    const BAD: [&str; 14] = [
+        "a{b=\"1\",b=\"2\"} 1\n",
+        "a{b=\"\u{0}\"} 1 1 1\n",
         "a{\n",
         "a 1e999\n",
         "a +NaN\n",
@@ -208,6 +215,26 @@ fn gzip(n: usize) -> Page {
         }
         _ => page.gzipped(),
     }
+}
+
+/// What the text format would take.
+fn bad_openmetrics(n: usize) -> String {
+    const BAD: [&str; 12] = [
+        "\n",
+        "a  1\n",
+        "a 1 \n",
+        " a 1\n",
+        "a\t1\n",
+        "a { b=\"c\"} 1\n",
+        "# TYPE a untyped\n",
+        "# TYPE a gauge\n# UNIT a seconds\n",
+        "# a comment\n",
+        "a 1 NaN\n",
+        "# EOF\n",
+        "a{b=\"raw\nline\"} 1\n",
+    ];
+    let bad = if n.is_multiple_of(2) { "" } else { BAD[n / 2 % BAD.len()] };
+    format!("{bad}# TYPE b gauge\nb {n}\n# EOF\n")
 }
 
 /// Half a million bytes, in which the first series are others each time.
@@ -386,6 +413,8 @@ fn conflicts(n: usize) -> String {
     )
 }
 
+const UNREACHABLE: &str = "relabel_configs: [{target_label: __address__, replacement: '127.0.0.1:1'}]";
+
 const RELABELLED: &str = "metric_relabel_configs:
     - {source_labels: [__name__], regex: 'dropped.*', action: drop}
     - {source_labels: [__name__, code], regex: 'renamed;(\\d+)', target_label: __name__, replacement: 'new_$1'}
@@ -414,6 +443,14 @@ fn made_one(n: usize) -> String {
     format!(
         "load{{shard=\"a\"}} {n}\nload{{shard=\"b\"}} -1\nload{{shard=\"c\"}} -2\nidle{{shard=\"a\"}} {n}\n"
     )
+}
+
+const NAMELESS: &str =
+    "metric_relabel_configs: [{source_labels: [bad], regex: 'yes', target_label: __name__, replacement: ''}]";
+
+/// Now and then relabelling takes a name away.
+fn nameless(n: usize) -> String {
+    format!("first 1\na{{bad=\"{}\"}} {n}\nlast 1\n", if n % 4 == 3 { "yes" } else { "no" })
 }
 
 fn many_labels(n: usize) -> String {
