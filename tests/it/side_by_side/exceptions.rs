@@ -71,8 +71,8 @@ pub(super) const TWICE: Exception = Exception {
 };
 
 pub(super) const MADE_ONE: Exception = Exception {
-    why: "of lines that relabelling makes one series, muster sends and counts the first; Prometheus leaves the second to \
-          its storage, which refuses it after 2.42 has sent it",
+    why: "of lines that relabelling makes one series, muster sends and counts the first; Prometheus leaves the others \
+          to its storage, and that of 2.42 refuses them only after they were sent",
     turn: |story| {
         story.scrapes.iter_mut().for_each(keep_first);
         report(&mut story.scrapes[0], "scrape_series_added", 2.0);
@@ -80,7 +80,7 @@ pub(super) const MADE_ONE: Exception = Exception {
 };
 
 pub(super) const EMPTY_EXPORTED: Exception = Exception {
-    why: "since 3.0 a label that is exposed empty is absent; in 2.42 it keeps its name from being free",
+    why: "since 2.44 a label that is exposed empty leaves its name free; in 2.42 it does not",
     turn: |story| {
         for sample in story.scrapes.iter_mut().flatten() {
             if let Some(value) = sample.labels.remove("exported_exported_team") {
@@ -91,7 +91,8 @@ pub(super) const EMPTY_EXPORTED: Exception = Exception {
 };
 
 pub(super) const INDENTED: Exception = Exception {
-    why: "since 3.0 a line may begin with blanks; 2.42 takes them for a part of the name",
+    why: "muster skips blanks in front of a line; Prometheus takes them for a part of the name, which 2.42 refuses and \
+          3.x keeps",
     turn: |story| {
         for (n, scrape) in story.scrapes.iter_mut().enumerate() {
             good(scrape, n, &[(&[("__name__", "plain")], n as f64), (&[("__name__", "indented")], n as f64)]);
