@@ -62,6 +62,17 @@ pub enum Mode {
     Agent,
 }
 
+impl Mode {
+    fn features(self) -> &'static str {
+        match self {
+            Self::Server => "exemplar-storage",
+            Self::NativeServer => "exemplar-storage,native-histograms",
+            Self::ReportingServer => "exemplar-storage,extra-scrape-metrics",
+            Self::Agent => "agent",
+        }
+    }
+}
+
 /// Prometheus with this configuration file.
 pub async fn prometheus(mode: Mode, config: &str) -> Result<Peer> {
     start("prometheus", "/-/ready", |program, folder, address| {
@@ -70,19 +81,11 @@ pub async fn prometheus(mode: Mode, config: &str) -> Result<Peer> {
         let mut command = Command::new(program);
         command.arg(flag("--config.file", &folder.join("prometheus.yml")));
         command.arg(format!("--web.listen-address={address}"));
-        match mode {
-            Mode::Server | Mode::NativeServer | Mode::ReportingServer => {
-                command.args(["--web.enable-remote-write-receiver", "--enable-feature=exemplar-storage"]);
-                command.arg(flag("--storage.tsdb.path", &data));
-                match mode {
-                    Mode::NativeServer => command.arg("--enable-feature=native-histograms"),
-                    Mode::ReportingServer => command.arg("--enable-feature=extra-scrape-metrics"),
-                    Mode::Server | Mode::Agent => &mut command,
-                };
-            }
-            Mode::Agent => {
-                command.args(["--enable-feature=agent"]).arg(flag("--storage.agent.path", &data));
-            }
+        command.arg(format!("--enable-feature={}", mode.features()));
+        if mode == Mode::Agent {
+            command.arg(flag("--storage.agent.path", &data));
+        } else {
+            command.arg("--web.enable-remote-write-receiver").arg(flag("--storage.tsdb.path", &data));
         }
         Ok(command)
     })
