@@ -58,6 +58,8 @@ pub(super) const PLANS: &[Plan] = &[
     }),
     Plan::new("empty_openmetrics", "", |n, _| empty_openmetrics(n)).but(&exceptions::EMPTY_OPENMETRICS),
     Plan::new("failing", "", |n, _| failing(n)),
+    Plan::new("redirecting", "", |n, _| redirecting(n)),
+    Plan::new("redirecting_nobody", "follow_redirects: false", |n, _| redirecting(n)),
     Plan::new("long_down", "", |n, _| long_down(n)).but(&exceptions::LONG_DOWN),
     Plan::new("unreachable", UNREACHABLE, |_, _| Page::new(TEXT, "")),
     Plan::new("silent", "", |n, _| Page {
@@ -160,6 +162,16 @@ fn failing(n: usize) -> Page {
         _ => 200,
     };
     Page { status, ..Page::new(TEXT, if matches!(n, 18 | 22) { String::new() } else { numbered(0..4, n) }) }
+}
+
+/// Every other time the page is at a path of no plan, which never changes.
+fn redirecting(n: usize) -> Page {
+    let page = Page::new(TEXT, numbered(0..3, n));
+    match n % 4 {
+        1 => Page { status: 302, location: Some("/elsewhere"), ..page },
+        3 => Page { status: 307, location: Some("/elsewhere"), ..page },
+        _ => page,
+    }
 }
 
 fn long_down(n: usize) -> Page {

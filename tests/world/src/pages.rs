@@ -41,6 +41,8 @@ pub struct Page {
     pub content_type: Option<&'static str>,
     /// The content encoding, if the body has one.
     pub content_encoding: Option<&'static str>,
+    /// Where the page has gone, for a status that redirects.
+    pub location: Option<&'static str>,
     /// The body as it goes over the wire.
     pub body: Bytes,
     /// Whether it gets there.
@@ -50,8 +52,14 @@ pub struct Page {
 impl Page {
     /// A good answer of this type.
     pub fn new(content_type: &'static str, body: impl Into<Bytes>) -> Page {
-        let content_type = Some(content_type);
-        Page { status: 200, content_type, content_encoding: None, body: body.into(), fate: Fate::Whole }
+        Page {
+            status: 200,
+            content_type: Some(content_type),
+            content_encoding: None,
+            location: None,
+            body: body.into(),
+            fate: Fate::Whole,
+        }
     }
 
     /// The same, compressed.
@@ -68,10 +76,11 @@ impl Page {
             value.map_or_else(String::new, |value| format!("{name}: {value}\r\n"))
         };
         format!(
-            "HTTP/1.1 {} -\r\n{}{}content-length: {}\r\nconnection: close\r\n\r\n",
+            "HTTP/1.1 {} -\r\n{}{}{}content-length: {}\r\nconnection: close\r\n\r\n",
             self.status,
             header("content-type", self.content_type),
             header("content-encoding", self.content_encoding),
+            header("location", self.location),
             self.body.len()
         )
     }
