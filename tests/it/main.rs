@@ -15,6 +15,7 @@ mod paths;
 mod programs;
 mod real_input;
 mod reload;
+mod side_by_side;
 mod tidy;
 
 use std::process::ExitCode;
@@ -55,7 +56,7 @@ impl Case {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 12] = [
+    let areas: [(&str, &[Case]); 13] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         ("real_input", real_input::CASES),
         ("pages", pages::CASES),
         ("paths", paths::CASES),
+        ("side_by_side", side_by_side::CASES),
     ];
     let trials = areas.iter().flat_map(|(area, cases)| cases.iter().map(|case| case.trial(area))).collect();
     let mut arguments = Arguments::from_args();

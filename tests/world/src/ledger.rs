@@ -117,6 +117,8 @@ pub struct Remembered {
     pub labels: BTreeMap<String, String>,
     /// Timestamp in milliseconds and value, in order of arrival. Stale markers are NaN here.
     pub samples: Vec<(i64, f64)>,
+    /// Labels, timestamp in milliseconds and value of its exemplars, in order of arrival.
+    pub exemplars: Vec<(BTreeMap<String, String>, i64, f64)>,
 }
 
 /// The book of one sink.
@@ -201,6 +203,11 @@ impl Ledger {
         self.remembered.values().filter(named).collect()
     }
 
+    /// Every series kept in full.
+    pub fn all_remembered(&self) -> impl Iterator<Item = &Remembered> {
+        self.remembered.values()
+    }
+
     /// Writes down a breach of the protocol.
     pub fn violation(&mut self, what: String) {
         self.totals.violations += 1;
@@ -280,14 +287,18 @@ impl Ledger {
         if self.remembered.len() >= self.remember && !self.remembered.contains_key(&key) {
             return;
         }
-        let kept = self.remembered.entry(key).or_insert_with(|| {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            let labels = incoming.labels.iter().map(|label| (text(&label.name), text(&label.value)));
-            Remembered { labels: labels.collect(), samples: Vec::new() }
-        });
+        let kept = self
+            .remembered
+            .entry(key)
+            .or_insert_with(|| Remembered { labels: texts(&incoming.labels), ..Remembered::default() });
         kept.samples.extend(incoming.samples.iter().map(|sample| (sample.timestamp, sample.value)));
         let surplus = kept.samples.len().saturating_sub(HISTORY);
         kept.samples.drain(..surplus);
+        let exemplars = incoming.exemplars.iter();
+        kept.exemplars
+            .extend(exemplars.map(|exemplar| (texts(&exemplar.labels), exemplar.timestamp, exemplar.value)));
+        let surplus = kept.exemplars.len().saturating_sub(HISTORY);
+        kept.exemplars.drain(..surplus);
     }
 }
 
@@ -396,6 +407,11 @@ fn scraped(target: &mut Target, up: Up, moved: impl FnOnce(u16, u16)) -> u64 {
         }
         _ => 0,
     }
+}
+
+fn texts(labels: &[Label]) -> BTreeMap<String, String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    labels.iter().map(|label| (text(&label.name), text(&label.value))).collect()
 }
 
 /// Hash of the labels in their canonical order, whatever order they came in.

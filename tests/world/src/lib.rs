@@ -8,6 +8,7 @@
 //! - [`fleet`]: synthetic targets whose every sample tells which scrape it belongs to.
 //! - [`sink`]: a remote-write 1.0 receiver with faults on demand; its [`ledger`] knows what arrived, how often, in which order.
 //! - [`verdict`]: fleet and ledger laid side by side: what was lost, what was never scraped, who owned what.
+//! - [`pages`]: pages that are another one at every scrape, and answers that go wrong below HTTP.
 //! - [`child`], [`peers`], [`browser`]: processes.
 //! - [`http`]: the small server and client under all of these.
 
@@ -16,6 +17,7 @@ pub mod child;
 pub mod fleet;
 pub mod http;
 pub mod ledger;
+pub mod pages;
 pub mod peers;
 pub mod sink;
 pub mod verdict;

@@ -56,8 +56,21 @@ pub enum Mode {
     Server,
     /// A server as well, which knows native histograms and therefore asks its targets for protobuf first.
     NativeServer,
+    /// A server as well, which also writes the report series that are extra, such as `scrape_body_size_bytes`.
+    ReportingServer,
     /// An agent: it scrapes and remote-writes and stores nothing to be queried.
     Agent,
+}
+
+impl Mode {
+    fn features(self) -> &'static str {
+        match self {
+            Self::Server => "exemplar-storage",
+            Self::NativeServer => "exemplar-storage,native-histograms",
+            Self::ReportingServer => "exemplar-storage,extra-scrape-metrics",
+            Self::Agent => "agent",
+        }
+    }
 }
 
 /// Prometheus with this configuration file.
@@ -68,17 +81,11 @@ pub async fn prometheus(mode: Mode, config: &str) -> Result<Peer> {
         let mut command = Command::new(program);
         command.arg(flag("--config.file", &folder.join("prometheus.yml")));
         command.arg(format!("--web.listen-address={address}"));
-        match mode {
-            Mode::Server | Mode::NativeServer => {
-                command.args(["--web.enable-remote-write-receiver", "--enable-feature=exemplar-storage"]);
-                command.arg(flag("--storage.tsdb.path", &data));
-                if mode == Mode::NativeServer {
-                    command.arg("--enable-feature=native-histograms");
-                }
-            }
-            Mode::Agent => {
-                command.args(["--enable-feature=agent"]).arg(flag("--storage.agent.path", &data));
-            }
+        command.arg(format!("--enable-feature={}", mode.features()));
+        if mode == Mode::Agent {
+            command.arg(flag("--storage.agent.path", &data));
+        } else {
+            command.arg("--web.enable-remote-write-receiver").arg(flag("--storage.tsdb.path", &data));
         }
         Ok(command)
     })

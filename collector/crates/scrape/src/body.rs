@@ -2,7 +2,7 @@
 //!
 //! As Prometheus `scrape` (`readResponse`, `append`): only `gzip` is decompressed, anything else is parsed as
 //! it came; a body that reaches `body_size_limit` is too large; an empty one is a good scrape without
-//! samples.
+//! samples; one whose content is wrong has its size reported all the same.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -36,43 +36,68 @@ pub(crate) fn digest(
 ) -> Digested {
     let outcome = match fetched {
         Ok(fetched) => buffers.with(|buffer| take(&fetched, job, at, cache, buffer)),
-        Err(error) => Err((error, false)),
+        Err(error) => Err(error.into()),
     };
     match outcome {
-        Ok(n_bytes) => {
-            let body_bytes = i64::try_from(n_bytes).unwrap_or(i64::MAX);
-            Digested { counts: cache.counts(), error: None, body_bytes }
-        }
-        Err((error, was_taken)) => {
-            if !was_taken {
+        Ok(n_bytes) => Digested { counts: cache.counts(), error: None, body_bytes: size(n_bytes) },
+        Err(Failed { error, n_bytes, was_seen }) => {
+            if !was_seen {
                 cache.ingest_nothing(at);
             }
-            let body_bytes = if error.kind() == crate::Failure::BodySizeLimit { -1 } else { 0 };
+            let body_bytes = match n_bytes {
+                Some(n_bytes) => size(n_bytes),
+                None if error.kind() == crate::Failure::BodySizeLimit => -1,
+                None => 0,
+            };
             Digested { counts: cache.counts(), error: Some(error), body_bytes }
         }
     }
 }
 
-/// Gives the size of the body, or the error and whether the cache has seen the scrape already.
+fn size(n_bytes: usize) -> i64 {
+    i64::try_from(n_bytes).unwrap_or(i64::MAX)
+}
+
+/// A scrape that failed, and how far it came.
+struct Failed {
+    error: ScrapeError,
+    /// Size of the body, where there was one that could be read: what is wrong with its content does not change it.
+    n_bytes: Option<usize>,
+    /// Whether the cache has seen the scrape already.
+    was_seen: bool,
+}
+
+impl From<ScrapeError> for Failed {
+    fn from(error: ScrapeError) -> Self {
+        Self { error, n_bytes: None, was_seen: false }
+    }
+}
+
+/// Gives the size of the body.
 fn take(
     fetched: &Fetched,
     job: &Job,
     at: Timestamp,
     cache: &mut Cache,
     buffer: &mut Buffer,
-) -> Result<usize, (ScrapeError, bool)> {
+) -> Result<usize, Failed> {
     let limit = job.config().limits.body_size_limit.map_or(MAX_BODY_BYTES, |limit| limit.as_u64());
-    let body = buffer.inflate(fetched, limit).map_err(|error| (error, false))?;
+    let body = buffer.inflate(fetched, limit)?;
+    let n_bytes = Some(body.len());
     if body.is_empty() {
         cache.ingest_nothing(at);
         return Ok(0);
     }
-    let (format, warning) = exposition::format_of(fetched.content_type.as_deref(), job.fallback())
-        .map_err(|error| (ScrapeError::ContentType(error.to_string()), false))?;
+    let (format, warning) =
+        exposition::format_of(fetched.content_type.as_deref(), job.fallback()).map_err(|error| Failed {
+            error: ScrapeError::ContentType(error.to_string()),
+            n_bytes,
+            was_seen: false,
+        })?;
     if let Some(warning) = warning {
         tracing::debug!(job = job.name(), %warning, "content type says nothing useful");
     }
-    cache.ingest(body, format, at).map_err(|error| (error, true))?;
+    cache.ingest(body, format, at).map_err(|error| Failed { error, n_bytes, was_seen: true })?;
     Ok(body.len())
 }
 

@@ -158,9 +158,14 @@ fn breaches_of_the_protocol_are_told_in_words() {
 #[test]
 fn a_remembering_ledger_keeps_values_of_as_many_series_as_it_was_told() {
     let mut ledger = Ledger::remembering(1);
-    let timeseries = vec![series("up", &[(1000, 1.0), (2000, 0.0)]), series("other", &[(1000, 7.0)])];
+    let mut timeseries = vec![series("up", &[(1000, 1.0), (2000, 0.0)]), series("other", &[(1000, 7.0)])];
+    let labels = TimeSeries::new(&[("trace_id", "t")], &[]).labels;
+    timeseries[0].exemplars.push(Exemplar { labels, value: 0.5, timestamp: 1000 });
     ledger.take("", &WriteRequest { timeseries, metadata: Vec::new() });
     let kept = ledger.remembered("up");
+    let trace = BTreeMap::from([("trace_id".to_owned(), "t".to_owned())]);
+    assert_eq!(kept[0].exemplars, [(trace, 1000, 0.5)]);
+    assert_eq!(ledger.all_remembered().count(), 1);
     assert_eq!(kept[0].samples, [(1000, 1.0), (2000, 0.0)]);
     assert_eq!(kept[0].labels["instance"], "shop-0");
     assert!(ledger.remembered("other").is_empty());

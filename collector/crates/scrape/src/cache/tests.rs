@@ -173,7 +173,7 @@ fn the_report_counts_what_was_there() {
         scrape_series_added 0
         scrape_timeout_seconds 10
         scrape_sample_limit 9
-        scrape_body_size_bytes 0
+        scrape_body_size_bytes 5
         --
         up 0
         scrape_duration_seconds 0.5
