@@ -8,6 +8,7 @@ mod debug_commands;
 mod exposing;
 mod fixtures;
 mod following;
+mod hostile;
 mod messages;
 mod otlp;
 mod pages;
@@ -55,7 +56,7 @@ impl Case {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 12] = [
+    let areas: [(&str, &[Case]); 13] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         ("real_input", real_input::CASES),
         ("pages", pages::CASES),
         ("paths", paths::CASES),
+        ("hostile", hostile::CASES),
     ];
     let trials = areas.iter().flat_map(|(area, cases)| cases.iter().map(|case| case.trial(area))).collect();
     let mut arguments = Arguments::from_args();

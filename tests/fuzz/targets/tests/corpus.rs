@@ -10,10 +10,10 @@ const ROUNDS: u32 = 60;
 fn files(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(target);
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(&folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        files.push((format!("{target}/{name}"), std::fs::read(&path).unwrap()));
+    for entry in std::fs::read_dir(&folder).expect("each target has a corpus") {
+        let path = entry.expect("the corpus can be listed").path();
+        let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
+        files.push((format!("{target}/{name}"), std::fs::read(&path).expect("the corpus can be read")));
     }
     files.sort();
     files
