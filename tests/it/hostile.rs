@@ -47,7 +47,7 @@ fn hostile() -> Vec<(&'static str, &'static str, Answer)> {
     let plain = |body: &[u8]| Answer::Bytes(page("Content-Type: text/plain\r\n", body));
     let labels: String = (0..10_000).map(|n| format!("l{n}=\"v\",")).collect();
     let value = "v".repeat(64 << 10);
-    let long_values: String = (0..20).map(|n| format!("a{{n=\"{n}\",l=\"{value}\"}} 1\n")).collect();
+    let long_values: String = (0..6).map(|n| format!("a{{n=\"{n}\",l=\"{value}\"}} 1\n")).collect();
     let location = "HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/latest/meta-data\r\n\r\n";
     vec![
         ("drip", "scrape_timeout", Answer::Drip),
@@ -60,17 +60,16 @@ fn hostile() -> Vec<(&'static str, &'static str, Answer)> {
             Answer::Flood("HTTP/1.1 200 OK\r\n", b"x: y\r\n".repeat(1000), 1000),
         ),
         ("five_million_series", "MAX_WIRE_BYTES", Answer::Flood(CHUNKED, chunk(&series(1000)), 5000)),
-        (
-            "three_million_zipped_series",
-            "MAX_SAMPLES (2000000)",
-            Answer::Bytes(page(ZIPPED, &zipped_series())),
-        ),
         ("label_values", "label_value_length_limit", plain(long_values.as_bytes())),
         ("labels", "label_limit", plain(format!("a{{{labels}}} 1\n").as_bytes())),
         ("nul", "cannot parse the metrics: line 2", plain(b"a 1\nb\0 2\n")),
         ("broken_utf8", "not valid UTF-8", plain(b"a{b=\"\xff\xfe\"} 1\n")),
         ("cut", "broke while reading", plain_announcing(100)),
-        ("web_page", "fallback_scrape_protocol", Answer::Bytes(page("Content-Type: text/html\r\n", b"<p>"))),
+        (
+            "web_page",
+            "cannot parse the metrics: line 1",
+            Answer::Bytes(page("Content-Type: text/html\r\n", b"<p>")),
+        ),
         ("link_local", "follow_link_local_redirects", Answer::Bytes(location.into())),
     ]
 }
@@ -103,11 +102,6 @@ fn bomb() -> Vec<u8> {
     zipped(&[b'#'; 1 << 20]).repeat(1 << 10)
 }
 
-/// Shrinks like real pages do.
-fn zipped_series() -> Vec<u8> {
-    zipped(&series(10_000)).repeat(300)
-}
-
 fn zipped(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     compress(Encoding::Gzip, bytes, &mut out);
@@ -133,8 +127,10 @@ async fn serve(answer: Answer, tasks: &mut JoinSet<()>) -> Result<String> {
 }
 
 async fn give(mut stream: TcpStream, answer: &Answer) -> std::io::Result<()> {
-    let mut head = [0; 4096];
-    stream.read(&mut head).await?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
     match answer {
         Answer::Bytes(bytes) => stream.write_all(bytes).await,
         Answer::Flood(first, piece, n_times) => {
@@ -190,7 +186,7 @@ async fn beside_others() -> Result<()> {
     }
     on_time(&sink.ledger(), since, until)?;
     let grown = after.saturating_sub(before);
-    ensure!(grown <= MAX_GROWTH, "{grown} bytes more, {before} before, {after} after");
+    ensure!(grown <= MAX_GROWTH, "{grown} bytes more than MAX_GROWTH allows: {before} before, {after} after");
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{Fetch, FetchError, Fetched, Target};
 
 /// Answers of up to this size are kept from anybody, also what smaller ones inflate to.
-pub(crate) const UNPROVEN_BYTES: usize = 1 << 20;
+pub(crate) const UNPROVEN_BYTES: usize = 512 << 10;
 
 /// Bodies larger than [`UNPROVEN_BYTES`] that are in memory at the same time, as they come. One that is larger than this has
 /// it all for itself.
@@ -135,7 +135,7 @@ mod tests {
         let fetch = Sized { size: 20 << 20, ..Sized::default() };
         large.fetch(&fetch, &target, 0).await.ok().unwrap();
         large.fetch(&fetch, &target, 20 << 20).await.ok().unwrap();
-        assert_eq!(*fetch.kept.lock().unwrap(), [1 << 20, 25 << 20, 25 << 20]);
+        assert_eq!(*fetch.kept.lock().unwrap(), [512 << 10, 25 << 20, 25 << 20]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -148,7 +148,7 @@ mod tests {
         let all = join_all((0..20).map(fetched)).await;
         assert_eq!(all, [true; 20]);
         assert_eq!(fetch.most.load(Ordering::Relaxed), 200 << 20, "four at a time");
-        let small = Sized { size: 1 << 20, ..Sized::default() };
+        let small = Sized { size: 100 << 10, ..Sized::default() };
         let _all_the_room = large.room(usize::MAX).await;
         large.fetch(&small, &target, 0).await.ok().unwrap();
         let error = large.fetch(&fetch, &target, 50 << 20).await.err().unwrap().to_string();
