@@ -2,7 +2,7 @@
 //!
 //! A target that never had a large answer may be out to harm. What comes beyond [`UNPROVEN_BYTES`] is therefore read, counted
 //! and forgotten; if it ends within the limits, the target is asked once more, now that it is known how much room it needs.
-//! From then on it has that room and a quarter more, until a scrape fails. The price is a second request in the first scrape
+//! From then on it has that room and a quarter more, until an answer is refused. The price is a second request in the first scrape
 //! of a large target. Upstream keeps whatever comes.
 //!
 //! Bodies beyond that size share [`LARGE_BODIES_BYTES`], whatever the number of targets; who finds no room waits, within the
@@ -52,17 +52,19 @@ impl Large {
         Self(Semaphore::new(LARGE_BODIES_BYTES / UNIT))
     }
 
-    /// Asks a target whose answers had this size before.
+    /// Asks a target whose answers had the size `proven` before. A size that was measured is noted there at once, so that a
+    /// target that is too slow for two requests within one timeout has its room in the next scrape.
     pub(crate) async fn fetch(
         &self,
         fetch: &dyn Fetch,
         target: &Target,
-        proven: usize,
+        proven: &mut usize,
     ) -> Result<Kept<'_>, FetchError> {
         let deadline = Instant::now() + target.timeout;
-        let first = self.fetch_into_room(fetch, target, allowance(proven), deadline).await;
+        let first = self.fetch_into_room(fetch, target, allowance(*proven), deadline).await;
         match first {
             Err(FetchError::NotKept { size, .. }) => {
+                *proven = size;
                 self.fetch_into_room(fetch, target, allowance(size), deadline).await
             }
             other => other,
@@ -133,8 +135,12 @@ mod tests {
         let target = target(&job(""), &[]);
         let large = Large::new();
         let fetch = Sized { size: 20 << 20, ..Sized::default() };
-        large.fetch(&fetch, &target, 0).await.ok().unwrap();
-        large.fetch(&fetch, &target, 20 << 20).await.ok().unwrap();
+        let mut proven = 0;
+        let too_short = Duration::from_millis(500);
+        let first = tokio::time::timeout(too_short, large.fetch(&fetch, &target, &mut proven)).await;
+        assert!(first.is_err(), "the second request takes a second");
+        assert_eq!(proven, 20 << 20, "what was measured is remembered");
+        large.fetch(&fetch, &target, &mut proven).await.ok().unwrap();
         assert_eq!(*fetch.kept.lock().unwrap(), [512 << 10, 25 << 20, 25 << 20]);
     }
 
@@ -144,14 +150,14 @@ mod tests {
         let large = Large::new();
         let fetch = Sized { size: 50 << 20, ..Sized::default() };
         // Each gives its room back at once, as one whose answer was digested does.
-        let fetched = |_| async { large.fetch(&fetch, &target, 50 << 20).await.is_ok() };
+        let fetched = |_| async { large.fetch(&fetch, &target, &mut (50 << 20)).await.is_ok() };
         let all = join_all((0..20).map(fetched)).await;
         assert_eq!(all, [true; 20]);
         assert_eq!(fetch.most.load(Ordering::Relaxed), 200 << 20, "four at a time");
         let small = Sized { size: 100 << 10, ..Sized::default() };
         let _all_the_room = large.room(usize::MAX).await;
-        large.fetch(&small, &target, 0).await.ok().unwrap();
-        let error = large.fetch(&fetch, &target, 50 << 20).await.err().unwrap().to_string();
+        large.fetch(&small, &target, &mut 0).await.ok().unwrap();
+        let error = large.fetch(&fetch, &target, &mut (50 << 20)).await.err().unwrap().to_string();
         assert!(error.contains("LARGE_BODIES_BYTES (268435456)"), "{error}");
     }
 }

@@ -82,7 +82,7 @@ pub(crate) struct TargetLoop {
     /// Told the id when the end of the series has been told.
     pub(crate) ended: mpsc::Sender<u64>,
     pub(crate) cache: Option<Box<Cache>>,
-    /// How large the last answer was, if it was good.
+    /// How large the last answer was, unless it was refused.
     pub(crate) proven: Proven,
     pub(crate) last: Option<Tick>,
     pub(crate) due: Option<(Schedule, Tick)>,
@@ -159,13 +159,16 @@ impl TargetLoop {
             Ok(Kept { fetched, room }) => (Ok(fetched), room),
             Err(error) => (Err(error), None),
         };
-        let wire = fetched.as_ref().map_or(0, |fetched| fetched.body.len());
+        let wire = fetched.as_ref().map(|fetched| fetched.body.len()).ok();
         let Some((mut cache, digested)) = self.digest(assignment, fetched, at).await else { return false };
         drop(room);
-        self.proven = match digested.error {
-            None => Proven { wire, inflated: usize::try_from(digested.body_bytes).unwrap_or_default() },
-            Some(_) => Proven::default(),
-        };
+        // Where no answer came, nothing new is known.
+        if let Some(wire) = wire {
+            self.proven = match digested.error {
+                None => Proven { wire, inflated: usize::try_from(digested.body_bytes).unwrap_or_default() },
+                Some(_) => Proven::default(),
+            };
+        }
         let job = assignment.job.config();
         let duration = began.elapsed();
         let scrape = cache.finish(&Report {
@@ -188,7 +191,7 @@ impl TargetLoop {
 
     /// `None`: released.
     async fn fetch<'s>(
-        &self,
+        &mut self,
         shared: &'s Shared,
         assignment: &Assignment,
     ) -> Option<Result<Kept<'s>, ScrapeError>> {
@@ -197,8 +200,10 @@ impl TargetLoop {
             let limit = job.config().limits.target_limit;
             return Some(Err(ScrapeError::TargetLimit { found, limit }));
         }
-        let fetch =
-            timeout(target.timeout + GRACE, shared.large.fetch(&*assignment.fetch, target, self.proven.wire));
+        let fetch = timeout(
+            target.timeout + GRACE,
+            shared.large.fetch(&*assignment.fetch, target, &mut self.proven.wire),
+        );
         let fetched = tokio::select! {
             biased;
             () = released(self.orders.clone()) => return None,
