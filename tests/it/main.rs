@@ -8,6 +8,7 @@ mod debug_commands;
 mod exposing;
 mod fixtures;
 mod following;
+mod hostile;
 mod messages;
 mod otlp;
 mod pages;
@@ -56,7 +57,7 @@ impl Case {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 13] = [
+    let areas: [(&str, &[Case]); 14] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         ("pages", pages::CASES),
         ("paths", paths::CASES),
         ("side_by_side", side_by_side::CASES),
+        ("hostile", hostile::CASES),
     ];
     let trials = areas.iter().flat_map(|(area, cases)| cases.iter().map(|case| case.trial(area))).collect();
     let mut arguments = Arguments::from_args();

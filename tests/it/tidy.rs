@@ -28,7 +28,7 @@ const BANDS: &[(&str, &[&str])] = &[
     ("spine", &["pipeline"]),
     ("parts", &["receivers", "processors", "exporters", "extensions"]),
     ("bins", &["muster", "muster-allocator"]),
-    ("tests", &["it", "world", "demo", "bench", "xtask"]),
+    ("tests", &["it", "world", "demo", "bench", "fuzz-targets", "xtask"]),
 ];
 
 /// Outside crates and the only crates that may depend on them. Test crates may use what they need.

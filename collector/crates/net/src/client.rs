@@ -37,7 +37,7 @@ use crate::tls::{Contents, TlsError, TlsSource};
 
 use hop::{Hop, authorization_in, is_redirect, parse_url, uri_of};
 use lane::{Failed, Lane, Lanes};
-use progress::{Progress, read_answer, was_stale};
+use progress::{BodyLimits, Progress, read_answer, was_stale};
 
 /// Redirects that are followed for one request, as in Go.
 const MAX_REDIRECTS: usize = 10;
@@ -61,6 +61,9 @@ pub struct Request {
     pub timeout: Option<Duration>,
     /// Largest body of the answer in bytes, as it comes over the wire.
     pub body_limit: usize,
+    /// Bytes of the answer's body that are kept while it is read. A longer one is only counted, see
+    /// [`NetError::BodyNotKept`].
+    pub kept_limit: usize,
     /// Where to connect to, whatever host the URL names and wherever redirects lead. No proxy is asked then, and the
     /// connection is closed after the answer.
     pub unix_socket: Option<Arc<Path>>,
@@ -72,7 +75,8 @@ impl Request {
     pub fn get(url: impl Into<String>, timeout: Duration, body_limit: usize) -> Self {
         let (headers, body) = (HeaderMap::new(), Bytes::new());
         let (method, timeout, unix_socket) = (Method::GET, Some(timeout), None);
-        Self { method, url: url.into(), headers, body, timeout, body_limit, unix_socket }
+        let kept_limit = usize::MAX;
+        Self { method, url: url.into(), headers, body, timeout, body_limit, kept_limit, unix_socket }
     }
 
     /// A POST.
@@ -227,7 +231,7 @@ impl Client {
             Some(slots) => Some(slots.acquire().await.expect("the semaphore is never closed")),
             None => None,
         };
-        let body_limit = request.body_limit;
+        let limits = BodyLimits { most: request.body_limit, kept: request.kept_limit };
         let mut hop = Hop::first(request, url);
         for _ in 0..=MAX_REDIRECTS {
             progress.enter(&hop.url);
@@ -245,7 +249,7 @@ impl Client {
                     self.inner.check_redirect(&hop, progress).await?;
                 }
                 None => {
-                    let reading = read_answer(answer, body_limit, progress);
+                    let reading = read_answer(answer, limits, progress);
                     let Some((host, mut lane)) = lane else { return reading.await };
                     let response = lane.drive(reading).await?;
                     self.inner.park(&host, lane).await;

@@ -112,6 +112,16 @@ pub enum NetError {
         /// The limit of the caller.
         limit: usize,
     },
+    /// The answer is larger than what the caller wanted to be kept. It was read to its end and counted.
+    #[error("answer of {peer} has {size} bytes, more than the {kept} that were to be kept")]
+    BodyNotKept {
+        /// Whose.
+        peer: String,
+        /// Its size.
+        size: usize,
+        /// What the caller wanted to be kept at most.
+        kept: usize,
+    },
     /// The head of the answer is larger than what is kept of one.
     #[error(
         "head of the answer of {peer} is larger than the limits MAX_HEAD_BYTES ({MAX_HEAD_BYTES} bytes) and MAX_HEADERS \
@@ -165,6 +175,7 @@ impl NetError {
             | Self::Timeout { peer, .. }
             | Self::Broken { peer, .. }
             | Self::BodyTooLarge { peer, .. }
+            | Self::BodyNotKept { peer, .. }
             | Self::HeadTooLarge { peer }
             | Self::Redirect { peer, .. } => peer,
         }

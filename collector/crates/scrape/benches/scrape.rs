@@ -137,7 +137,7 @@ impl Bodies {
 }
 
 impl Fetch for Bodies {
-    fn fetch<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+    fn fetch<'a>(&'a self, target: &'a Target, _kept: usize) -> BoxFuture<'a, Result<Fetched, FetchError>> {
         let address = target.discovered().value("__address__");
         let number = address.trim_start_matches('t').trim_end_matches(":1").parse::<usize>();
         let turn = self.n_served.fetch_add(1, Ordering::Relaxed) as usize / self.of_targets.len() % 2;

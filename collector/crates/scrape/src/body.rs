@@ -3,14 +3,19 @@
 //! As Prometheus `scrape` (`readResponse`, `append`): only `gzip` is decompressed, anything else is parsed as
 //! it came; a body that reaches `body_size_limit` is too large; an empty one is a good scrape without
 //! samples; one whose content is wrong has its size reported all the same.
+//!
+//! Different on purpose: where nothing is configured there are limits all the same, and what a small body inflates to is
+//! measured before it is kept, unless the target had a body as large as that before (see [`crate::large`]).
 
 use std::sync::{Mutex, PoisonError};
 
+use exposition::Format;
 use model::Timestamp;
 use wire::compress::{DecompressError, Decompressor, Encoding, Limit};
 
+use crate::bounds::Bounds;
 use crate::cache::Cache;
-use crate::fetch::MAX_BODY_BYTES;
+use crate::large::allowance;
 use crate::output::Counts;
 use crate::{Fetched, Job, ScrapeError};
 
@@ -26,16 +31,18 @@ pub(crate) struct Digested {
     pub(crate) body_bytes: i64,
 }
 
-/// Lets the cache take what was fetched; a failure is taken as nothing.
+/// Lets the cache take what was fetched; a failure is taken as nothing. `proven` is how large a body of the target was
+/// before, see [`crate::large::Proven::inflated`].
 pub(crate) fn digest(
     fetched: Result<Fetched, ScrapeError>,
     job: &Job,
     at: Timestamp,
     cache: &mut Cache,
     buffers: &Buffers,
+    proven: usize,
 ) -> Digested {
     let outcome = match fetched {
-        Ok(fetched) => buffers.with(|buffer| take(&fetched, job, at, cache, buffer)),
+        Ok(fetched) => buffers.with(|buffer| take(&fetched, job, at, cache, buffer, proven)),
         Err(error) => Err(error.into()),
     };
     match outcome {
@@ -80,20 +87,20 @@ fn take(
     at: Timestamp,
     cache: &mut Cache,
     buffer: &mut Buffer,
+    proven: usize,
 ) -> Result<usize, Failed> {
-    let limit = job.config().limits.body_size_limit.map_or(MAX_BODY_BYTES, |limit| limit.as_u64());
-    let body = buffer.inflate(fetched, limit)?;
+    let format = exposition::format_of(fetched.content_type.as_deref(), job.fallback());
+    let is_lines = format.as_ref().is_ok_and(|(format, _)| *format != Format::Protobuf);
+    let bounds = Bounds::of(job, is_lines);
+    let body = buffer.inflate(fetched, bounds, proven)?;
     let n_bytes = Some(body.len());
     if body.is_empty() {
         cache.ingest_nothing(at);
         return Ok(0);
     }
-    let (format, warning) =
-        exposition::format_of(fetched.content_type.as_deref(), job.fallback()).map_err(|error| Failed {
-            error: ScrapeError::ContentType(error.to_string()),
-            n_bytes,
-            was_seen: false,
-        })?;
+    let unread = |error| Failed { error, n_bytes, was_seen: false };
+    let (format, warning) = format.map_err(|error| unread(ScrapeError::ContentType(error.to_string())))?;
+    bounds.check_samples(body).map_err(unread)?;
     if let Some(warning) = warning {
         tracing::debug!(job = job.name(), %warning, "content type says nothing useful");
     }
@@ -129,20 +136,30 @@ impl Buffers {
 
 impl Buffer {
     /// The body, decompressed if need be.
-    fn inflate<'a>(&'a mut self, fetched: &'a Fetched, limit: u64) -> Result<&'a [u8], ScrapeError> {
-        let too_large = || ScrapeError::BodyTooLarge { limit };
-        // A body that reaches the limit is too large already.
-        let max_bytes = usize::try_from(limit.saturating_sub(1)).unwrap_or(usize::MAX);
+    fn inflate<'a>(
+        &'a mut self,
+        fetched: &'a Fetched,
+        bounds: Bounds,
+        proven: usize,
+    ) -> Result<&'a [u8], ScrapeError> {
+        let max_bytes = bounds.max_bytes();
         if fetched.content_encoding.as_deref() != Some("gzip") {
-            return if fetched.body.len() > max_bytes { Err(too_large()) } else { Ok(&fetched.body) };
+            let is_small = fetched.body.len() <= max_bytes;
+            return if is_small { Ok(&fetched.body) } else { Err(bounds.too_large()) };
         }
-        let allowed = Limit::bytes(max_bytes);
-        self.decompressor.decompress(Encoding::Gzip, &fetched.body, allowed, &mut self.bytes).map_err(
-            |error| match error {
-                DecompressError::MaxBytes { .. } => too_large(),
-                error => ScrapeError::Decompress(error.to_string()),
-            },
-        )?;
+        // So much is tried at once; more is measured first.
+        let at_once = max_bytes.min(allowance(proven));
+        let mut inflated = self.gunzip(fetched, at_once);
+        if at_once < max_bytes && matches!(inflated, Err(DecompressError::MaxBytes { .. })) {
+            let size = bounds.measure(&fetched.body)?;
+            inflated = self.gunzip(fetched, size);
+        }
+        inflated.map_err(|error| bounds.failed(&error))?;
         Ok(&self.bytes)
+    }
+
+    fn gunzip(&mut self, fetched: &Fetched, max_bytes: usize) -> Result<(), DecompressError> {
+        let allowed = Limit::bytes(max_bytes);
+        self.decompressor.decompress(Encoding::Gzip, &fetched.body, allowed, &mut self.bytes)
     }
 }

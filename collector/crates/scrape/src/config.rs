@@ -165,14 +165,17 @@ pub struct ScrapeConfig {
     pub client: PrometheusClientConfig,
 }
 
-/// Limits that a job inherits where it has none. Zero means none.
+/// Limits that a job inherits where it has none. Zero is as good as absent: what nobody has set has the default below,
+/// or no limit.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct Limits {
-    /// Largest answer after decompression; one that reaches it fails the scrape.
+    /// Largest answer after decompression; one that reaches it fails the scrape. 256 MiB by default, and 64 MiB as it
+    /// comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_size_limit: Option<ByteSize>,
 
-    /// Most samples of a scrape after `metric_relabel_configs`; more fail the scrape.
+    /// Most samples of a scrape after `metric_relabel_configs`; more fail the scrape. Without it, an answer in text may have
+    /// 2000000 samples before `metric_relabel_configs`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub sample_limit: u64,
 
@@ -180,15 +183,15 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub target_limit: u64,
 
-    /// Most labels of a series, its name included; more fail the scrape.
+    /// Most labels of a series, its name included; more fail the scrape. 1000 by default.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub label_limit: u64,
 
-    /// Longest name of a label, in bytes; a longer one fails the scrape.
+    /// Longest name of a label, in bytes; a longer one fails the scrape. 4096 by default.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub label_name_length_limit: u64,
 
-    /// Longest value of a label, in bytes; a longer one fails the scrape.
+    /// Longest value of a label, in bytes; a longer one fails the scrape. 32768 by default.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub label_value_length_limit: u64,
 

@@ -14,8 +14,10 @@ pub enum ScrapeError {
     #[error("cannot fetch the metrics")]
     Fetch(#[from] FetchError),
     /// The answer is larger than allowed.
-    #[error("the answer is larger than allowed: body_size_limit is {limit} bytes")]
+    #[error("the answer is larger than allowed: {name} is {limit} bytes")]
     BodyTooLarge {
+        /// Which limit: `body_size_limit`, or the constant that counts where that is not set.
+        name: &'static str,
         /// The limit.
         limit: u64,
     },
@@ -44,6 +46,12 @@ pub enum ScrapeError {
     BucketLimit {
         /// Buckets of the histogram.
         found: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// More samples than are taken where `sample_limit` is not set.
+    #[error("the answer has more than MAX_SAMPLES ({limit}) samples; set sample_limit if that is meant")]
+    TooManySamples {
         /// The limit.
         limit: u64,
     },
@@ -151,15 +159,15 @@ impl ScrapeError {
     pub fn kind(&self) -> Failure {
         match self {
             Self::Fetch(FetchError::Status(_)) => Failure::Status,
-            Self::Fetch(FetchError::Timeout { .. }) => Failure::Timeout,
+            Self::Fetch(FetchError::Timeout { .. } | FetchError::NoRoom { .. }) => Failure::Timeout,
             Self::BodyTooLarge { .. } => Failure::BodySizeLimit,
-            Self::Fetch(FetchError::BodyTooLarge(_)) => Failure::BodySizeLimit,
+            Self::Fetch(FetchError::BodyTooLarge(_) | FetchError::NotKept { .. }) => Failure::BodySizeLimit,
             Self::Fetch(FetchError::Broken(_)) => Failure::Connect,
             Self::Decompress(_) => Failure::Decompress,
             Self::ContentType(_) => Failure::ContentType,
             Self::Parse(_) => Failure::Parse,
             Self::BadSeries(_) => Failure::BadSeries,
-            Self::SampleLimit { .. } => Failure::SampleLimit,
+            Self::SampleLimit { .. } | Self::TooManySamples { .. } => Failure::SampleLimit,
             Self::BucketLimit { .. } => Failure::BucketLimit,
             Self::LabelLimit { .. } => Failure::LabelLimit,
             Self::TargetLimit { .. } => Failure::TargetLimit,

@@ -15,8 +15,13 @@ use http::header::{
 
 use crate::{Job, Target};
 
-/// Largest answer where `body_size_limit` is not set.
-pub const MAX_BODY_BYTES: u64 = 1 << 30;
+/// Largest answer after decompression where `body_size_limit` is not set. Pages of 200 MiB are known of
+/// kube-state-metrics in large clusters.
+pub const MAX_BODY_BYTES: u64 = 256 << 20;
+
+/// Largest answer as it comes where `body_size_limit` is not set. Exporters with large pages compress them, to a
+/// tenth and less.
+pub const MAX_WIRE_BYTES: u64 = 64 << 20;
 
 /// An answer with status 200.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,8 +50,28 @@ pub enum FetchError {
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// It is larger than `body_size_limit`.
-    #[error("the answer is larger than body_size_limit, or than MAX_BODY_BYTES where that is not set")]
+    #[error("the answer is larger than body_size_limit, or than MAX_WIRE_BYTES where that is not set")]
     BodyTooLarge(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It is complete and larger than what was to be kept of it, so nothing of it is left.
+    #[error(
+        "the answer has {size} bytes, and room was made for {kept} by what it had before; the next scrape makes more"
+    )]
+    NotKept {
+        /// Its size in bytes.
+        size: usize,
+        /// What was to be kept at most.
+        kept: usize,
+    },
+    /// Other large answers took all the room until time ran out.
+    #[error(
+        "no room for an answer of {wanted} bytes within scrape_timeout: large answers share LARGE_BODIES_BYTES ({limit})"
+    )]
+    NoRoom {
+        /// What was to be kept at most.
+        wanted: usize,
+        /// The room of all.
+        limit: usize,
+    },
     /// The target could not be reached, or the connection broke.
     #[error("no answer")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -54,11 +79,12 @@ pub enum FetchError {
 
 /// Asks targets for their metrics.
 pub trait Fetch: Send + Sync + 'static {
-    /// Asks once, within the target's timeout.
+    /// Asks once, within the target's timeout. Of the body at most `kept` bytes are held in memory; a larger one is
+    /// measured, see [`FetchError::NotKept`].
     ///
     /// # Errors
     /// When there is no answer, or one with another status than 200.
-    fn fetch<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Fetched, FetchError>>;
+    fn fetch<'a>(&'a self, target: &'a Target, kept: usize) -> BoxFuture<'a, Result<Fetched, FetchError>>;
 }
 
 /// Asks over HTTP, as the job says.
@@ -84,19 +110,20 @@ impl HttpFetch {
         headers.insert(ACCEPT, accept);
         let encoding = if config.enable_compression { "gzip" } else { "identity" };
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
-        let limit = config.limits.body_size_limit.map_or(MAX_BODY_BYTES, |limit| limit.as_u64());
+        let limit = config.limits.body_size_limit.map_or(MAX_WIRE_BYTES, |limit| limit.as_u64());
         // A body that reaches the limit is too large already.
         let body_limit = usize::try_from(limit.saturating_sub(1)).unwrap_or(usize::MAX);
         Ok(Self { client, headers, body_limit })
     }
 
-    async fn get(&self, target: &Target) -> Result<Fetched, FetchError> {
+    async fn get(&self, target: &Target, kept: usize) -> Result<Fetched, FetchError> {
         let mut headers = self.headers.clone();
         let seconds = target.timeout.as_secs_f64().to_string();
         let seconds = HeaderValue::try_from(seconds).expect("digits are a header value");
         headers.insert(HeaderName::from_static("x-prometheus-scrape-timeout-seconds"), seconds);
         let request = net::Request {
             headers,
+            kept_limit: kept,
             unix_socket: target.unix_socket.clone(),
             ..net::Request::get(&*target.url, target.timeout, self.body_limit)
         };
@@ -104,6 +131,7 @@ impl HttpFetch {
             error if error.is_timeout() => {
                 FetchError::Timeout { limit: target.timeout, source: Some(error.into()) }
             }
+            net::NetError::BodyNotKept { size, kept, .. } => FetchError::NotKept { size, kept },
             error if error.is_body_too_large() => FetchError::BodyTooLarge(error.into()),
             error => FetchError::Broken(error.into()),
         })?;
@@ -123,7 +151,7 @@ impl HttpFetch {
 }
 
 impl Fetch for HttpFetch {
-    fn fetch<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Fetched, FetchError>> {
-        Box::pin(self.get(target))
+    fn fetch<'a>(&'a self, target: &'a Target, kept: usize) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        Box::pin(self.get(target, kept))
     }
 }

@@ -10,6 +10,7 @@
 //! sockets.
 
 mod body;
+mod bounds;
 mod cache;
 mod config;
 mod error;
@@ -19,6 +20,7 @@ mod fetch;
 mod groups;
 mod job;
 mod keys;
+mod large;
 mod metrics;
 mod native;
 mod output;
@@ -38,7 +40,7 @@ pub use self::config::{
     EscapingScheme, GlobalConfig, Limits, NameScheme, Scheme, ScrapeConfig, ScrapeProtocol, Switches,
 };
 pub use error::{Failure, ScrapeError};
-pub use fetch::{Fetch, FetchError, Fetched, HttpFetch, MAX_BODY_BYTES};
+pub use fetch::{Fetch, FetchError, Fetched, HttpFetch, MAX_BODY_BYTES, MAX_WIRE_BYTES};
 pub use job::Job;
 pub use pool::Feed;
 pub use schedule::{Clock, SystemClock};

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::groups::{ByGroup, assemble_groups};
+use crate::large::Proven;
 use crate::status::{Slate, View};
 use crate::target_loop::{Assignment, Order, Shared, TargetLoop};
 use crate::{Fetch, Job, Target, TargetKey};
@@ -304,6 +305,7 @@ impl Pool {
             orders: receiver,
             ended: self.ended.0.clone(),
             cache: None,
+            proven: Proven::default(),
             last: None,
             due: None,
             first_after: Instant::now() + self.shared.initial_offset,

@@ -13,6 +13,7 @@ use xxhash_rust::xxh64::xxh64;
 use crate::Sink;
 use crate::body::Buffers;
 use crate::failure_log::FailureLog;
+use crate::large::Large;
 use crate::metrics::Metrics;
 use crate::pool::{Control, Feed, Pool};
 use crate::schedule::{Clock, SystemClock};
@@ -100,6 +101,7 @@ impl Scraper {
             sink,
             cpu: Arc::new(Semaphore::new(options.n_cores.max(1))),
             buffers: Buffers::default(),
+            large: Large::new(),
             metrics: Metrics::new(options.metrics.scope()),
             seed: options.seed,
             common: Arc::new(Common {

@@ -11,6 +11,15 @@ use model::Labels;
 
 use crate::{Job, ScrapeError, Target};
 
+/// `label_limit` where it is not set. People have some dozen labels.
+const DEFAULT_LABEL_LIMIT: u64 = 1000;
+
+/// `label_name_length_limit` where it is not set.
+const DEFAULT_LABEL_NAME_LENGTH_LIMIT: u64 = 4 << 10;
+
+/// `label_value_length_limit` where it is not set. Stores of metrics take 2 to 4 KiB.
+const DEFAULT_LABEL_VALUE_LENGTH_LIMIT: u64 = 32 << 10;
+
 /// Most labels that a series may have in the end, whatever the job allows.
 const MAX_LABELS: usize = u16::MAX as usize;
 
@@ -128,47 +137,40 @@ impl SeriesRules {
 
     fn check_limits(&self, labels: &Labels) -> Result<(), ScrapeError> {
         let limits = &self.job.config().limits;
-        let name = labels.value("__name__");
+        let name = start_of(labels.value("__name__"));
         if labels.len() > MAX_LABELS {
             let message = format!("{name} has {} labels after relabelling, limit {MAX_LABELS}", labels.len());
             return Err(ScrapeError::LabelLimit { limit: "max_labels_per_series", message });
         }
+        let label_limit = or_default(limits.label_limit, DEFAULT_LABEL_LIMIT);
+        let name_limit = or_default(limits.label_name_length_limit, DEFAULT_LABEL_NAME_LENGTH_LIMIT);
+        let value_limit = or_default(limits.label_value_length_limit, DEFAULT_LABEL_VALUE_LENGTH_LIMIT);
         let exceeded = |limit, subject: String, found: usize, allowed: u64| {
             Err(ScrapeError::LabelLimit {
                 limit,
                 message: format!("{subject} of {name}: {found}, limit {allowed}"),
             })
         };
-        if exceeds(labels.len(), limits.label_limit) {
-            return exceeded("label_limit", "number of labels".to_owned(), labels.len(), limits.label_limit);
+        if labels.len() as u64 > label_limit {
+            return exceeded("label_limit", "number of labels".to_owned(), labels.len(), label_limit);
         }
         for (label, value) in labels.iter() {
-            if exceeds(label.len(), limits.label_name_length_limit) {
+            if label.len() as u64 > name_limit {
                 let subject = format!("bytes in the name of label {}", start_of(label));
-                return exceeded(
-                    "label_name_length_limit",
-                    subject,
-                    label.len(),
-                    limits.label_name_length_limit,
-                );
+                return exceeded("label_name_length_limit", subject, label.len(), name_limit);
             }
-            if exceeds(value.len(), limits.label_value_length_limit) {
+            if value.len() as u64 > value_limit {
                 let subject = format!("bytes in the value of label {}", start_of(label));
-                return exceeded(
-                    "label_value_length_limit",
-                    subject,
-                    value.len(),
-                    limits.label_value_length_limit,
-                );
+                return exceeded("label_value_length_limit", subject, value.len(), value_limit);
             }
         }
         Ok(())
     }
 }
 
-/// Zero means no limit.
-fn exceeds(found: usize, limit: u64) -> bool {
-    limit > 0 && found as u64 > limit
+/// Zero is as good as absent.
+fn or_default(limit: u64, default: u64) -> u64 {
+    if limit == 0 { default } else { limit }
 }
 
 /// As much of a text as a message needs.

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::body::{Buffers, Digested, digest};
 use crate::cache::Cache;
 use crate::failure_log::FailureLog;
+use crate::large::{Kept, Large, Proven};
 use crate::metrics::Metrics;
 use crate::report::Report;
 use crate::schedule::{Clock, Schedule, Tick};
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     /// One permit for each scrape that may be digested at the same time.
     pub(crate) cpu: Arc<Semaphore>,
     pub(crate) buffers: Buffers,
+    pub(crate) large: Large,
     pub(crate) metrics: Metrics,
     pub(crate) seed: u64,
     pub(crate) common: Arc<Common>,
@@ -79,6 +81,8 @@ pub(crate) struct TargetLoop {
     /// Told the id when the end of the series has been told.
     pub(crate) ended: mpsc::Sender<u64>,
     pub(crate) cache: Option<Box<Cache>>,
+    /// How large the last answer was, unless it was refused.
+    pub(crate) proven: Proven,
     pub(crate) last: Option<Tick>,
     pub(crate) due: Option<(Schedule, Tick)>,
     /// The first scrape is not before this; a target that is handed over does not wait.
@@ -147,8 +151,23 @@ impl TargetLoop {
 
     async fn scrape(&mut self, assignment: &Assignment, at: Tick) -> bool {
         let began = Instant::now();
-        let Some(fetched) = self.fetch(assignment).await else { return false };
+        let shared = Arc::clone(&self.shared);
+        let Some(fetched) = self.fetch(&shared, assignment).await else { return false };
+        // The room is held until the body is gone.
+        let (fetched, room) = match fetched {
+            Ok(Kept { fetched, room }) => (Ok(fetched), room),
+            Err(error) => (Err(error), None),
+        };
+        let wire = fetched.as_ref().map(|fetched| fetched.body.len()).ok();
         let Some((mut cache, digested)) = self.digest(assignment, fetched, at).await else { return false };
+        drop(room);
+        // Where no answer came, nothing new is known.
+        if let Some(wire) = wire {
+            self.proven = match digested.error {
+                None => Proven { wire, inflated: usize::try_from(digested.body_bytes).unwrap_or_default() },
+                Some(_) => Proven::default(),
+            };
+        }
         let job = assignment.job.config();
         let duration = began.elapsed();
         let scrape = cache.finish(&Report {
@@ -170,13 +189,20 @@ impl TargetLoop {
     }
 
     /// `None`: released.
-    async fn fetch(&self, assignment: &Assignment) -> Option<Result<Fetched, ScrapeError>> {
+    async fn fetch<'s>(
+        &mut self,
+        shared: &'s Shared,
+        assignment: &Assignment,
+    ) -> Option<Result<Kept<'s>, ScrapeError>> {
         let Assignment { job, target, .. } = assignment;
         if let Some(found) = assignment.too_many {
             let limit = job.config().limits.target_limit;
             return Some(Err(ScrapeError::TargetLimit { found, limit }));
         }
-        let fetch = timeout(target.timeout + GRACE, assignment.fetch.fetch(target));
+        let fetch = timeout(
+            target.timeout + GRACE,
+            shared.large.fetch(&*assignment.fetch, target, &mut self.proven.wire),
+        );
         let fetched = tokio::select! {
             biased;
             () = released(self.orders.clone()) => return None,
@@ -204,8 +230,9 @@ impl TargetLoop {
         let _permit = self.shared.cpu.acquire().await.ok()?;
         let is_small = fetched.as_ref().map_or(true, |fetched| fetched.body.len() <= SMALL_BODY);
         let (shared, job, at) = (Arc::clone(&self.shared), Arc::clone(job), at.timestamp());
+        let proven = self.proven.inflated;
         let work = move || {
-            let digested = digest(fetched, &job, at, &mut cache, &shared.buffers);
+            let digested = digest(fetched, &job, at, &mut cache, &shared.buffers, proven);
             (cache, digested)
         };
         if is_small {

@@ -8,8 +8,10 @@
 //! several gzip members in a row are read, and bytes after the last one are refused, both as Go's `compress/gzip` does.
 
 mod deflate;
+mod measure;
 mod stream;
 
+pub use measure::measure_gzip;
 pub use stream::GzipStream;
 
 use libdeflater::{CompressionLvl, DecompressionError};

@@ -90,12 +90,20 @@ impl Progress {
     }
 }
 
+/// How much of a body is read, and how much of that is held at once.
+#[derive(Clone, Copy)]
+pub(super) struct BodyLimits {
+    pub(super) most: usize,
+    pub(super) kept: usize,
+}
+
 pub(super) async fn read_answer(
     answer: http::Response<Incoming>,
-    limit: usize,
+    limits: BodyLimits,
     progress: &Progress,
 ) -> Result<Response, NetError> {
     progress.is_reading.store(true, Ordering::Relaxed);
+    let limit = limits.most;
     let too_large = || NetError::BodyTooLarge { peer: progress.peer(), limit };
     let (head, mut body) = answer.into_parts();
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
@@ -108,8 +116,13 @@ pub(super) async fn read_answer(
     while let Some(frame) = body.frame().await {
         match frame.map_err(|error| progress.broken(error))?.into_data() {
             Ok(piece) => {
-                if whole.len() + pieces.len() + piece.len() > limit {
+                let n_read = whole.len() + pieces.len() + piece.len();
+                if n_read > limit {
                     return Err(too_large());
+                }
+                if n_read > limits.kept {
+                    drop((whole, pieces));
+                    return Err(count(body, n_read, limits, progress).await);
                 }
                 if whole.is_empty() && pieces.is_empty() {
                     // Most answers are one piece, which is not copied.
@@ -118,7 +131,7 @@ pub(super) async fn read_answer(
                 }
                 if pieces.is_empty() {
                     let n_seen = whole.len() + piece.len();
-                    pieces.reserve(announced.min(MAX_RESERVED).max(n_seen));
+                    pieces.reserve(announced.min(MAX_RESERVED).min(limits.kept).max(n_seen));
                     pieces.extend_from_slice(&std::mem::take(&mut whole));
                 }
                 pieces.extend_from_slice(&piece);
@@ -128,6 +141,20 @@ pub(super) async fn read_answer(
     }
     let body = if pieces.is_empty() { whole } else { pieces.freeze() };
     Ok(Response { status: head.status.as_u16(), headers: head.headers, body, trailers })
+}
+
+/// Reads on without keeping anything. Gives the size as the error that it is, or the error that came before.
+async fn count(mut body: Incoming, mut n_read: usize, limits: BodyLimits, progress: &Progress) -> NetError {
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => n_read += frame.data_ref().map_or(0, Bytes::len),
+            Err(error) => return progress.broken(error),
+        }
+        if n_read > limits.most {
+            return NetError::BodyTooLarge { peer: progress.peer(), limit: limits.most };
+        }
+    }
+    NetError::BodyNotKept { peer: progress.peer(), size: n_read, kept: limits.kept }
 }
 
 /// Over HTTP/1 hyper says so; of HTTP/2 only the reason for ending the connection tells, and a head that is only somewhat

@@ -50,7 +50,8 @@ impl Scraped {
 
     fn digest(&mut self, fetched: Result<Fetched, ScrapeError>) -> String {
         self.now += 10_000;
-        let digested = digest(fetched, &self.job, Timestamp(self.now), &mut self.cache, &Buffers::default());
+        let digested =
+            digest(fetched, &self.job, Timestamp(self.now), &mut self.cache, &Buffers::default(), 0);
         let scrape = self.cache.finish(&Report {
             is_up: digested.error.is_none(),
             duration: std::time::Duration::from_millis(500),
@@ -656,7 +657,7 @@ fn body_limits_and_content_types_are_kept() {
             content_encoding: encoding.map(str::to_owned),
             body: body.into(),
         };
-        let digested = digest(Ok(fetched), &job, Timestamp(1), &mut cache, &buffers);
+        let digested = digest(Ok(fetched), &job, Timestamp(1), &mut cache, &buffers, 0);
         digested.error.map_or_else(|| "good".to_owned(), |error| error.kind().to_string())
     };
     let gzip = |text: &str| {

@@ -35,8 +35,8 @@ async fn failure(config: &str, answer: Vec<u8>) -> (Failure, String) {
     let (mut cache, buffers) = (Cache::new(&job, &target, &Default::default()), Buffers::default());
     let mut last = None;
     for (at, expected) in [(1, "a 1\nup 1"), (2, "a STALE\nup 0")] {
-        let fetched = fetch.fetch(&target).await.map_err(ScrapeError::from);
-        let digested = digest(fetched, &job, Timestamp(at), &mut cache, &buffers);
+        let fetched = fetch.fetch(&target, usize::MAX).await.map_err(ScrapeError::from);
+        let digested = digest(fetched, &job, Timestamp(at), &mut cache, &buffers, 0);
         let report = Report {
             is_up: digested.error.is_none(),
             duration: std::time::Duration::ZERO,
@@ -74,7 +74,7 @@ async fn an_answer_that_is_too_large_names_the_limit() {
     let announced = b"HTTP/1.1 200 OK\r\nContent-Length: 2000000000\r\n\r\n".to_vec();
     let (kind, text) = failure("", announced).await;
     assert_eq!(kind, Failure::BodySizeLimit);
-    assert!(text.contains("MAX_BODY_BYTES") && text.contains("limit of 1073741823 bytes"), "{text}");
+    assert!(text.contains("MAX_WIRE_BYTES") && text.contains("limit of 67108863 bytes"), "{text}");
     let (kind, text) = failure("body_size_limit: 1KiB", answer(PLAIN, &[b'#'; 2000])).await;
     assert_eq!(kind, Failure::BodySizeLimit);
     assert!(text.contains("body_size_limit") && text.contains("limit of 1023 bytes"), "{text}");
@@ -84,6 +84,38 @@ async fn an_answer_that_is_too_large_names_the_limit() {
     let (kind, text) = failure("body_size_limit: 1MB", answer(ZIPPED, &bomb)).await;
     assert_eq!(kind, Failure::BodySizeLimit);
     assert_eq!(text, "the answer is larger than allowed: body_size_limit is 1048576 bytes");
+    let (kind, text) = failure("", answer(ZIPPED, &bomb)).await;
+    assert_eq!(kind, Failure::Decompress);
+    assert!(
+        text.contains("max_ratio (200)") && text.ends_with("set body_size_limit if that is meant"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn labels_have_limits_where_none_is_set() {
+    let many = (0..10_000).map(|n| format!("l{n}=\"v\",")).collect::<String>();
+    let long = "v".repeat(64 << 10);
+    for (page, key, config) in [
+        (format!("b{{{many}}} 1\n"), "label_limit exceeded", "label_limit: 20000"),
+        (
+            format!("b{{l=\"{long}\"}} 1\n"),
+            "label_value_length_limit exceeded",
+            "label_value_length_limit: 100000",
+        ),
+        (
+            format!("b{{{long}=\"v\"}} 1\n"),
+            "label_name_length_limit exceeded",
+            "label_name_length_limit: 100000",
+        ),
+    ] {
+        let (kind, text) = failure("", answer(PLAIN, page.as_bytes())).await;
+        assert_eq!(kind, Failure::LabelLimit);
+        assert!(text.starts_with(key) && text.len() < 200, "{text}");
+        let cut = answer(PLAIN, format!("{page}!\n").as_bytes());
+        let (kind, text) = failure(config, cut).await;
+        assert_eq!(kind, Failure::Parse, "with {config} only the line after it is wrong: {text}");
+    }
 }
 
 #[tokio::test]

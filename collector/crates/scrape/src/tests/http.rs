@@ -114,8 +114,8 @@ async fn answers_are_read_as_they_come() {
     let (mut cache, buffers) = (Cache::new(&job, &target, &Arc::default()), Buffers::default());
     let mut texts = Vec::new();
     for at in 1..=3 {
-        let fetched = fetch.fetch(&target).await.map_err(ScrapeError::from);
-        let digested = digest(fetched, &job, Timestamp(at), &mut cache, &buffers);
+        let fetched = fetch.fetch(&target, usize::MAX).await.map_err(ScrapeError::from);
+        let digested = digest(fetched, &job, Timestamp(at), &mut cache, &buffers, 0);
         let report = Report {
             is_up: digested.error.is_none(),
             duration: Duration::ZERO,
@@ -140,7 +140,7 @@ async fn failures_are_told_apart() {
             "{config}\nrelabel_configs: [{{target_label: __address__, replacement: '{address}'}}]"
         ));
         let fetch = HttpFetch::build(&job).unwrap();
-        let error = fetch.fetch(&target(&job, &[])).await.unwrap_err();
+        let error = fetch.fetch(&target(&job, &[]), usize::MAX).await.unwrap_err();
         ScrapeError::from(error).kind()
     };
     assert_eq!(kind("", answer("404 Not Found", PLAIN, b"")).await, Failure::Status);

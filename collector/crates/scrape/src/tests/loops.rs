@@ -54,7 +54,7 @@ struct ScriptedFetch {
 }
 
 impl Fetch for ScriptedFetch {
-    fn fetch<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+    fn fetch<'a>(&'a self, target: &'a Target, _: usize) -> BoxFuture<'a, Result<Fetched, FetchError>> {
         Box::pin(async move {
             let address = target.discovered().value("__address__").to_owned();
             let (after, body) = self

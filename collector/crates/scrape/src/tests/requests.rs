@@ -30,7 +30,7 @@ async fn head(config: &str, labels: &[(&str, &str)]) -> String {
     let serving = tokio::spawn(async move { answer(listener.accept().await.unwrap().0, &noted).await });
     let job =
         job(&format!("{config}\nrelabel_configs: [{{target_label: __address__, replacement: '{address}'}}]"));
-    let fetched = HttpFetch::build(&job).unwrap().fetch(&target(&job, labels)).await.unwrap();
+    let fetched = HttpFetch::build(&job).unwrap().fetch(&target(&job, labels), usize::MAX).await.unwrap();
     assert_eq!(fetched.body, "a 1\n");
     serving.await.unwrap();
     let mut heads = heads.lock().unwrap();
@@ -141,7 +141,7 @@ async fn a_target_with_a_unix_socket_is_asked_there() {
     let serving = tokio::spawn(async move { answer(listener.accept().await.unwrap().0, &noted).await });
     let job = job("");
     let target = target(&job, &[("__unix_socket__", &socket.display().to_string())]);
-    HttpFetch::build(&job).unwrap().fetch(&target).await.unwrap();
+    HttpFetch::build(&job).unwrap().fetch(&target, usize::MAX).await.unwrap();
     serving.await.unwrap();
     assert_eq!(value(&heads.lock().unwrap()[0], "host"), Some("t:1"));
 }

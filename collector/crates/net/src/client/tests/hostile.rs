@@ -69,6 +69,24 @@ async fn a_body_without_end_is_cut_at_the_limit() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_not_to_be_kept_is_counted_to_its_end_or_to_the_limit() {
+    let text = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\na 1\n\r\n4\r\nb 2\n\r\n0\r\n\r\n";
+    for (limit, kept, expected) in [
+        (100, 8, "8 bytes"),
+        (100, 7, "has 8 bytes, more than the 7 that were to be kept"),
+        (100, 0, "has 8 bytes, more than the 0 that were to be kept"),
+        (7, 2, "larger than the limit of 7 bytes"),
+    ] {
+        let request = Request { kept_limit: kept, ..Request::get(says(text).await, PATIENCE, limit) };
+        let seen = match client("{}").send(request).await {
+            Ok(response) => format!("{} bytes", response.body.len()),
+            Err(error) => error.to_string(),
+        };
+        assert!(seen.ends_with(expected), "{limit}, {kept}: {seen}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_announces_too_much_is_not_read_at_all() {
     let (url, serving) =
         flood("HTTP/1.1 200 OK\r\ncontent-length: 9000000000000000000\r\n\r\n", "x".repeat(4096)).await;
