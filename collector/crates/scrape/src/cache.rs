@@ -12,6 +12,7 @@
 //! series that could not be delivered is told again.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use exposition::{Event, Format, HistogramSample, Parser, Sample, series_labels};
@@ -60,6 +61,8 @@ pub(crate) struct Cache {
     n_quiet: u32,
     /// Last times of series that are exposed with times.
     times: HashMap<SeriesId, Timestamp>,
+    /// Hashes of the last exemplars of series that have any.
+    exemplars: HashMap<SeriesId, u64>,
     round: u32,
     last_at: Option<Timestamp>,
     n_keys_good: usize,
@@ -91,6 +94,8 @@ struct Unsent {
     unseen: Vec<SeriesId>,
     /// New entries of `times`.
     times: HashMap<SeriesId, Timestamp>,
+    /// New entries of `exemplars`.
+    exemplars: HashMap<SeriesId, u64>,
     /// Series whose end could not be told yet.
     owed: Vec<SeriesId>,
 }
@@ -125,6 +130,7 @@ impl Cache {
             reports: Reports::default(),
             n_quiet: 0,
             times: HashMap::new(),
+            exemplars: HashMap::new(),
             round: 0,
             last_at: None,
             n_keys_good: 0,
@@ -265,15 +271,18 @@ impl Cache {
                 unsent.unseen.drain(..).filter(|id| !self.store.state(*id).is_report).collect::<Vec<_>>()
             {
                 self.times.remove(&id);
+                self.exemplars.remove(&id);
                 self.store.remove(id);
             }
             unsent.ended.clear();
             self.times.extend(unsent.times.drain());
+            self.exemplars.extend(unsent.exemplars.drain());
         } else {
             unsent.owed.append(&mut unsent.ended);
             self.must_sweep |= !unsent.unseen.is_empty();
             unsent.unseen.clear();
             unsent.times.clear();
+            unsent.exemplars.clear();
         }
         self.store.tidy();
         self.round = self.round.checked_add(1).expect("fewer than 2^32 scrapes of one target");
@@ -391,9 +400,11 @@ impl Cache {
             self.sample(key, value, more, false);
             return Ok(());
         }
+        // A TYPE line that changes makes another series of the text, but not one that was never there.
+        let is_new = !self.keys.knows(Print::of(series));
         if let Some(key) = self.learn(series, spelling)? {
             walk.miss(&self.order, key);
-            self.sample(key, value, more, true);
+            self.sample(key, value, more, is_new);
         }
         Ok(())
     }
@@ -463,7 +474,11 @@ impl Cache {
             state.tracked = self.round;
         }
         self.out.counts.added += u64::from(is_new);
-        self.out.push(id, value, more);
+        if more.exemplars.is_empty() || more.histogram.is_some() || self.is_news(id, more) {
+            self.out.push(id, value, more);
+        } else {
+            self.out.push(id, value, &Beside { exemplars: &[], ..*more });
+        }
     }
 
     /// Whether a sample is newer than the last one of its series; notes its time if so.
@@ -487,6 +502,23 @@ impl Cache {
             self.unsent.times.insert(id, at);
         }
         true
+    }
+
+    /// Whether the exemplar is another one than the series had before. Targets show an exemplar until they have the next
+    /// one; Prometheus takes it once.
+    fn is_news(&mut self, id: SeriesId, more: &Beside<'_>) -> bool {
+        let mut hasher = DefaultHasher::new();
+        for exemplar in more.exemplars {
+            exemplar.labels().for_each(|label| label.hash(&mut hasher));
+            (exemplar.value.to_bits(), exemplar.timestamp).hash(&mut hasher);
+        }
+        let hash = hasher.finish();
+        let told = self.unsent.exemplars.get(&id).or_else(|| self.exemplars.get(&id));
+        let is_news = told != Some(&hash);
+        if is_news {
+            self.unsent.exemplars.insert(id, hash);
+        }
+        is_news
     }
 
     fn is_over_limit(&self) -> bool {
@@ -533,6 +565,7 @@ impl Cache {
     fn fail(&mut self) {
         self.out.roll_back();
         self.unsent.times.clear();
+        self.unsent.exemplars.clear();
         // No series was there in this scrape, whatever was read before it failed.
         self.round = self.round.checked_add(1).expect("fewer than 2^32 scrapes of one target");
         self.tell_ends();

@@ -206,6 +206,12 @@ impl Keys {
         found
     }
 
+    /// Whether the text is there, whatever surrounds it.
+    pub(crate) fn knows(&self, text: Print) -> bool {
+        let is_it = |id: &u32| self.print(KeyId(*id)) == text;
+        self.index.as_ref().is_some_and(|index| index.find(text.hash[0], is_it).is_some())
+    }
+
     fn make_index(&self) -> HashTable<u32> {
         let mut index = HashTable::with_capacity(self.len());
         let hash = |id: &u32| self.keys[*id as usize].print.hash[0];

@@ -680,6 +680,27 @@ fn body_limits_and_content_types_are_kept() {
     assert_eq!(fetch(Some("application/openmetrics-text"), None, b"a 1\n".to_vec(), ""), "parse");
 }
 
+#[test]
+fn an_exemplar_that_stands_still_is_told_once() {
+    let body = |trace: &str| format!("# TYPE c counter\nc_total 7 # {{trace_id=\"{trace}\"}} 1\n# EOF\n");
+    let mut scraped = Scraped::new("");
+    assert_eq!(scraped.scrape_unsent(&body("a")), "c_total 7 # {trace_id=\"a\"} 1\nup 1");
+    // Nobody took it, so it is told again.
+    assert_eq!(scraped.scrape(&body("a")), "c_total 7 # {trace_id=\"a\"} 1\nup 1");
+    assert_eq!(scraped.scrape(&body("a")), "c_total 7\nup 1");
+    assert_eq!(scraped.scrape(&body("b")), "c_total 7 # {trace_id=\"b\"} 1\nup 1");
+    assert_eq!(scraped.scrape(&body("a")), "c_total 7 # {trace_id=\"a\"} 1\nup 1");
+}
+
+#[test]
+fn a_type_that_changes_adds_no_series() {
+    let mut scraped = Scraped::new("");
+    scraped.scrape("# TYPE r histogram\nr_bucket{le=\"3.0\"} 1\n");
+    assert_eq!(scraped.cache.counts().added, 1);
+    scraped.scrape("# TYPE r gauge\nr_bucket{le=\"3.0\"} 1\n");
+    assert_eq!(scraped.cache.counts().added, 0);
+}
+
 /// Everything that a target costs between scrapes.
 fn heap_bytes(cache: &Cache) -> usize {
     cache.store.heap_bytes() + cache.keys.heap_bytes() + cache.order.capacity() * size_of::<KeyId>()
