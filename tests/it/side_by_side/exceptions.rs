@@ -59,7 +59,6 @@ pub(super) const RETYPED: Exception = Exception {
             spell(if is_histogram { bucket } else { &mut other }, "le");
             if index > 0 && index.is_multiple_of(4) {
                 scrape.push(other);
-                report(scrape, "scrape_series_added", 1.0);
             }
         }
     },
@@ -125,15 +124,6 @@ pub(super) const MINUS_ZERO: Exception = Exception {
     turn: |story| {
         let samples = story.scrapes.iter_mut().flatten().filter(|sample| sample.name() == "minus_zero");
         samples.for_each(|sample| sample.bits = (-0.0_f64).to_bits());
-    },
-};
-
-pub(super) const STANDING_EXEMPLAR: Exception = Exception {
-    why: "muster sends the exemplars of every scrape; the storage of Prometheus drops one that equals the last of its \
-          series, but for a time that was not exposed",
-    turn: |story| {
-        let first = story.exemplars[0].clone();
-        story.exemplars.iter_mut().for_each(|exemplars| exemplars.clone_from(&first));
     },
 };
 

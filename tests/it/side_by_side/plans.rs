@@ -87,8 +87,7 @@ pub(super) const PLANS: &[Plan] = &[
     Plan::new("whole_buckets", "", |n, _| Page::new(TEXT, kinds(n, "1"))).but(&exceptions::WHOLE_BUCKETS),
     Plan::new("retyped", "", |n, _| Page::new(TEXT, retyped(n))).but(&exceptions::RETYPED),
     Plan::new("openmetrics", "", |n, base| Page::new(OPENMETRICS, openmetrics(n, base))),
-    Plan::new("standing_exemplar", "", |_, _| Page::new(OPENMETRICS, STANDING_EXEMPLAR))
-        .but(&exceptions::STANDING_EXEMPLAR),
+    Plan::new("standing_exemplar", "", |_, _| Page::new(OPENMETRICS, STANDING_EXEMPLAR)),
     Plan::new("timed", "", |n, base| Page::new(TEXT, timed(n, base))),
     Plan::new("timed_and_ignored", "honor_timestamps: false", |n, base| Page::new(TEXT, timed(n, base))),
     Plan::new("now_and_then_timed", "", |n, base| Page::new(TEXT, now_and_then_timed(n, base))),
