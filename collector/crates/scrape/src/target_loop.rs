@@ -29,9 +29,15 @@ use crate::{Fetch, FetchError, Fetched, Job, ScrapeError, Sink, Target};
 /// came.
 const GRACE: Duration = Duration::from_millis(10);
 
-/// Bodies of up to this size are digested where they arrive, which takes about a millisecond at most; larger ones on a
-/// thread that may be kept busy.
+/// Bodies of up to this size, decompressed, are digested where they arrive, which takes about a millisecond at most; larger
+/// ones on a thread that may be kept busy.
 const SMALL_BODY: usize = 256 << 10;
+
+/// Whether a body is small when it is decompressed, as far as can be told from the one `before`, zero where there was none.
+fn is_small(fetched: &Fetched, before: usize) -> bool {
+    let is_plain = fetched.content_encoding.is_none();
+    fetched.body.len() <= SMALL_BODY && (is_plain || (1..=SMALL_BODY).contains(&before))
+}
 
 /// What all loops share.
 pub(crate) struct Shared {
@@ -228,7 +234,7 @@ impl TargetLoop {
             None => Box::new(Cache::new(job, target, &self.shared.common)),
         };
         let _permit = self.shared.cpu.acquire().await.ok()?;
-        let is_small = fetched.as_ref().map_or(true, |fetched| fetched.body.len() <= SMALL_BODY);
+        let is_small = fetched.as_ref().map_or(true, |fetched| is_small(fetched, self.proven.inflated));
         let (shared, job, at) = (Arc::clone(&self.shared), Arc::clone(job), at.timestamp());
         let proven = self.proven.inflated;
         let work = move || {
