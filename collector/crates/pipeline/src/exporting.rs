@@ -13,16 +13,15 @@ use queue::{Head, Limits, Queue, Reason, Request, Sizer};
 use telemetry::Registry;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 
 use crate::component::Body;
+use crate::delivery::{Delivery, Sender};
 use crate::entry::AnyExporter;
 use crate::flow::Consume;
 use crate::metrics::ExporterCounters;
-use crate::retry::random;
 use crate::sending::{Joining, Queueing};
-use crate::{Bodies, ComponentId, ExportError, Refused, Sending};
+use crate::{Bodies, ComponentId, Refused, Sending};
 
 /// Scratch bodies kept for the next batch, so that encoding reuses their memory.
 const MAX_SPARE_BODIES: usize = 4;
@@ -35,14 +34,11 @@ const MAX_QUEUE_BYTES: u64 = 64 << 20;
 
 /// An exporter at the end of its pipelines, for one signal.
 pub(crate) struct Exporting {
-    id: ComponentId,
     signal: Signal,
-    exporter: Box<dyn AnyExporter>,
-    sending: Sending,
+    sender: Sender,
     waiting: Option<Waiting>,
     spare: std::sync::Mutex<Vec<Bodies>>,
     tasks: std::sync::Mutex<JoinSet<()>>,
-    counters: ExporterCounters,
 }
 
 /// The queue and the bodies that are being filled for it.
@@ -54,13 +50,6 @@ struct Waiting {
     open: Mutex<Vec<Body>>,
     /// An open body got its first item.
     opened: Notify,
-}
-
-/// How a request ended.
-enum Delivery {
-    Done,
-    GivenUp(String),
-    Never(String),
 }
 
 impl Exporting {
@@ -87,14 +76,11 @@ impl Exporting {
             }
         });
         let exporting = Arc::new(Self {
-            id: id.clone(),
             signal,
-            exporter,
-            sending,
+            sender: Sender { id: id.clone(), exporter, sending, counters },
             waiting,
             spare: std::sync::Mutex::default(),
             tasks: std::sync::Mutex::default(),
-            counters,
         });
         exporting.spawn_tasks();
         exporting
@@ -117,7 +103,7 @@ impl Exporting {
 
     /// Lets the exporter give up what its successor needs. Says whether it did.
     pub(crate) async fn make_room(&self) -> bool {
-        self.exporter.make_room().await
+        self.sender.exporter.make_room().await
     }
 
     /// Sends what was accepted, within the deadline; what is left then is counted, logged and dropped.
@@ -127,9 +113,9 @@ impl Exporting {
             let left = waiting.queue.drain(deadline).await;
             let n_items: u64 = left.iter().map(|request| request.head.n_items).sum();
             if !left.is_empty() {
-                self.counters.send_failed(n_items);
+                self.sender.counters.send_failed(n_items);
                 error!(
-                    exporter = %self.id, dropped_items = n_items, requests = left.len(), limit = ?deadline,
+                    exporter = %self.sender.id, dropped_items = n_items, requests = left.len(), limit = ?deadline,
                     "Dropping data: the sending queue could not be emptied before the end"
                 );
             }
@@ -165,20 +151,20 @@ impl Exporting {
             oldest: body.oldest.unwrap_or_default(),
             newest: body.newest.unwrap_or_default(),
         };
-        let payload = self.exporter.seal(&mut body.bytes);
+        let payload = self.sender.exporter.seal(&mut body.bytes);
         body.clear(MAX_SPARE_BYTES);
         Request { payload, head }
     }
 
     async fn accept(&self, batch: &Batch) -> Result<(), Refused> {
         let mut bodies = self.bodies();
-        if let Err(refused) = self.exporter.encode(batch, &mut bodies) {
+        if let Err(refused) = self.sender.exporter.encode(batch, &mut bodies) {
             self.keep(bodies);
-            self.counters.send_failed(batch.n_items() as u64);
+            self.sender.counters.send_failed(batch.n_items() as u64);
             return Err(refused);
         }
         if bodies.n_dropped > 0 {
-            self.counters.send_failed(bodies.n_dropped);
+            self.sender.counters.send_failed(bodies.n_dropped);
         }
         let outcome = match &self.waiting {
             Some(waiting) => self.enqueue(waiting, &mut bodies).await,
@@ -192,7 +178,7 @@ impl Exporting {
         let closed = bodies.full.iter_mut().map(|(_, body)| body);
         for body in closed.chain(&mut bodies.bodies).filter(|body| body.n_items > 0) {
             let request = self.seal(body);
-            match self.deliver(&request).await {
+            match self.sender.deliver(&request).await {
                 Delivery::Done => {}
                 Delivery::GivenUp(reason) => return Err(Refused::NotDelivered { reason }),
                 Delivery::Never(reason) => return Err(Refused::Never { reason }),
@@ -206,7 +192,7 @@ impl Exporting {
         if !waiting.settings.block_on_overflow
             && let Err(refused) = waiting.has_room(&open, bodies)
         {
-            self.counters.enqueue_failed(bodies.iter().map(|(_, body)| body.n_items as u64).sum());
+            self.sender.counters.enqueue_failed(bodies.iter().map(|(_, body)| body.n_items as u64).sum());
             return Err(refused);
         }
         let mut outcome = Ok(());
@@ -228,7 +214,7 @@ impl Exporting {
                 waiting.opened.notify_one();
             }
         }
-        self.counters.queue_size(waiting.queue.len());
+        self.sender.counters.queue_size(waiting.queue.len());
         outcome
     }
 
@@ -241,7 +227,7 @@ impl Exporting {
         let n_items = request.head.n_items;
         let outcome = waiting.push(shard, request).await;
         if outcome.is_err() {
-            self.counters.enqueue_failed(n_items);
+            self.sender.counters.enqueue_failed(n_items);
         }
         outcome
     }
@@ -252,16 +238,16 @@ impl Exporting {
         for (shard, body) in open.iter_mut().enumerate().filter(|(_, body)| body.n_items > 0) {
             if waiting.queue.capacity().get(Sizer::Requests).is_some_and(|limit| waiting.queue.len() >= limit)
             {
-                warn!(exporter = %self.id, "sending queue is full; items wait in the open request");
+                warn!(exporter = %self.sender.id, "sending queue is full; items wait in the open request");
                 waiting.opened.notify_one();
                 return;
             }
             let n_items = body.n_items;
             if let Err(refused) = self.push(waiting, shard, body).await {
-                error!(exporter = %self.id, dropped_items = n_items, error = %refused, "Dropping data");
+                error!(exporter = %self.sender.id, dropped_items = n_items, error = %refused, "Dropping data");
             }
         }
-        self.counters.queue_size(waiting.queue.len());
+        self.sender.counters.queue_size(waiting.queue.len());
     }
 
     async fn flush_in_time(&self, joining: Joining) {
@@ -276,62 +262,12 @@ impl Exporting {
     async fn send_queued(&self, shard: usize) {
         let Some(waiting) = &self.waiting else { return };
         while let Some(request) = waiting.queue.pop(shard).await {
-            self.counters.in_flight(waiting.queue.sizes().in_flight);
+            self.sender.counters.in_flight(waiting.queue.sizes().in_flight);
             // How it ended is logged and counted by `deliver`; either way the request has left the queue.
-            let _ended = self.deliver(&request).await;
+            let _ended = self.sender.deliver(&request).await;
             request.done();
-            self.counters.queue_size(waiting.queue.len());
-            self.counters.in_flight(waiting.queue.sizes().in_flight);
-        }
-    }
-
-    /// Tries until it worked, cannot work, or the retry time is over.
-    async fn deliver(&self, request: &Request) -> Delivery {
-        let began = Instant::now();
-        let mut n_attempts = 0;
-        loop {
-            let error = match self.attempt(request, n_attempts).await {
-                Ok(()) => {
-                    self.counters.sent(request.head.n_items);
-                    debug!(exporter = %self.id, items = request.head.n_items, "sent");
-                    return Delivery::Done;
-                }
-                Err(error) => error,
-            };
-            n_attempts += 1;
-            let reason = telemetry::error_chain(&error);
-            let (after, is_never) = match error {
-                ExportError::Never { .. } => (None, true),
-                ExportError::Later { after, .. } => (after, false),
-            };
-            let retry = &self.sending.retry;
-            let wait = retry.wait(n_attempts, random(), after);
-            let is_over =
-                !retry.enabled || retry.max_elapsed.is_some_and(|limit| began.elapsed() + wait > limit);
-            if is_never || is_over {
-                self.counters.send_failed(request.head.n_items);
-                error!(
-                    exporter = %self.id, error = reason, dropped_items = request.head.n_items, attempts = n_attempts,
-                    "Exporting failed. Dropping data."
-                );
-                return if is_never { Delivery::Never(reason) } else { Delivery::GivenUp(reason) };
-            }
-            warn!(
-                exporter = %self.id, error = reason, interval = ?wait, attempts = n_attempts,
-                "Exporting failed. Will retry the request after interval."
-            );
-            tokio::time::sleep(wait).await;
-        }
-    }
-
-    async fn attempt(&self, request: &Request, n_before: u32) -> Result<(), ExportError> {
-        let Some(limit) = self.sending.timeout else { return self.exporter.send(request, n_before).await };
-        match tokio::time::timeout(limit, self.exporter.send(request, n_before)).await {
-            Ok(outcome) => outcome,
-            Err(_elapsed) => Err(ExportError::Later {
-                after: None,
-                source: format!("no answer within timeout ({limit:?})").into(),
-            }),
+            self.sender.counters.queue_size(waiting.queue.len());
+            self.sender.counters.in_flight(waiting.queue.sizes().in_flight);
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod checking;
 mod component;
+mod delivery;
 mod entry;
 mod exporting;
 mod flow;
