@@ -8,10 +8,9 @@
 //!   loglevel: debug
 //! ```
 
-use bytes::Bytes;
 use config::Problem;
 use model::{Batch, Signals};
-use pipeline::{Bodies, Component, ExportError, Exporter, Refused, Request, SendingDefaults, Site};
+use pipeline::{Bodies, Component, ExportError, Exporter, Refused, Request, Sealed, SendingDefaults, Site};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +96,7 @@ impl Exporter for Logging {
         self.0.encode(batch, bodies)
     }
 
-    fn seal(&self, body: &mut Vec<u8>) -> Bytes {
+    fn seal(&self, body: &mut Vec<u8>) -> Sealed {
         self.0.seal(body)
     }
 

@@ -25,7 +25,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use model::{Batch, Frames, Metrics, Scrape, Signals};
 use net::{Client, HttpClientConfig};
 use pipeline::{
-    Backoff, Bodies, Component, ExportError, Exporter, Joining, Queueing, Refused, Request, Sending,
+    Backoff, Bodies, Component, ExportError, Exporter, Joining, Queueing, Refused, Request, Sealed, Sending,
     SendingConfig, SendingDefaults, Site, Sizer,
 };
 use schemars::JsonSchema;
@@ -358,14 +358,14 @@ impl Exporter for PrometheusRemoteWrite {
         Ok(())
     }
 
-    fn seal(&self, body: &mut Vec<u8>) -> Bytes {
+    fn seal(&self, body: &mut Vec<u8>) -> Sealed {
         let free = || self.compressors.lock().expect("no code panics while it holds this lock");
         let mut compressor = free().pop().unwrap_or_else(|| Compressor::new(Encoding::Snappy, None));
         let mut sealed = Vec::new();
         compressor.compress(body, &mut sealed);
         free().push(compressor);
         body.clear();
-        sealed.into()
+        Bytes::from(sealed).into()
     }
 
     async fn send(&self, request: &Request, n_before: u32) -> Result<(), ExportError> {

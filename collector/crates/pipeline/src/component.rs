@@ -154,8 +154,8 @@ pub trait Exporter: Component {
     fn encode(&self, batch: &Batch, bodies: &mut Bodies) -> Result<(), Refused>;
 
     /// Turns a full body into what goes over the wire: frames and compresses it. The body's memory is used again.
-    fn seal(&self, body: &mut Vec<u8>) -> Bytes {
-        Bytes::from(std::mem::take(body))
+    fn seal(&self, body: &mut Vec<u8>) -> Sealed {
+        Bytes::from(std::mem::take(body)).into()
     }
 
     /// Tries once. `n_before` attempts were made before this one.
@@ -243,6 +243,22 @@ pub struct Body {
     pub oldest: Option<Timestamp>,
     /// Time of the newest of them.
     pub newest: Option<Timestamp>,
+}
+
+/// A body that is ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// What will be sent.
+    pub payload: Bytes,
+    /// The exporter's own mark of how it is encoded; kept with the request ([`queue::Head::format`]).
+    pub format: u8,
+}
+
+impl From<Bytes> for Sealed {
+    /// Of an exporter that has but one way.
+    fn from(payload: Bytes) -> Self {
+        Self { payload, format: 0 }
+    }
 }
 
 /// A component cannot go on; the process ends with this message.

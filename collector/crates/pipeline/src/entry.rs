@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use config::{Node, Problem};
 use futures_util::future::BoxFuture;
 use model::{Batch, Signals};
@@ -13,7 +12,7 @@ use serde_json::Value;
 use crate::scraping::{self, ScraperConfig};
 use crate::{
     Bodies, Component, ExportError, Exporter, Extension, Fatal, Inlet, Life, Outlet, Outlets, Receiver,
-    Refused, Scraper, Sending, SendingConfig, Site, Stage, Transform,
+    Refused, Scraper, Sealed, Sending, SendingConfig, Site, Stage, Transform,
 };
 
 /// The five sections of a configuration that hold components.
@@ -332,7 +331,7 @@ impl<S: Stage> AnyStage for S {
 pub(crate) trait AnyExporter: Send + Sync {
     fn start<'a>(&'a mut self, life: &'a Life) -> BoxFuture<'a, Result<(), Fatal>>;
     fn encode(&self, batch: &Batch, bodies: &mut Bodies) -> Result<(), Refused>;
-    fn seal(&self, body: &mut Vec<u8>) -> Bytes;
+    fn seal(&self, body: &mut Vec<u8>) -> Sealed;
     fn send<'a>(&'a self, request: &'a Request, n_before: u32) -> BoxFuture<'a, Result<(), ExportError>>;
     fn make_room(&self) -> BoxFuture<'_, bool>;
 }
@@ -344,7 +343,7 @@ impl<E: Exporter> AnyExporter for E {
     fn encode(&self, batch: &Batch, bodies: &mut Bodies) -> Result<(), Refused> {
         Exporter::encode(self, batch, bodies)
     }
-    fn seal(&self, body: &mut Vec<u8>) -> Bytes {
+    fn seal(&self, body: &mut Vec<u8>) -> Sealed {
         Exporter::seal(self, body)
     }
     fn send<'a>(&'a self, request: &'a Request, n_before: u32) -> BoxFuture<'a, Result<(), ExportError>> {

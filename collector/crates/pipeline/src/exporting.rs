@@ -145,15 +145,16 @@ impl Exporting {
     }
 
     fn seal(&self, body: &mut Body) -> Request {
+        let sealed = self.sender.exporter.seal(&mut body.bytes);
         let head = Head {
             signal: self.signal,
             n_items: body.n_items as u64,
             oldest: body.oldest.unwrap_or_default(),
             newest: body.newest.unwrap_or_default(),
+            format: sealed.format,
         };
-        let payload = self.sender.exporter.seal(&mut body.bytes);
         body.clear(MAX_SPARE_BYTES);
-        Request { payload, head }
+        Request { payload: sealed.payload, head }
     }
 
     async fn accept(&self, batch: &Batch) -> Result<(), Refused> {

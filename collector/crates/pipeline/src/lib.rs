@@ -28,8 +28,8 @@ mod stage;
 mod tests;
 
 pub use component::{
-    Bodies, Body, Component, ExportError, Exporter, Extension, Fatal, Receiver, ScrapeError, Scraper, Site,
-    Stage, Transform,
+    Bodies, Body, Component, ExportError, Exporter, Extension, Fatal, Receiver, ScrapeError, Scraper, Sealed,
+    Site, Stage, Transform,
 };
 pub use entry::{ComponentKind, Entry};
 pub use flow::{Outlet, Outlets, Refused};

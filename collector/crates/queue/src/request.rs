@@ -31,6 +31,8 @@ pub struct Head {
     pub oldest: Timestamp,
     /// Time of the newest item.
     pub newest: Timestamp,
+    /// The exporter's own mark of how the payload is encoded; 0 where it has but one way.
+    pub format: u8,
 }
 
 impl Load for Request {

@@ -45,7 +45,7 @@ fn requests(exporter: &PrometheusRemoteWrite, batch: &Batch) -> Vec<v1::WriteReq
     let mut bodies = Bodies::new(3);
     exporter.encode(batch, &mut bodies).unwrap();
     let decode = |body: &[u8]| {
-        let sealed = exporter.seal(&mut body.to_vec());
+        let sealed = exporter.seal(&mut body.to_vec()).payload;
         let mut plain = Vec::new();
         decompress(Encoding::Snappy, &sealed, Limit::bytes(1 << 24), &mut plain).unwrap();
         v1::decode(&plain).unwrap()

@@ -12,8 +12,8 @@ use crate::{Full, Head, Limits, Request, Sizer, TooLarge};
 
 /// A request that carries its own name as payload.
 fn request(name: &str, n_items: u64) -> Request {
-    let head =
-        Head { signal: Signal::Metrics, n_items, oldest: Timestamp::default(), newest: Timestamp::default() };
+    let at = Timestamp::default();
+    let head = Head { signal: Signal::Metrics, n_items, oldest: at, newest: at, format: 0 };
     Request { payload: Bytes::copy_from_slice(name.as_bytes()), head }
 }
 
