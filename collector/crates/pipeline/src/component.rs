@@ -113,7 +113,7 @@ pub trait Receiver: Component {
 pub trait Scraper: Component {
     /// Default of `collection_interval`.
     const EVERY: config::Period;
-    /// One answer. What is true of it is sent; an error is logged and counted.
+    /// One answer. What is true of it is sent; an error is counted, and logged when it is not the one of the last scrape.
     fn scrape(&mut self, now: Timestamp) -> impl Future<Output = Result<Batch, ScrapeError>> + Send;
 }
 
@@ -290,6 +290,8 @@ pub struct ScrapeError {
     pub doing: String,
     /// What is true all the same.
     pub partial: Option<Box<Batch>>,
+    /// How many things could not be read; at least one is counted.
+    pub n_errors: u64,
     /// Why it failed.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,

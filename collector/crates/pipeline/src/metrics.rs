@@ -98,7 +98,11 @@ impl ScraperCounters {
                 "Points that were scraped.",
                 &labels,
             ),
-            errored: scope.counter("otelcol_scraper_errored_metric_points", "Scrapes that failed.", &labels),
+            errored: scope.counter(
+                "otelcol_scraper_errored_metric_points",
+                "What could not be read: points, files or whole scrapes.",
+                &labels,
+            ),
             _scope: scope.clone(),
         }
     }
@@ -107,8 +111,8 @@ impl ScraperCounters {
         self.scraped.inc_by(n_items as u64);
     }
 
-    pub(crate) fn errored(&self) {
-        self.errored.inc();
+    pub(crate) fn errored(&self, n_errors: u64) {
+        self.errored.inc_by(n_errors);
     }
 }
 

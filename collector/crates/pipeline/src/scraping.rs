@@ -7,7 +7,7 @@ use model::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, MissedTickBehavior};
-use tracing::error;
+use tracing::{debug, error};
 
 use crate::metrics::ScraperCounters;
 use crate::{Fatal, Life, Outlets, Scraper};
@@ -26,6 +26,28 @@ pub struct ScraperConfig {
     pub timeout: Timeout,
 }
 
+/// What went wrong last, so that a lasting error is said once and counted each time.
+#[derive(Default)]
+struct LastError(String);
+
+impl LastError {
+    fn say(&mut self, life: &Life, text: &str) {
+        if self.is_new(text) {
+            error!(component = %life.id(), error = text, "Error scraping metrics");
+        } else {
+            debug!(component = %life.id(), error = text, "Error scraping metrics, as before");
+        }
+    }
+
+    fn is_new(&mut self, text: &str) -> bool {
+        let is_new = self.0 != text;
+        if is_new {
+            text.clone_into(&mut self.0);
+        }
+        is_new
+    }
+}
+
 /// Scrapes until `life` ends. A tick that comes while a scrape is still running is skipped.
 pub(crate) async fn run<S: Scraper>(
     mut scraper: S,
@@ -37,6 +59,7 @@ pub(crate) async fn run<S: Scraper>(
     let limit = settings.timeout.as_duration().unwrap_or(every);
     let first = Instant::now() + settings.initial_delay.as_duration().unwrap_or(Duration::ZERO);
     let counters = ScraperCounters::new(life.telemetry(), life.id(), S::TYPE);
+    let mut last_error = LastError::default();
     let mut ticks = tokio::time::interval_at(first, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -49,15 +72,18 @@ pub(crate) async fn run<S: Scraper>(
             () = life.stopped() => return Ok(()),
         };
         let batch = match answer {
-            Ok(Ok(batch)) => Some(batch),
+            Ok(Ok(batch)) => {
+                last_error.0.clear();
+                Some(batch)
+            }
             Ok(Err(failed)) => {
-                error!(component = %life.id(), error = telemetry::error_chain(&failed), "Error scraping metrics");
-                counters.errored();
+                last_error.say(&life, &telemetry::error_chain(&failed));
+                counters.errored(failed.n_errors.max(1));
                 failed.partial.map(|partial| *partial)
             }
             Err(_elapsed) => {
-                error!(component = %life.id(), timeout = ?limit, "Error scraping metrics: no answer within the timeout");
-                counters.errored();
+                last_error.say(&life, &format!("no answer within the timeout ({limit:?})"));
+                counters.errored(1);
                 None
             }
         };
@@ -67,5 +93,17 @@ pub(crate) async fn run<S: Scraper>(
                 error!(component = %life.id(), error = %refused, "scraped points were refused");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lasting_error_is_said_once_and_again_when_it_changes() {
+        let mut last = LastError::default();
+        let said = ["a", "a", "b", "b", "a"].map(|text| last.is_new(text));
+        assert_eq!(said, [true, false, true, false, true]);
     }
 }

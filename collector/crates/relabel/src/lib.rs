@@ -14,10 +14,12 @@ mod letter_case;
 mod pattern;
 mod re2;
 mod rules;
+mod search;
 mod template;
 mod trace;
 
 pub use config::{Action, RuleConfig};
 pub use pattern::{BadPattern, Pattern, REGEX_LENGTH_LIMIT, REGEX_NEST_LIMIT, REGEX_SIZE_LIMIT};
 pub use rules::{NameScheme, Rules};
+pub use search::Search;
 pub use trace::{Change, Group, Seen, Step, trace};

@@ -146,11 +146,7 @@ impl Pattern {
     }
 
     fn compile(text: &str, wants_groups: bool) -> Result<Self, BadPattern> {
-        if text.len() > REGEX_LENGTH_LIMIT {
-            return Err(BadPattern(format!(
-                "the expression is longer than regex_length_limit ({REGEX_LENGTH_LIMIT} bytes)"
-            )));
-        }
+        check_length(text)?;
         let re2::Translated { pattern, names } = re2::translate_whole(text)?;
         let hir = ParserBuilder::new()
             .nest_limit(REGEX_NEST_LIMIT)
@@ -230,7 +226,16 @@ impl Pattern {
     }
 }
 
-fn program(pattern: &str) -> Result<Regex, BadPattern> {
+pub(crate) fn check_length(text: &str) -> Result<(), BadPattern> {
+    if text.len() > REGEX_LENGTH_LIMIT {
+        return Err(BadPattern(format!(
+            "the expression is longer than regex_length_limit ({REGEX_LENGTH_LIMIT} bytes)"
+        )));
+    }
+    Ok(())
+}
+
+pub(crate) fn program(pattern: &str) -> Result<Regex, BadPattern> {
     RegexBuilder::new(pattern).size_limit(REGEX_SIZE_LIMIT).nest_limit(REGEX_NEST_LIMIT).build().map_err(
         |error| match error {
             regex::Error::CompiledTooBig(limit) => {

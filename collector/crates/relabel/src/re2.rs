@@ -44,6 +44,18 @@ pub(crate) fn translate_whole(text: &str) -> Result<Translated, BadPattern> {
     })
 }
 
+/// Translates an expression that may match anywhere in a text, as Go's `regexp.MatchString` reads it: a dot does not match
+/// a newline.
+pub(crate) fn translate_part(text: &str) -> Result<Translated, BadPattern> {
+    translate(text).map_err(|mistake| match mistake.at {
+        Some(at) => {
+            let n_before = text[..at].chars().count();
+            BadPattern(format!("{} (at character {})", mistake.reason, n_before + 1))
+        }
+        None => BadPattern(mistake.reason),
+    })
+}
+
 /// Why an expression cannot be translated, and the byte at which that shows.
 #[derive(Debug)]
 struct Mistake {

@@ -165,9 +165,12 @@ impl Scraper for Asked {
         let answer = self.board.answers.lock().unwrap().pop();
         match answer {
             Some("hang") => std::future::pending().await,
-            Some(_) => {
-                Err(ScrapeError { doing: "reading the script".to_owned(), partial: None, source: None })
-            }
+            Some(_) => Err(ScrapeError {
+                doing: "reading the script".to_owned(),
+                partial: None,
+                n_errors: 1,
+                source: None,
+            }),
             None => Ok(text(Signal::Metrics, "answer")),
         }
     }

@@ -61,6 +61,14 @@ pub fn attribute(out: &mut Vec<u8>, field: u32, key: &str, value: &str) {
     put_bytes(out, 1, value.as_bytes());
 }
 
+/// Appends an attribute with an integer value.
+pub fn int_attribute(out: &mut Vec<u8>, field: u32, key: &str, value: i64) {
+    put_message(out, field, |out| {
+        put_bytes(out, 1, key.as_bytes());
+        put_message(out, 2, |out| put_uint(out, 3, value as u64));
+    });
+}
+
 /// Appends the resource of a resource message, and the schema of its attributes.
 pub fn resource(out: &mut Vec<u8>, schema_url: &str, attributes: impl FnOnce(&mut Vec<u8>)) {
     put_message(out, 1, attributes);
