@@ -380,7 +380,7 @@ impl Exporter for PrometheusRemoteWrite {
         };
         let headers = &mut http.headers;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(v1::CONTENT_TYPE));
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(v1::CONTENT_ENCODING));
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(wire::remote_write::CONTENT_ENCODING));
         headers.insert(
             HeaderName::from_static("x-prometheus-remote-write-version"),
             HeaderValue::from_static(v1::VERSION),

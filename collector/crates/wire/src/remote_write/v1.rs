@@ -6,19 +6,19 @@
 mod native;
 
 pub use native::append_histogram_series;
+pub(super) use native::put_histogram;
+#[cfg(test)]
+pub(super) use native::tests::any_histogram;
 
 use model::{Exemplar as ModelExemplar, Kind};
 use prost::Message as _;
 
-use crate::proto::{put_len, put_message, put_text, put_uint, varint_len};
+use super::place::{Place, framed, sample_len};
+use crate::proto::{put_len, put_message, put_text, put_uint};
 
 /// `Content-Type` of a request.
 pub const CONTENT_TYPE: &str = "application/x-protobuf";
-/// `Content-Encoding` of a request: the snappy block format.
-pub const CONTENT_ENCODING: &str = "snappy";
-/// Name of the header that says which version is spoken.
-pub const VERSION_HEADER: &str = "X-Prometheus-Remote-Write-Version";
-/// Value of [`VERSION_HEADER`].
+/// Value of [`VERSION_HEADER`](super::VERSION_HEADER).
 pub const VERSION: &str = "0.1.0";
 
 /// Appends one `TimeSeries` to a `WriteRequest`.
@@ -78,12 +78,6 @@ pub fn append_encoded_series<'a>(
     place.put_value_and_time((1, sample.0), (2, sample.1));
 }
 
-/// Length of a nested message with its tag (numbers below 16) and length.
-#[inline]
-fn framed(len: usize) -> usize {
-    1 + varint_len(len as u64) + len
-}
-
 #[inline]
 fn label_len((name, value): (&str, &str)) -> usize {
     framed(name.len()) + framed(value.len())
@@ -104,89 +98,6 @@ fn put_label(out: &mut Vec<u8>, (name, value): (&str, &str)) {
         place.put_len(2, value.len());
     }
     place.put(value.as_bytes());
-}
-
-/// Zero is the default of both fields and takes no place; minus zero does.
-#[inline]
-fn sample_len((bits, at): (u64, i64)) -> usize {
-    let value = if bits == 0 { 0 } else { 9 };
-    let time = if at == 0 { 0 } else { 1 + varint_len(at as u64) };
-    value + time
-}
-
-/// Room for exactly what is written, so that nothing has to grow on the way.
-struct Place<'a> {
-    rest: &'a mut [u8],
-}
-
-impl<'a> Place<'a> {
-    #[inline]
-    fn new(out: &'a mut Vec<u8>, len: usize) -> Self {
-        let start = out.len();
-        out.resize(start + len, 0);
-        Self { rest: &mut out[start..] }
-    }
-
-    #[inline]
-    fn put(&mut self, bytes: &[u8]) {
-        let (place, rest) = std::mem::take(&mut self.rest).split_at_mut(bytes.len());
-        copy_short(place, bytes);
-        self.rest = rest;
-    }
-
-    #[inline]
-    fn put_array<const N: usize>(&mut self, bytes: [u8; N]) {
-        let (place, rest) = std::mem::take(&mut self.rest).split_at_mut(N);
-        place.copy_from_slice(&bytes);
-        self.rest = rest;
-    }
-
-    #[inline]
-    fn put_varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.put_array([value as u8 | 0x80]);
-            value >>= 7;
-        }
-        self.put_array([value as u8]);
-    }
-
-    /// Tag (numbers below 16) and length of a field.
-    #[inline]
-    fn put_len(&mut self, field: u8, len: usize) {
-        self.put_array([field << 3 | 2]);
-        self.put_varint(len as u64);
-    }
-
-    #[inline]
-    fn put_value_and_time(&mut self, (value_field, bits): (u8, u64), (time_field, at): (u8, i64)) {
-        if bits != 0 {
-            self.put_array([value_field << 3 | 1]);
-            self.put_array(bits.to_le_bytes());
-        }
-        if at != 0 {
-            self.put_array([time_field << 3]);
-            self.put_varint(at as u64);
-        }
-    }
-}
-
-/// Copies text of the length that labels have without a call: two halves that may overlap.
-#[inline]
-fn copy_short(place: &mut [u8], bytes: &[u8]) {
-    #[inline]
-    fn halves<const N: usize>(place: &mut [u8], bytes: &[u8]) {
-        let last = bytes.len() - N;
-        place[..N].copy_from_slice(&bytes[..N]);
-        place[last..].copy_from_slice(&bytes[last..]);
-    }
-    match bytes.len() {
-        0 => {}
-        1..=3 => place.iter_mut().zip(bytes).for_each(|(place, byte)| *place = *byte),
-        4..=7 => halves::<4>(place, bytes),
-        8..=15 => halves::<8>(place, bytes),
-        16..=32 => halves::<16>(place, bytes),
-        _ => place.copy_from_slice(bytes),
-    }
 }
 
 /// Appends the metadata of a family to a `WriteRequest`.
@@ -223,10 +134,10 @@ pub fn decode(request: &[u8]) -> Result<WriteRequest, DecodeError> {
     WriteRequest::decode(request).map_err(DecodeError)
 }
 
-/// Bytes that are not a `WriteRequest`.
+/// Bytes that are not a request.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot decode a remote write request")]
-pub struct DecodeError(#[source] prost::DecodeError);
+pub struct DecodeError(#[source] pub(super) prost::DecodeError);
 
 /// A request.
 #[derive(Clone, PartialEq, prost::Message)]

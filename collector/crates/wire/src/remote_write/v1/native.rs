@@ -24,7 +24,7 @@ pub fn append_histogram_series<'a, 'e>(
     });
 }
 
-fn put_histogram(out: &mut Vec<u8>, histogram: &ModelHistogram, at: i64) {
+pub(in crate::remote_write) fn put_histogram(out: &mut Vec<u8>, histogram: &ModelHistogram, at: i64) {
     match &histogram.counts {
         BucketCounts::Integer { count, .. } => put_uint(out, 1, *count),
         BucketCounts::Float { count, .. } => put_double(out, 2, *count),
@@ -163,4 +163,4 @@ impl Histogram {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -31,7 +31,7 @@ fn counts() -> impl Strategy<Value = BucketCounts> {
     ]
 }
 
-fn any_histogram() -> impl Strategy<Value = ModelHistogram> {
+pub(in crate::remote_write) fn any_histogram() -> impl Strategy<Value = ModelHistogram> {
     let hint =
         prop::sample::select(vec![ResetHint::Unknown, ResetHint::Yes, ResetHint::No, ResetHint::Gauge]);
     (prop_oneof![-4..=8, Just(-53)], float(), float(), spans(), spans(), counts(), hint, vec(float(), 0..4))

@@ -1,0 +1,242 @@
+//! Writing series: from text, or from references and metadata that are encoded already.
+
+use model::{Exemplar, Histogram, Kind};
+
+use super::{SERIES, Symbols, series};
+use crate::proto::{WireType, put_double, put_len, put_message, put_tag, put_uint, put_varint, varint_len};
+use crate::remote_write::body::{MAX_KEPT_BYTES, OpenChunk};
+use crate::remote_write::place::{Place, framed, sample_len};
+use crate::remote_write::v1;
+
+/// When a value was taken, and since when it counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Milliseconds since the epoch.
+    pub at: i64,
+    /// Milliseconds since the epoch; 0 where it is not known. One that is not before [`Self::at`] is not sent: receivers
+    /// refuse it.
+    pub start: i64,
+}
+
+impl Stamp {
+    #[inline]
+    fn known_start(self) -> i64 {
+        if self.start < self.at { self.start } else { 0 }
+    }
+}
+
+/// What is known of a series' family; empty where nothing is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FamilyText<'a> {
+    /// Its type.
+    pub kind: Kind,
+    /// The HELP text.
+    pub help: &'a str,
+    /// The UNIT word.
+    pub unit: &'a str,
+}
+
+/// Appends one `TimeSeries` with one sample, from parts that are encoded already: `labels` are references to name and
+/// value of each label in turn, in order of name, as varints; `metadata` is what [`append_metadata`] writes, or nothing.
+#[inline]
+pub fn append_series(out: &mut Vec<u8>, labels: &[u8], bits: u64, stamp: Stamp, metadata: &[u8]) {
+    let start = stamp.known_start();
+    let start_len = if start == 0 { 0 } else { 1 + varint_len(start as u64) };
+    let sample_len = sample_len((bits, stamp.at)) + start_len;
+    let len = framed(labels.len()) + framed(sample_len) + metadata.len();
+    let mut place = Place::new(out, framed(len));
+    place.put_len(SERIES as u8, len);
+    place.put_len(series::LABELS as u8, labels.len());
+    place.put(labels);
+    place.put_len(series::SAMPLES as u8, sample_len);
+    place.put_value_and_time((1, bits), (2, stamp.at));
+    if start != 0 {
+        place.put_array([3 << 3]);
+        place.put_varint(start as u64);
+    }
+    place.put(metadata);
+}
+
+/// Appends the field `metadata` of a `TimeSeries`; nothing where nothing is known.
+pub fn append_metadata(out: &mut Vec<u8>, kind: Kind, help: u32, unit: u32) {
+    if kind == Kind::Unknown && help == 0 && unit == 0 {
+        return;
+    }
+    put_message(out, series::METADATA, |out| {
+        let numbers = [(1, v1::metadata_type(kind) as u32), (3, help), (4, unit)];
+        for (field, number) in numbers.into_iter().filter(|(_, number)| *number != 0) {
+            put_uint(out, field, u64::from(number));
+        }
+    });
+}
+
+/// Writes series from text, one chunk after the other.
+#[derive(Debug, Default)]
+pub struct SeriesWriter {
+    symbols: Symbols,
+    series: Vec<u8>,
+    has_exemplars: bool,
+    /// References of the series that is being written, encoded.
+    labels: Vec<u8>,
+    /// References to name and value of the labels of the series before: the next one has most of them too.
+    last: Vec<(u32, u32)>,
+    metadata: LastMetadata,
+}
+
+/// The metadata that was written last: the next series is mostly of the same family.
+#[derive(Debug, Default)]
+struct LastMetadata {
+    kind: Kind,
+    help: u32,
+    unit: u32,
+    encoded: Vec<u8>,
+}
+
+impl SeriesWriter {
+    /// Appends a series with one sample (bits of its value). `labels` are sorted by name and none is empty. An exemplar
+    /// without a time gets that of the sample.
+    #[inline]
+    pub fn sample<'a, 'e>(
+        &mut self,
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
+        family: FamilyText<'_>,
+        (bits, stamp): (u64, Stamp),
+        exemplars: impl ExactSizeIterator<Item = &'e Exemplar>,
+    ) {
+        self.resolve(labels, family);
+        if exemplars.len() == 0 {
+            append_series(&mut self.series, &self.labels, bits, stamp, &self.metadata.encoded);
+            return;
+        }
+        self.with_exemplars(exemplars, stamp.at, |out| {
+            put_message(out, series::SAMPLES, |out| {
+                let len = sample_len((bits, stamp.at));
+                Place::new(out, len).put_value_and_time((1, bits), (2, stamp.at));
+                put_start(out, 3, stamp);
+            });
+        });
+    }
+
+    /// Appends a series with one native histogram; otherwise as [`Self::sample`].
+    pub fn histogram<'a, 'e>(
+        &mut self,
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
+        family: FamilyText<'_>,
+        (histogram, stamp): (&Histogram, Stamp),
+        exemplars: impl ExactSizeIterator<Item = &'e Exemplar>,
+    ) {
+        self.resolve(labels, family);
+        self.with_exemplars(exemplars, stamp.at, |out| {
+            put_message(out, series::HISTOGRAMS, |out| {
+                v1::put_histogram(out, histogram, stamp.at);
+                put_start(out, 17, stamp);
+            });
+        });
+    }
+
+    /// Bytes of the chunk so far.
+    #[inline]
+    #[must_use]
+    pub fn n_bytes(&self) -> usize {
+        self.symbols.encoded().len() + self.series.len()
+    }
+
+    /// Whether nothing was written since the last chunk.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    /// Appends what was written to a body, as one chunk, and begins the next one.
+    pub fn finish(&mut self, body: &mut Vec<u8>) {
+        if !self.is_empty() {
+            let mut chunk = OpenChunk::v2(body, self.symbols.encoded());
+            body.extend_from_slice(&self.series);
+            if self.has_exemplars {
+                chunk.note_exemplars();
+            }
+            chunk.end(body);
+        }
+        self.clear();
+    }
+
+    /// Forgets what was written since the last chunk.
+    pub fn clear(&mut self) {
+        self.symbols.clear();
+        self.series.clear();
+        self.series.shrink_to(MAX_KEPT_BYTES);
+        self.last.clear();
+        self.has_exemplars = false;
+        self.metadata =
+            LastMetadata { encoded: std::mem::take(&mut self.metadata.encoded), ..Default::default() };
+        self.metadata.encoded.clear();
+    }
+
+    #[inline]
+    fn resolve<'a>(&mut self, labels: impl Iterator<Item = (&'a str, &'a str)>, family: FamilyText<'_>) {
+        self.labels.clear();
+        for (index, (name, value)) in labels.enumerate() {
+            if index == self.last.len() {
+                self.last.push((0, 0));
+            }
+            let last = &mut self.last[index];
+            last.0 = self.symbols.intern_near(name.as_bytes(), last.0);
+            last.1 = self.symbols.intern_near(value.as_bytes(), last.1);
+            put_varint(&mut self.labels, u64::from(last.0));
+            put_varint(&mut self.labels, u64::from(last.1));
+        }
+        let metadata = &mut self.metadata;
+        let help = self.symbols.intern_near(family.help.as_bytes(), metadata.help);
+        let unit = self.symbols.intern_near(family.unit.as_bytes(), metadata.unit);
+        if (metadata.kind, metadata.help, metadata.unit) != (family.kind, help, unit) {
+            (metadata.kind, metadata.help, metadata.unit) = (family.kind, help, unit);
+            metadata.encoded.clear();
+            append_metadata(&mut metadata.encoded, family.kind, help, unit);
+        }
+    }
+
+    /// Appends the series whose labels are resolved; `write` appends its value.
+    fn with_exemplars<'e>(
+        &mut self,
+        exemplars: impl ExactSizeIterator<Item = &'e Exemplar>,
+        at: i64,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let Self { symbols, series: out, labels, metadata, has_exemplars, .. } = self;
+        *has_exemplars |= exemplars.len() > 0;
+        put_message(out, SERIES, |out| {
+            put_len(out, series::LABELS, labels.len());
+            out.extend_from_slice(labels);
+            write(out);
+            for exemplar in exemplars {
+                put_message(out, series::EXEMPLARS, |out| put_exemplar(out, symbols, exemplar, at));
+            }
+            out.extend_from_slice(&metadata.encoded);
+        });
+    }
+}
+
+fn put_exemplar(out: &mut Vec<u8>, symbols: &mut Symbols, exemplar: &Exemplar, at: i64) {
+    if !exemplar.labels.is_empty() {
+        put_message(out, 1, |out| {
+            for text in exemplar.labels.iter().flat_map(|(name, value)| [name, value]) {
+                put_varint(out, u64::from(symbols.intern(text.as_bytes())));
+            }
+        });
+    }
+    if exemplar.value.to_bits() != 0 {
+        put_double(out, 2, exemplar.value);
+    }
+    let at = exemplar.at.map_or(at, |at| at.millis());
+    if at != 0 {
+        put_tag(out, 3, WireType::Varint);
+        put_varint(out, at as u64);
+    }
+}
+
+fn put_start(out: &mut Vec<u8>, field: u32, stamp: Stamp) {
+    let start = stamp.known_start();
+    if start != 0 {
+        put_uint(out, field, start as u64);
+    }
+}
