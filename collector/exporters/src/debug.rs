@@ -185,7 +185,7 @@ impl Exporter for Debug {
     async fn send(&self, request: &Request, _n_before: u32) -> Result<(), ExportError> {
         let mut rest = &request.payload[..];
         while let Some((message, after)) = Message::decode(request.head.signal, rest) {
-            self.print(&message).map_err(|error| ExportError::Never { source: error.into() })?;
+            self.print(&message).map_err(|error| ExportError::never("output", error))?;
             rest = after;
         }
         Ok(())

@@ -311,6 +311,7 @@ impl Exporter for PrometheusRemoteWrite {
         queue: Some(Queueing {
             n_shards: 5,
             n_consumers: 1,
+            min_requests: 1,
             capacity: 10_000,
             sizer: Sizer::Requests,
             block_on_overflow: false,
@@ -389,8 +390,11 @@ impl Exporter for PrometheusRemoteWrite {
             headers.insert(HeaderName::from_static("retry-attempt"), HeaderValue::from(n_before));
         }
         match self.client.send(http).await {
-            Ok(answer) => response::judge(&answer, std::time::SystemTime::now()),
-            Err(error) => Err(ExportError::Later { after: None, source: error.into() }),
+            Ok(answer) => {
+                let sent = response::Sent { n_items: request.head.n_items, is_v2: false };
+                response::judge(&answer, sent, std::time::SystemTime::now())
+            }
+            Err(error) => Err(ExportError::later(error)),
         }
     }
 }

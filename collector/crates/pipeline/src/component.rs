@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::future::{Future, ready};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use config::Problem;
@@ -13,7 +12,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{ComponentId, Inlet, Life, Outlet, Outlets, Refused, Sending, SendingConfig, SendingDefaults};
+use crate::{
+    ComponentId, ExportError, Inlet, Life, Outlet, Outlets, Refused, Sending, SendingConfig, SendingDefaults,
+};
 use queue::Request;
 
 /// What a component may know while it is built.
@@ -161,6 +162,16 @@ pub trait Exporter: Component {
     /// Tries once. `n_before` attempts were made before this one.
     fn send(&self, request: &Request, n_before: u32) -> impl Future<Output = Result<(), ExportError>> + Send;
 
+    /// Cuts a request into two that together say the same, each with about half of the items; of one series the first has
+    /// the older ones. `None` when it cannot be cut any smaller. Used where the endpoint finds a request too large or
+    /// rejects it because of something in it.
+    ///
+    /// # Errors
+    /// When the request cannot be read.
+    fn split(&self, _request: &Request) -> Result<Option<[Request; 2]>, ExportError> {
+        Ok(None)
+    }
+
     /// Gives up what only one can have (a port), because a reload is about to start what takes its place. Says whether
     /// there was such a thing: then this exporter is good for nothing any more, though it may still be handed batches.
     fn make_room(&self) -> impl Future<Output = bool> + Send {
@@ -295,25 +306,4 @@ pub struct ScrapeError {
     /// Why it failed.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
-}
-
-/// How an attempt to send ended. One `match` in the spine serves every exporter.
-#[derive(Debug, thiserror::Error)]
-pub enum ExportError {
-    /// Not accepted now; the same request may be accepted later.
-    #[error("not accepted now")]
-    Later {
-        /// How long the endpoint asks us to wait.
-        after: Option<Duration>,
-        /// What happened.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// Rejected for good.
-    #[error("rejected for good")]
-    Never {
-        /// What happened.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
 }

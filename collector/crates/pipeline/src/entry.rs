@@ -333,6 +333,7 @@ pub(crate) trait AnyExporter: Send + Sync {
     fn encode(&self, batch: &Batch, bodies: &mut Bodies) -> Result<(), Refused>;
     fn seal(&self, body: &mut Vec<u8>) -> Sealed;
     fn send<'a>(&'a self, request: &'a Request, n_before: u32) -> BoxFuture<'a, Result<(), ExportError>>;
+    fn split(&self, request: &Request) -> Result<Option<[Request; 2]>, ExportError>;
     fn make_room(&self) -> BoxFuture<'_, bool>;
 }
 
@@ -348,6 +349,9 @@ impl<E: Exporter> AnyExporter for E {
     }
     fn send<'a>(&'a self, request: &'a Request, n_before: u32) -> BoxFuture<'a, Result<(), ExportError>> {
         Box::pin(Exporter::send(self, request, n_before))
+    }
+    fn split(&self, request: &Request) -> Result<Option<[Request; 2]>, ExportError> {
+        Exporter::split(self, request)
     }
     fn make_room(&self) -> BoxFuture<'_, bool> {
         Box::pin(Exporter::make_room(self))

@@ -19,7 +19,7 @@ use crate::component::Body;
 use crate::delivery::{Delivery, Sender};
 use crate::entry::AnyExporter;
 use crate::flow::Consume;
-use crate::metrics::ExporterCounters;
+use crate::parallelism::Backlog;
 use crate::sending::{Joining, Queueing};
 use crate::{Bodies, ComponentId, Refused, Sending};
 
@@ -60,11 +60,11 @@ impl Exporting {
         sending: Sending,
         telemetry: &Registry,
     ) -> Arc<Self> {
-        let counters = ExporterCounters::new(telemetry, id, signal);
-        let waiting = sending.queue.map(|settings| {
+        let sender = Sender::new(id, signal, exporter, sending, telemetry);
+        let waiting = sender.sending.queue.map(|settings| {
             let n_shards = settings.n_shards.max(1);
             let capacity = settings.capacity as u64;
-            counters.queue_capacity(capacity);
+            sender.counters.queue_capacity(capacity);
             Waiting {
                 settings,
                 queue: Queue::new(
@@ -77,7 +77,7 @@ impl Exporting {
         });
         let exporting = Arc::new(Self {
             signal,
-            sender: Sender { id: id.clone(), exporter, sending, counters },
+            sender,
             waiting,
             spare: std::sync::Mutex::default(),
             tasks: std::sync::Mutex::default(),
@@ -95,6 +95,13 @@ impl Exporting {
                 tasks.spawn(async move { this.send_queued(shard).await });
             }
         }
+        let this = Arc::clone(self);
+        let queue = waiting.queue.clone();
+        tasks.spawn(async move {
+            let backlog =
+                || Backlog { n_items: queue.sizes().items, delay: queue.oldest_age().unwrap_or_default() };
+            this.sender.follow(backlog).await;
+        });
         if let Some(joining) = waiting.settings.joining {
             let this = Arc::clone(self);
             tasks.spawn(async move { this.flush_in_time(joining).await });
@@ -179,7 +186,7 @@ impl Exporting {
         let closed = bodies.full.iter_mut().map(|(_, body)| body);
         for body in closed.chain(&mut bodies.bodies).filter(|body| body.n_items > 0) {
             let request = self.seal(body);
-            match self.sender.deliver(&request).await {
+            match self.sender.deliver(&request, None).await {
                 Delivery::Done => {}
                 Delivery::GivenUp(reason) => return Err(Refused::NotDelivered { reason }),
                 Delivery::Never(reason) => return Err(Refused::Never { reason }),
@@ -265,7 +272,7 @@ impl Exporting {
         while let Some(request) = waiting.queue.pop(shard).await {
             self.sender.counters.in_flight(waiting.queue.sizes().in_flight);
             // How it ended is logged and counted by `deliver`; either way the request has left the queue.
-            let _ended = self.sender.deliver(&request).await;
+            let _ended = self.sender.deliver(&request, Some(request.age())).await;
             request.done();
             self.sender.counters.queue_size(waiting.queue.len());
             self.sender.counters.in_flight(waiting.queue.sizes().in_flight);

@@ -7,16 +7,20 @@
 //! Data flows by call: [`Outlet::send`] returns when the batch was accepted as far down as the first queue, or with
 //! [`Refused`] that says why not, so back-pressure needs no second protocol.
 
+mod budget;
 mod checking;
 mod component;
 mod delivery;
 mod entry;
+mod export_error;
 mod exporting;
 mod flow;
 mod graph;
 mod id;
 mod life;
 mod metrics;
+mod pace;
+mod parallelism;
 mod plan;
 mod retry;
 mod scraping;
@@ -28,10 +32,11 @@ mod stage;
 mod tests;
 
 pub use component::{
-    Bodies, Body, Component, ExportError, Exporter, Extension, Fatal, Receiver, ScrapeError, Scraper, Sealed,
-    Site, Stage, Transform,
+    Bodies, Body, Component, Exporter, Extension, Fatal, Receiver, ScrapeError, Scraper, Sealed, Site, Stage,
+    Transform,
 };
 pub use entry::{ComponentKind, Entry};
+pub use export_error::ExportError;
 pub use flow::{Outlet, Outlets, Refused};
 pub use graph::Graph;
 pub use id::{ComponentId, PipelineId};

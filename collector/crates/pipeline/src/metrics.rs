@@ -3,6 +3,7 @@
 //! Names are those of the OpenTelemetry Collector. Components hold a scope of the registry: when a reload takes a
 //! component away, its metrics go with it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use model::Signal;
@@ -157,6 +158,12 @@ pub(crate) struct ExporterCounters {
     queue_size: Gauge,
     queue_capacity: Gauge,
     in_flight: Gauge,
+    desired_requests: Gauge,
+    sending_requests: Gauge,
+    denied: Gauge,
+    retries: Counter,
+    bisections: Counter,
+    dropped: DroppedCounters,
 }
 
 impl ExporterCounters {
@@ -179,7 +186,37 @@ impl ExporterCounters {
                 "Size of the sending queue.",
                 &by_type,
             ),
-            in_flight: scope.gauge("otelcol_exporter_in_flight_requests", "Requests under way.", &by_type),
+            in_flight: scope.gauge(
+                "otelcol_exporter_in_flight_requests",
+                "Requests that left the queue and are not done.",
+                &by_type,
+            ),
+            desired_requests: scope.gauge(
+                "muster_exporter_desired_requests",
+                "Requests that should be under way at once, from what comes in and what waits.",
+                &by_type,
+            ),
+            sending_requests: scope.gauge(
+                "muster_exporter_sending_requests",
+                "Requests that the endpoint is working on.",
+                &by_type,
+            ),
+            denied: scope.gauge(
+                "muster_exporter_denied",
+                "1 while the endpoint answers 401, 403 or 404, whatever it is sent.",
+                &by_type,
+            ),
+            retries: scope.counter(
+                "muster_exporter_retries_total",
+                "Attempts after the first one of a request.",
+                &by_type,
+            ),
+            bisections: scope.counter(
+                "muster_exporter_bisection_requests_total",
+                "Extra requests that were sent to find what is bad in a rejected one.",
+                &by_type,
+            ),
+            dropped: DroppedCounters::new(&scope, &id, signal),
             _scope: scope.clone(),
         }
     }
@@ -190,6 +227,32 @@ impl ExporterCounters {
 
     pub(crate) fn send_failed(&self, n_items: u64) {
         self.send_failed.inc_by(n_items);
+    }
+
+    /// Items that are lost; `reason` is one fixed word.
+    pub(crate) fn dropped(&self, reason: &'static str, n_items: u64) {
+        self.send_failed(n_items);
+        self.dropped.add(reason, n_items);
+    }
+
+    pub(crate) fn retry(&self) {
+        self.retries.inc();
+    }
+
+    pub(crate) fn bisection(&self) {
+        self.bisections.inc();
+    }
+
+    pub(crate) fn denied(&self, is_denied: bool) {
+        self.denied.set(f64::from(u8::from(is_denied)));
+    }
+
+    pub(crate) fn desired_requests(&self, n_requests: usize) {
+        self.desired_requests.set(n_requests as f64);
+    }
+
+    pub(crate) fn sending_requests(&self, n_requests: usize) {
+        self.sending_requests.set(n_requests as f64);
     }
 
     pub(crate) fn enqueue_failed(&self, n_items: u64) {
@@ -206,6 +269,35 @@ impl ExporterCounters {
 
     pub(crate) fn in_flight(&self, requests: u64) {
         self.in_flight.set(requests as f64);
+    }
+}
+
+/// Lost items by reason; a reason has a series from its first item on.
+struct DroppedCounters {
+    scope: Scope,
+    exporter: String,
+    signal: Signal,
+    by_reason: Mutex<BTreeMap<&'static str, Counter>>,
+}
+
+impl DroppedCounters {
+    fn new(scope: &Scope, exporter: &str, signal: Signal) -> Self {
+        let (scope, exporter) = (scope.clone(), exporter.to_owned());
+        Self { scope, exporter, signal, by_reason: Mutex::default() }
+    }
+
+    fn add(&self, reason: &'static str, n_items: u64) {
+        let mut by_reason = self.by_reason.lock().expect("no code panics while it holds this lock");
+        let counter = by_reason.entry(reason).or_insert_with(|| {
+            let labels =
+                [("exporter", &*self.exporter), ("data_type", self.signal.as_str()), ("reason", reason)];
+            self.scope.counter(
+                "muster_exporter_dropped_items_total",
+                "Items that are lost, by reason.",
+                &labels,
+            )
+        });
+        counter.inc_by(n_items);
     }
 }
 

@@ -28,6 +28,17 @@ pub struct RetryConfig {
     /// When a request is given up, counted from its first attempt; 0 means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_elapsed_time: Option<Timeout>,
+    /// Longest wait that an endpoint can ask for with `Retry-After`. Not known to others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_retry_after: Option<Period>,
+    /// Extra requests a minute that may be spent on finding what is bad in requests that were rejected because of their
+    /// content, so that only that is lost; 0 drops such requests whole, as others do. Not known to others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bisections_per_minute: Option<u32>,
+    /// Keeps what the endpoint denies (401, 403, 404) in the queue for so long, and tries it again seldom; without it,
+    /// or without a queue, such requests are dropped at once. Nothing else is sent meanwhile. Not known to others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_denied_for: Option<Period>,
 }
 
 /// Exponential backoff with jitter, as the collector's exporterhelper has it.
@@ -45,6 +56,12 @@ pub struct Backoff {
     pub max: Duration,
     /// When to give up, counted from the first attempt; `None` means never.
     pub max_elapsed: Option<Duration>,
+    /// Longest wait that an endpoint can ask for.
+    pub max_retry_after: Duration,
+    /// Extra requests a minute to find what is bad in rejected ones; 0 drops them whole.
+    pub max_bisections_per_minute: u32,
+    /// How long what the endpoint denies is kept, counted from when it came into the queue; `None` drops it at once.
+    pub keep_denied_for: Option<Duration>,
 }
 
 impl Backoff {
@@ -56,6 +73,9 @@ impl Backoff {
         multiplier: 1.5,
         max: Duration::from_secs(30),
         max_elapsed: Some(Duration::from_secs(300)),
+        max_retry_after: Duration::from_secs(300),
+        max_bisections_per_minute: 1200,
+        keep_denied_for: None,
     };
 
     /// What the user wrote over these defaults.
@@ -68,6 +88,15 @@ impl Backoff {
             multiplier: config.multiplier.unwrap_or(self.multiplier).max(1.0),
             max: config.max_interval.map_or(self.max, |period| period.as_duration()),
             max_elapsed: config.max_elapsed_time.map_or(self.max_elapsed, |timeout| timeout.as_duration()),
+            max_retry_after: config
+                .max_retry_after
+                .map_or(self.max_retry_after, |period| period.as_duration()),
+            max_bisections_per_minute: config
+                .max_bisections_per_minute
+                .unwrap_or(self.max_bisections_per_minute),
+            keep_denied_for: config
+                .keep_denied_for
+                .map_or(self.keep_denied_for, |period| Some(period.as_duration())),
         }
     }
 

@@ -93,6 +93,9 @@ pub struct Queueing {
     pub n_shards: usize,
     /// Requests of one shard that may be under way at once; 1 keeps their order.
     pub n_consumers: usize,
+    /// Requests of all shards that may be under way at once even if nothing waits. The number follows the backlog from there up
+    /// to one a shard. Has no meaning where a shard has several consumers.
+    pub min_requests: usize,
     /// Largest size, in what `sizer` counts.
     pub capacity: usize,
     /// What `capacity` counts.
@@ -108,6 +111,7 @@ impl Queueing {
     pub const HELPER: Self = Self {
         n_shards: 1,
         n_consumers: 10,
+        min_requests: 1,
         capacity: 1000,
         sizer: Sizer::Requests,
         block_on_overflow: false,

@@ -279,9 +279,9 @@ impl Exporter for Out {
             Some("hang") => std::future::pending().await,
             Some("later") => {
                 self.board.note(format!("{} refused {words}", self.id));
-                Err(ExportError::Later { after: None, source: "scripted".into() })
+                Err(ExportError::later("scripted"))
             }
-            Some(_) => Err(ExportError::Never { source: "scripted".into() }),
+            Some(_) => Err(ExportError::never("rejected", "scripted")),
             None => {
                 self.board.note(format!("{} got {words}", self.id));
                 Ok(())
