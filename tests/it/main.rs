@@ -11,6 +11,7 @@ mod following;
 mod hostile;
 mod messages;
 mod otlp;
+mod outages;
 mod pages;
 mod paths;
 mod programs;
@@ -57,7 +58,7 @@ impl Case {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 14] = [
+    let areas: [(&str, &[Case]); 15] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         ("paths", paths::CASES),
         ("side_by_side", side_by_side::CASES),
         ("hostile", hostile::CASES),
+        ("outages", outages::CASES),
     ];
     let trials = areas.iter().flat_map(|(area, cases)| cases.iter().map(|case| case.trial(area))).collect();
     let mut arguments = Arguments::from_args();

@@ -35,8 +35,13 @@ fn resource() -> Option<Resource> {
 }
 
 fn metrics() -> Vec<u8> {
+    metrics_at(1_709_164_800_000)
+}
+
+/// A gauge at this time in milliseconds.
+pub(crate) fn metrics_at(millis: i64) -> Vec<u8> {
     let point = NumberDataPoint {
-        time_unix_nano: 1_709_164_800_000_000_000,
+        time_unix_nano: millis.unsigned_abs() * 1_000_000,
         value: Some(number_data_point::Value::AsInt(42)),
         ..Default::default()
     };
@@ -50,7 +55,8 @@ fn metrics() -> Vec<u8> {
     ExportMetricsServiceRequest { resource_metrics: vec![resource] }.encode_to_vec()
 }
 
-fn logs() -> Vec<u8> {
+/// One record.
+pub(crate) fn logs() -> Vec<u8> {
     let record = LogRecord { body: text("out of stock"), severity_number: 13, ..Default::default() };
     let scope = ScopeLogs { log_records: vec![record], ..Default::default() };
     let resource = ResourceLogs { resource: resource(), scope_logs: vec![scope], ..Default::default() };

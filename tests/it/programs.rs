@@ -75,7 +75,36 @@ pub(crate) struct Collector {
     pub(crate) child: Child,
     pub(crate) config: PathBuf,
     pub(crate) health: String,
+    manner: Manner,
     folder: TempDir,
+}
+
+/// How a collector is started, the first time and again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manner {
+    /// A program that becomes the collector, and its arguments: `prlimit --nofile=64`.
+    pub(crate) under: Vec<String>,
+    /// Further arguments of the collector.
+    pub(crate) args: Vec<String>,
+    /// Variables of its environment.
+    pub(crate) env: Vec<(String, String)>,
+}
+
+impl Manner {
+    fn command(&self, config: &Path, folder: &Path) -> Command {
+        let words: Vec<&str> = self.under.iter().map(String::as_str).collect();
+        let mut command = match &words[..] {
+            [] => Command::new(muster()),
+            [program, args @ ..] => {
+                let mut command = Command::new(program);
+                command.args(args).arg(muster());
+                command
+            }
+        };
+        command.arg("--config").arg(config).args(&self.args).current_dir(folder);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
 }
 
 impl Collector {
@@ -87,23 +116,26 @@ impl Collector {
 
     /// As [`Self::start`], with further arguments.
     pub(crate) async fn start_with(name: &str, yaml: &str, args: &[&str]) -> Result<Self> {
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Self::start_in(name, yaml, Manner { args, ..Manner::default() }).await
+    }
+
+    /// As [`Self::start`], in this manner.
+    pub(crate) async fn start_in(name: &str, yaml: &str, manner: Manner) -> Result<Self> {
         let folder = tempfile::tempdir().context("making a folder")?;
         let address = format!("127.0.0.1:{}", free_port()?);
         let config = folder.path().join("config.yaml");
         std::fs::write(&config, yaml.replace("HEALTH", &address)).context("writing the configuration")?;
-        let mut command = Command::new(muster());
-        command.arg("--config").arg(&config).args(args).current_dir(folder.path());
-        let mut child = Child::spawn(name, &mut command, folder.path())?;
+        let mut child = Child::spawn(name, &mut manner.command(&config, folder.path()), folder.path())?;
         let health = format!("http://{address}/");
         child.ready(&health, READY).await?;
-        Ok(Self { child, config, health, folder })
+        Ok(Self { child, config, health, manner, folder })
     }
 
     /// Starts it again, with the configuration and the files that are there, after it has ended.
     pub(crate) async fn restart(&mut self) -> Result<()> {
-        let mut command = Command::new(muster());
-        command.arg("--config").arg(&self.config).current_dir(self.folder.path());
         let name = self.child.name().to_owned();
+        let mut command = self.manner.command(&self.config, self.folder.path());
         self.child = Child::spawn(&name, &mut command, self.folder.path())?;
         self.child.ready(&self.health, READY).await
     }

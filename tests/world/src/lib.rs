@@ -7,6 +7,7 @@
 //!
 //! - [`fleet`]: synthetic targets whose every sample tells which scrape it belongs to.
 //! - [`sink`]: a remote-write 1.0 receiver with faults on demand; its [`ledger`] knows what arrived, how often, in which order.
+//! - [`gate`]: the way to a receiver, with faults below HTTP.
 //! - [`verdict`]: fleet and ledger laid side by side: what was lost, what was never scraped, who owned what.
 //! - [`pages`]: pages that are another one at every scrape, and answers that go wrong below HTTP.
 //! - [`child`], [`peers`], [`browser`]: processes.
@@ -15,6 +16,7 @@
 pub mod browser;
 pub mod child;
 pub mod fleet;
+pub mod gate;
 pub mod http;
 pub mod ledger;
 pub mod pages;

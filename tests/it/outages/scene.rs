@@ -1,0 +1,195 @@
+//! A fleet, a collector, a gate and a sink behind it; the verdict over them.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tokio::time::sleep;
+use world::fleet::{Fleet, even};
+use world::gate::Gate;
+use world::ledger::Ledger;
+use world::now_ms;
+use world::sink::Sink;
+use world::verdict::{Verdict, Window, verdict};
+
+use crate::programs::{Collector, Manner, eventually};
+
+/// How often targets are scraped: a scale of 1 to 50 and more.
+pub(super) const INTERVAL: Duration = Duration::from_millis(200);
+
+/// An attempt's timeout, scaled alike.
+pub(super) const TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long what is under way may take once nothing stands in its way.
+pub(super) const SETTLE: Duration = Duration::from_secs(15);
+
+/// The longest that a process may take to end.
+pub(super) const END: Duration = Duration::from_secs(10);
+
+/// Of a hundred samples that are due, how many may not have been scraped: tests share their cores with others.
+const MAX_UNSCRAPED_PERCENT: u64 = 2;
+
+/// What a scene is made of.
+pub(super) struct Setup {
+    pub(super) n_targets: usize,
+    pub(super) n_series: u32,
+    /// Further keys of the exporter.
+    pub(super) exporter: &'static str,
+    /// Extensions beside `health_check`, as a flow mapping without braces.
+    pub(super) extensions: String,
+    pub(super) manner: Manner,
+    pub(super) ledger: Ledger,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            n_targets: 20,
+            n_series: 50,
+            exporter: "",
+            extensions: String::new(),
+            manner: Manner::default(),
+            ledger: Ledger::default(),
+        }
+    }
+}
+
+/// Everything that runs.
+pub(super) struct Scene {
+    pub(super) fleet: Fleet,
+    pub(super) sink: Sink,
+    pub(super) gate: Gate,
+    pub(super) collector: Collector,
+    /// What is scraped from here on is judged.
+    pub(super) from: i64,
+}
+
+impl Scene {
+    /// Starts everything with the gate open and waits until every target has been delivered.
+    pub(super) async fn start(name: &str, setup: Setup) -> Result<Self> {
+        let scene = Self::start_unwatched(name, setup).await?;
+        scene.all_delivered().await?;
+        Ok(Self { from: now_ms(), ..scene })
+    }
+
+    /// As [`Self::start`], without waiting.
+    pub(super) async fn start_unwatched(name: &str, setup: Setup) -> Result<Self> {
+        let fleet = Fleet::start(even(setup.n_targets, setup.n_series)).await?;
+        let sink = Sink::with(setup.ledger).await?;
+        let gate = Gate::start(&base(&sink)).await?;
+        let yaml = configuration(&fleet, &gate.url(PATH), setup.exporter, &setup.extensions);
+        let collector = Collector::start_in(name, &yaml, setup.manner).await?;
+        Ok(Self { fleet, sink, gate, collector, from: now_ms() })
+    }
+
+    /// Waits until every target has been delivered once.
+    async fn all_delivered(&self) -> Result<()> {
+        eventually("every target is delivered", SETTLE, || async {
+            let ledger = self.sink.ledger();
+            let has = |job: &str, instance: &str| ledger.target(job, instance).is_some();
+            let targets = self.fleet.targets();
+            let n = targets.iter().filter(|target| has(&target.plan.job, &target.plan.instance)).count();
+            Ok(if n == targets.len() { Ok(()) } else { Err(format!("{n} of {}", targets.len())) })
+        })
+        .await
+    }
+
+    /// What the ledger says of the scrapes until now or until `to`.
+    pub(super) fn verdict(&self, to: i64) -> Verdict {
+        verdict(&self.fleet, &self.sink.ledger(), Window { from: self.from, to, interval: INTERVAL })
+    }
+
+    /// Waits until all that was served up to now has arrived.
+    pub(super) async fn caught_up(&self) -> Result<()> {
+        let to = now_ms();
+        eventually("what was scraped arrives", SETTLE, || async {
+            let verdict = self.verdict(to);
+            Ok(if verdict.lost == 0 { Ok(()) } else { Err(told(&verdict)) })
+        })
+        .await
+        .with_context(|| self.collector.child.last_words())
+    }
+
+    /// Waits until what was scraped has arrived, ends the collector and judges: nothing lost, nothing twice, nothing out of
+    /// order, and scraping went on all the time.
+    pub(super) async fn ends_well(mut self) -> Result<()> {
+        let to = now_ms();
+        self.caught_up().await?;
+        self.end().await?;
+        let verdict = self.verdict(to);
+        faultless(&verdict, &self.sink)?;
+        let allowed = verdict.expected * MAX_UNSCRAPED_PERCENT / 100;
+        ensure!(verdict.unscraped <= allowed, "scraping did not go on: {}", told(&verdict));
+        Ok(())
+    }
+
+    /// SIGTERM: it ends in time and with success.
+    pub(super) async fn end(&mut self) -> Result<()> {
+        self.collector.child.signal(world::child::Signal::TERM)?;
+        let status = self.collector.child.wait(END).await?;
+        ensure!(status.success(), "{status}: {}", self.collector.child.last_words());
+        Ok(())
+    }
+}
+
+/// Of what was served everything arrived, once, in order, and as the protocol has it.
+pub(super) fn faultless(verdict: &Verdict, sink: &Sink) -> Result<()> {
+    ensure!(verdict.delivered > 0, "nothing arrived: {}", told(verdict));
+    let faults = [verdict.lost, verdict.duplicated, verdict.out_of_order, verdict.wrong_values];
+    ensure!(faults == [0; 4], "{}", told(verdict));
+    let violations = sink.ledger().violations().to_vec();
+    ensure!(violations.is_empty(), "{violations:#?}");
+    Ok(())
+}
+
+/// A verdict in words.
+pub(super) fn told(verdict: &Verdict) -> String {
+    let Verdict { expected, delivered, lost, unscraped, duplicated, out_of_order, .. } = verdict;
+    format!(
+        "of {expected} samples {delivered} arrived, {lost} lost, {unscraped} unscraped, {duplicated} duplicated, {out_of_order} \
+         out of order\n{}",
+        verdict.blemishes.join("\n")
+    )
+}
+
+/// Lets time pass in which something lasts.
+pub(super) async fn lasts(time: Duration) {
+    sleep(time).await;
+}
+
+pub(super) const PATH: &str = "/api/v1/write";
+
+/// `http://host:port` of a sink.
+pub(super) fn base(sink: &Sink) -> String {
+    sink.url().trim_end_matches(PATH).to_owned()
+}
+
+/// A collector's configuration that a user would write, with times scaled.
+fn configuration(fleet: &Fleet, url: &str, exporter: &str, extensions: &str) -> String {
+    let names: Vec<&str> = extensions.lines().filter_map(|line| line.split(':').next()).collect();
+    format!(
+        "
+receivers:
+  prometheus:
+    config:
+      global: {{scrape_interval: {interval}ms, scrape_timeout: {interval}ms}}
+      scrape_configs: [{{job_name: even, static_configs: {groups}}}]
+exporters:
+  prometheusremotewrite:
+    endpoint: {url}
+    timeout: {timeout}ms
+    retry_on_failure: {{max_interval: {timeout}ms}}
+{exporter}
+extensions:
+  health_check: {{endpoint: HEALTH}}
+{extensions}
+service:
+  extensions: [{names}]
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines: {{metrics: {{receivers: [prometheus], exporters: [prometheusremotewrite]}}}}
+",
+        interval = INTERVAL.as_millis(),
+        timeout = TIMEOUT.as_millis(),
+        groups = fleet.groups("even"),
+        names = [&["health_check"][..], &names].concat().iter().map(|name| name.trim()).collect::<Vec<_>>().join(", "),
+    )
+}
