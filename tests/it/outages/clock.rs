@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
+use tokio::time::sleep;
 use world::gate::Passage;
 use world::ledger::Ledger;
 use world::now_ms;
 
-use super::scene::{INTERVAL, Scene, Setup, lasts, told};
+use super::scene::{INTERVAL, Scene, Setup, told};
 use crate::programs::Manner;
 
 const HOUR: i64 = 3600;
@@ -44,11 +45,11 @@ async fn jumps(seconds: i64) -> Result<(Scene, Shifted)> {
     let setup = Setup { manner: library.manner(), ledger: Ledger::remembering(1000), ..Setup::default() };
     let scene = Scene::start(&format!("clock{seconds}"), setup).await?;
     scene.gate.set(Passage::Refused).await;
-    lasts(Duration::from_secs(1)).await;
+    sleep(Duration::from_secs(1)).await;
     library.shift(seconds)?;
-    lasts(Duration::from_secs(2)).await;
+    sleep(Duration::from_secs(2)).await;
     scene.gate.set(Passage::Open).await;
-    lasts(Duration::from_secs(2)).await;
+    sleep(Duration::from_secs(2)).await;
     keeps_pace(&scene)?;
     scene.caught_up().await?;
     for series in scene.sink.ledger().remembered("scrape_duration_seconds") {

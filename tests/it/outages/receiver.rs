@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use tokio::time::sleep;
 use world::gate::Passage;
 use world::sink::Fault;
 
-use super::scene::{Scene, Setup, TIMEOUT, lasts};
+use super::scene::{Scene, Setup, TIMEOUT};
 
 /// How long the receiver is away: as long as half an hour and more at an interval of 15 s.
 const OUTAGE: Duration = Duration::from_secs(5);
@@ -45,12 +46,12 @@ async fn away(name: &str, passage: Passage) -> Result<u64> {
     let scene = Scene::start(name, Setup::default()).await?;
     scene.gate.set(passage).await;
     let n_before = scene.sink.ledger().totals().requests;
-    lasts(OUTAGE).await;
+    sleep(OUTAGE).await;
     let n_inside = scene.sink.ledger().totals().requests - n_before;
     ensure!(n_inside == 0, "{n_inside} requests came through a gate that was closed");
     let n_swallowed = scene.gate.n_swallowed();
     scene.gate.set(Passage::Open).await;
-    lasts(AFTER).await;
+    sleep(AFTER).await;
     scene.ends_well().await?;
     Ok(n_swallowed)
 }
@@ -60,7 +61,7 @@ pub(super) async fn flapping() -> Result<()> {
     let scene = Scene::start("flapping", Setup::default()).await?;
     for n in 0..6 {
         scene.sink.always((n % 2 == 0).then_some(Fault::Status(503)));
-        lasts(SECOND).await;
+        sleep(SECOND).await;
     }
     let n_refused = scene.sink.faulted();
     ensure!(n_refused > 0, "no request was refused");

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tokio::time::sleep;
 use world::fleet::{Fleet, even};
 use world::gate::Gate;
 use world::ledger::Ledger;
@@ -151,11 +150,6 @@ pub(super) fn told(verdict: &Verdict) -> String {
     )
 }
 
-/// Lets time pass in which something lasts.
-pub(super) async fn lasts(time: Duration) {
-    sleep(time).await;
-}
-
 pub(super) const PATH: &str = "/api/v1/write";
 
 /// `http://host:port` of a sink.
@@ -190,6 +184,11 @@ service:
         interval = INTERVAL.as_millis(),
         timeout = TIMEOUT.as_millis(),
         groups = fleet.groups("even"),
-        names = [&["health_check"][..], &names].concat().iter().map(|name| name.trim()).collect::<Vec<_>>().join(", "),
+        names = [&["health_check"][..], &names]
+            .concat()
+            .iter()
+            .map(|name| name.trim())
+            .collect::<Vec<_>>()
+            .join(", "),
     )
 }

@@ -32,7 +32,8 @@ const FULL: Duration = Duration::from_millis(200);
 const MAX_FILLERS: usize = 16;
 const PORT_TRIES: usize = 5;
 /// Headers that say how bytes travel on one connection and mean nothing on the next.
-const OF_THE_CONNECTION: [&str; 5] = ["connection", "content-length", "host", "keep-alive", "transfer-encoding"];
+const OF_THE_CONNECTION: [&str; 5] =
+    ["connection", "content-length", "host", "keep-alive", "transfer-encoding"];
 
 /// What becomes of those who come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -30,6 +30,7 @@ use url::Url;
 use crate::auth::{Auth, AuthError, ExtraHeader};
 use crate::connect::{Connector, Tls, Uses};
 use crate::error::{BuildError, MAX_HEAD_BYTES, NetError};
+use crate::files::Files;
 use crate::http_client::HttpClientConfig;
 use crate::prometheus::PrometheusClientConfig;
 use crate::proxy::{Proxy, ProxyKind, ProxyTarget, peer_of};
@@ -155,6 +156,8 @@ pub(crate) struct Settings {
     /// Connections kept open per host; zero closes each after its answer.
     pub(crate) max_idle_per_host: usize,
     pub(crate) max_requests: Option<usize>,
+    /// Where connections get their files from; without any, from what the system allows.
+    pub(crate) files: Option<&'static Files>,
     /// How often a silent HTTP/2 connection is tested, and how long the answer may take.
     pub(crate) ping: Option<(Duration, Duration)>,
 }
@@ -201,7 +204,7 @@ impl Client {
             .tls
             .check_texts()
             .map_err(|error| BuildError::new(error.key(), "cannot set up TLS").because(error))?;
-        let connector = Connector::new(settings.proxy.clone(), None);
+        let connector = Connector::new(settings.proxy.clone(), None).sharing(settings.files);
         let plain = settings.connections(connector.clone(), settings.max_idle_per_host);
         let slots = settings.max_requests.map(|most| Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         let (lanes, secure) = (Lanes::default(), Mutex::new(None));
@@ -406,7 +409,10 @@ impl Inner {
     }
 
     async fn park(&self, host: &str, lane: Lane) {
-        let Settings { idle_timeout, max_idle_per_host, .. } = &self.settings;
+        let Settings { idle_timeout, max_idle_per_host, files, .. } = &self.settings;
+        if files.is_some_and(Files::are_wanted) {
+            return;
+        }
         self.lanes.park(host, lane, *idle_timeout, *max_idle_per_host).await;
     }
 
@@ -422,7 +428,8 @@ impl Inner {
     /// Connections are kept by host, which says nothing about a socket; so these are for one request.
     fn connections_over(&self, socket: &Arc<Path>, url: &Url) -> Result<Connections, NetError> {
         let tls = if url.scheme() == "https" { Some(self.secure(url)?.tls.clone()) } else { None };
-        Ok(self.settings.connections(Connector::over(Arc::clone(socket), tls), 0))
+        let connector = Connector::over(Arc::clone(socket), tls).sharing(self.settings.files);
+        Ok(self.settings.connections(connector, 0))
     }
 
     fn secure(&self, url: &Url) -> Result<Arc<Secure>, NetError> {
@@ -439,6 +446,7 @@ impl Inner {
         }
         let tls = self.settings.tls(&contents).map_err(refused)?;
         let connector = Connector::new(self.settings.proxy.clone(), Some(tls.clone()));
+        let connector = connector.sharing(self.settings.files);
         let connections = self.settings.connections(connector, self.settings.max_idle_per_host);
         let secure = Arc::new(Secure { contents, tls, connections });
         *current = Some(Arc::clone(&secure));

@@ -22,6 +22,7 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use crate::BoxError;
+use crate::files::{File, Files};
 use crate::proxy::{Proxy, ProxyKind, ProxyTarget};
 use crate::tls::server_name;
 
@@ -39,6 +40,8 @@ pub(crate) struct Connector {
     tls: Option<Tls>,
     /// Connected to instead of any host.
     unix_socket: Option<Arc<Path>>,
+    /// Where a connection's file has to come from.
+    files: Option<&'static Files>,
 }
 
 /// How to secure connections.
@@ -59,12 +62,17 @@ impl Connector {
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         tcp.set_keepalive(Some(Duration::from_secs(30)));
-        Self { tcp, proxy, tls, unix_socket: None }
+        Self { tcp, proxy, tls, unix_socket: None, files: None }
     }
 
     /// Connects to a unix socket, whatever the host.
     pub(crate) fn over(unix_socket: Arc<Path>, tls: Option<Tls>) -> Self {
         Self { unix_socket: Some(unix_socket), ..Self::new(Proxy::default(), tls) }
+    }
+
+    /// Connections get their files from these.
+    pub(crate) fn sharing(self, files: Option<&'static Files>) -> Self {
+        Self { files, ..self }
     }
 
     pub(crate) async fn connect(self, destination: Uri) -> Result<Conn, BoxError> {
@@ -82,12 +90,16 @@ impl Connector {
     }
 
     async fn dial(&self, destination: Uri) -> Result<Conn, BoxError> {
+        let file = match self.files {
+            Some(files) => Some(files.take().await),
+            None => None,
+        };
         if let Some(path) = &self.unix_socket {
             let stream = UnixStream::connect(path).await;
             let stream = stream.map_err(|source| UnixSocket { path: Arc::clone(path), source })?;
-            return Ok(Conn::new(TokioIo::new(stream)));
+            return Ok(Conn::new(TokioIo::new(stream), file));
         }
-        Ok(Conn::new(self.tcp.clone().call(destination).await?))
+        Ok(Conn::new(self.tcp.clone().call(destination).await?, file))
     }
 
     async fn dial_proxy(&self, target: &ProxyTarget) -> Result<Conn, BoxError> {
@@ -147,7 +159,7 @@ async fn handshake(
         .await
         .map_err(|_| format!("TLS handshake took longer than {HANDSHAKE_TIMEOUT:?}"))??;
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    Ok(Conn { io: Box::new(TokioIo::new(stream)), is_proxied: false, is_http2 })
+    Ok(Conn { io: Box::new(TokioIo::new(stream)), is_proxied: false, is_http2, _file: None })
 }
 
 impl Service<Uri> for Connector {
@@ -191,6 +203,8 @@ pub(crate) struct Conn {
     io: Box<dyn Io>,
     is_proxied: bool,
     is_http2: bool,
+    /// Given back with the connection. That of a connection within TLS is kept within.
+    _file: Option<File>,
 }
 
 trait Io: Read + Write + Send + Unpin {}
@@ -198,8 +212,8 @@ trait Io: Read + Write + Send + Unpin {}
 impl<T: Read + Write + Send + Unpin> Io for T {}
 
 impl Conn {
-    fn new(io: impl Io + 'static) -> Self {
-        Self { io: Box::new(io), is_proxied: false, is_http2: false }
+    fn new(io: impl Io + 'static, file: Option<File>) -> Self {
+        Self { io: Box::new(io), is_proxied: false, is_http2: false, _file: file }
     }
 
     /// Requests name their whole URL, because the other end is a proxy that forwards them.

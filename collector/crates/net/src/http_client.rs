@@ -238,6 +238,7 @@ impl HttpClientConfig {
             timeout: self.timeout.and_then(Timeout::as_duration),
             idle_timeout: self.idle_conn_timeout.as_duration(),
             max_idle_per_host: self.max_idle_per_host(),
+            files: None,
             max_requests: usize::try_from(self.max_conns_per_host).ok().filter(|n| *n > 0),
             ping: self.http2_read_idle_timeout.as_duration().map(|interval| (interval, patience)),
         })

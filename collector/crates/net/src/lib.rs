@@ -16,6 +16,7 @@ mod client;
 mod connect;
 mod error;
 mod file;
+mod files;
 mod http_client;
 mod http_server;
 mod listener;

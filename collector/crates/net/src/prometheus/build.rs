@@ -12,6 +12,7 @@ use crate::BuildError;
 use crate::assertion::{Algorithm, Assertion};
 use crate::auth::{Auth, ExtraHeader, Value};
 use crate::client::{Client, Http2, Settings};
+use crate::files::Files;
 use crate::oauth2::{Grant, TokenSource};
 use crate::proxy::Proxy;
 use crate::tls::{Material, TlsSource, server_name};
@@ -190,6 +191,7 @@ fn settings(
         timeout: None,
         idle_timeout: Some(IDLE_TIMEOUT),
         max_idle_per_host: MAX_IDLE_PER_HOST,
+        files: Some(Files::of_this_process()),
         max_requests: None,
         ping: enable_http2.then_some(PING),
     })
