@@ -6,8 +6,11 @@
 
 pub mod body;
 mod place;
+mod split;
 pub mod v1;
 pub mod v2;
+
+pub use split::{Part, split};
 
 /// Which message a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -9,6 +9,7 @@
 
 mod merge;
 mod message;
+mod split;
 mod symbols;
 mod to_v1;
 mod writer;
@@ -17,6 +18,7 @@ pub(super) use merge::Merger;
 pub use message::{
     BadReference, BucketSpan, Exemplar, Histogram, Metadata, Request, Sample, TimeSeries, decode,
 };
+pub(super) use split::with_symbols_of;
 pub use symbols::Symbols;
 pub use to_v1::{ToV1, to_v1};
 pub use writer::{FamilyText, SeriesWriter, Stamp, append_metadata, append_series};
@@ -70,9 +72,9 @@ pub fn count(request: &[u8]) -> Result<Counts, Malformed> {
 }
 
 /// Number of the field `symbols` of `Request`.
-const SYMBOLS: u32 = 4;
+pub(super) const SYMBOLS: u32 = 4;
 /// Number of the field `timeseries` of `Request`.
-const SERIES: u32 = 5;
+pub(super) const SERIES: u32 = 5;
 
 /// Field numbers of `TimeSeries`.
 mod series {

@@ -56,15 +56,15 @@ impl Merger {
 
 /// Copies messages of a chunk with the numbers that its symbols have in the request.
 #[derive(Clone, Copy)]
-struct Renumber<'a> {
+pub(super) struct Renumber<'a> {
     /// New numbers by old ones.
-    numbers: &'a [u32],
+    pub(super) numbers: &'a [u32],
     /// The outermost buffer of what is copied.
-    source: &'a [u8],
+    pub(super) source: &'a [u8],
 }
 
 impl Renumber<'_> {
-    fn series(self, out: &mut Vec<u8>, message: Message<'_>) -> Result<(), Malformed> {
+    pub(super) fn series(self, out: &mut Vec<u8>, message: Message<'_>) -> Result<(), Malformed> {
         self.copy(out, message, |out, field| match field.number {
             series::LABELS => Some(self.packed(out, field)),
             series::EXEMPLARS => Some(nested(out, field, |out, message| self.exemplar(out, message))),
