@@ -20,7 +20,7 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(25);
 /// Runs until a signal or a fatal failure ends it.
 pub(crate) fn run(args: &SourceArgs) -> Result<(), Failure> {
     let loaded = loading::load(args)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = if std::env::var_os("CT").is_some() { tokio::runtime::Builder::new_current_thread() } else { tokio::runtime::Builder::new_multi_thread() }
         .enable_all()
         .build()
         .map_err(|error| Failure(format!("Error: starting the runtime: {error}")))?;

@@ -315,7 +315,7 @@ impl Shared {
 
 fn gzip(body: &[u8]) -> Vec<u8> {
     thread_local! {
-        static COMPRESSOR: RefCell<Compressor> = RefCell::new(Compressor::new(CompressionLvl::fastest()));
+        static COMPRESSOR: RefCell<Compressor> = RefCell::new(Compressor::new(CompressionLvl::default()));
     }
     COMPRESSOR.with_borrow_mut(|compressor| {
         let mut zipped = vec![0; compressor.gzip_compress_bound(body.len())];

@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
-use std::task::Poll;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +32,7 @@ pub(super) struct Lane {
     connection: Pin<Box<Connection<Conn, Full<Bytes>>>>,
     is_closed: bool,
     was_used: bool,
+    rouser: Arc<Rouser>,
 }
 
 /// Why there is no answer, and the request where it was certainly not sent or may be sent again.
@@ -46,14 +48,15 @@ impl Lane {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(MAX_HEAD_BYTES);
         let (sender, connection) = builder.handshake(conn).await?;
-        Ok(Self { sender, connection: Box::pin(connection), is_closed: false, was_used: false })
+        let connection = Box::pin(connection);
+        Ok(Self { sender, connection, is_closed: false, was_used: false, rouser: Arc::default() })
     }
 
     /// Sends a request and reads the head of its answer; the body is read within [`Self::drive`].
     pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failed> {
         let was_used = std::mem::replace(&mut self.was_used, true);
         let sending = self.sender.try_send_request(request);
-        let sent = drive(&mut self.connection, &mut self.is_closed, sending).await;
+        let sent = drive(&mut self.connection, &mut self.is_closed, &self.rouser, sending).await;
         sent.map_err(|mut failed| {
             let was_unsent = failed.take_message().is_some();
             Failed { error: failed.into_error(), was_unsent, was_used }
@@ -62,7 +65,7 @@ impl Lane {
 
     /// Moves bytes while `work` waits for them.
     pub(super) async fn drive<T>(&mut self, work: impl Future<Output = T>) -> T {
-        drive(&mut self.connection, &mut self.is_closed, work).await
+        drive(&mut self.connection, &mut self.is_closed, &self.rouser, work).await
     }
 
     /// Whether another request can be sent. A server that closed the connection meanwhile is noticed here.
@@ -76,17 +79,78 @@ impl Lane {
 async fn drive<T>(
     connection: &mut Pin<Box<Connection<Conn, Full<Bytes>>>>,
     is_closed: &mut bool,
+    rouser: &Arc<Rouser>,
     work: impl Future<Output = T>,
 ) -> T {
     let mut work = std::pin::pin!(work);
+    let waker = Waker::from(Arc::clone(rouser));
     poll_fn(|cx| {
-        // How a connection ended is told to whoever waits for its answer.
-        if !*is_closed && let Poll::Ready(_ended) = connection.as_mut().poll(cx) {
-            *is_closed = true;
+        rouser.serve(cx.waker());
+        let mut cx_within = Context::from_waker(&waker);
+        for _ in 0..MAX_ROUNDS {
+            rouser.state.store(POLLED, Ordering::Release);
+            // How a connection ended is told to whoever waits for its answer.
+            if !*is_closed && let Poll::Ready(_ended) = connection.as_mut().poll(&mut cx_within) {
+                *is_closed = true;
+            }
+            if let Poll::Ready(done) = work.as_mut().poll(&mut cx_within) {
+                return Poll::Ready(done);
+            }
+            let rests =
+                rouser.state.compare_exchange(POLLED, RESTS, Ordering::AcqRel, Ordering::Acquire).is_ok();
+            if rests {
+                return Poll::Pending;
+            }
         }
-        work.as_mut().poll(cx)
+        rouser.state.store(RESTS, Ordering::Release);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     })
     .await
+}
+
+/// How often the two halves of a lane may rouse each other before other tasks have their turn.
+const MAX_ROUNDS: usize = 64;
+
+/// Nobody looks at the halves.
+const RESTS: u8 = 0;
+/// They are being polled.
+const POLLED: u8 = 1;
+/// Something happened since the polling began.
+const ROUSED: u8 = 2;
+
+/// Wakes the task of a lane, unless it is awake already: the connection and whoever reads its answer rouse each other
+/// with every piece of a body, and through the scheduler that would wake another thread each time.
+#[derive(Default)]
+struct Rouser {
+    state: AtomicU8,
+    task: Mutex<Option<Waker>>,
+}
+
+impl Rouser {
+    /// This task is to be woken from now on.
+    fn serve(&self, waker: &Waker) {
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        match task.as_mut() {
+            Some(known) => known.clone_from(waker),
+            None => *task = Some(waker.clone()),
+        }
+    }
+}
+
+impl Wake for Rouser {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.state.swap(ROUSED, Ordering::AcqRel) == RESTS {
+            let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(task) = task.as_ref() {
+                task.wake_by_ref();
+            }
+        }
+    }
 }
 
 /// Lanes between requests, by host and port.
