@@ -446,10 +446,10 @@ impl<'a> Writer<'a> {
     fn append(&mut self, shard: usize, series: &SeriesRef<'_>) {
         let body = self.bodies.of(shard);
         let sample = (series.bits, series.at.millis());
-        match series.labels.encoded() {
+        match series.labels.in_table() {
             _ if series.histogram.is_some() => append_histogram(&mut body.bytes, series),
-            Some(labels) if series.exemplars.is_empty() => {
-                v1::append_encoded_series(&mut body.bytes, labels.n_bytes(), labels.pieces(), sample);
+            Some((table, id)) if series.exemplars.is_empty() => {
+                v1::append_sample(&mut body.bytes, table.labels(id), sample);
             }
             _ => v1::append_series(&mut body.bytes, series.labels.iter(), &[sample], series.exemplars.iter()),
         }

@@ -20,10 +20,14 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(25);
 /// Runs until a signal or a fatal failure ends it.
 pub(crate) fn run(args: &SourceArgs) -> Result<(), Failure> {
     let loaded = loading::load(args)?;
-    let runtime = if std::env::var_os("CT").is_some() { tokio::runtime::Builder::new_current_thread() } else { tokio::runtime::Builder::new_multi_thread() }
-        .enable_all()
-        .build()
-        .map_err(|error| Failure(format!("Error: starting the runtime: {error}")))?;
+    let runtime = if std::env::var_os("CT").is_some() {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    }
+    .enable_all()
+    .build()
+    .map_err(|error| Failure(format!("Error: starting the runtime: {error}")))?;
     let outcome = runtime.block_on(Process::run(args, loaded));
     // Everything that matters has been awaited; what is left may not hold the process up.
     runtime.shutdown_timeout(Duration::from_secs(1));

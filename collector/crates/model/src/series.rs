@@ -1,10 +1,13 @@
 //! The series of one target: final label sets, each stored once.
 
+mod pairs;
+mod symbols;
+
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 
-use hashbrown::HashTable;
+use pairs::Pairs;
+use symbols::Symbols;
 
 /// What a family of series is, by the words of the exposition formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,38 +73,54 @@ pub struct SeriesId(pub u32);
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    /// First of its labels in `refs`.
+    /// Where its labels begin in `refs`; [`FREE`] where there is no series.
     start: u32,
-    /// Bytes of its labels as remote write 1 wants them.
-    n_bytes: u32,
-    /// Index into `families` plus one; zero means none.
+    /// Index into `families` plus one, zero for none; the highest bit is [`PLAIN`].
     family: u32,
-    /// [`FREE`] where there is no series.
-    n_labels: u16,
-    is_plain: bool,
 }
 
-/// Number of labels of a place without a series.
-const FREE: u16 = u16::MAX;
+/// Start of a place without a series.
+const FREE: u32 = u32::MAX;
 
-/// Final label sets of the series of one target, with every label stored once.
+/// Bit of [`Slot::family`]: nothing about the labels needs a second look.
+const PLAIN: u32 = 1 << 31;
+
+/// Final label sets of the series of one target, with every text stored once.
 ///
 /// The table is filled by whoever scrapes the target: labels as they leave the process, after `honor_labels`,
 /// relabelling and limits, sorted by name. Exporters read it directly, so an unchanged series costs them no parsing
 /// and no allocation. Freed places are used again. Shared by `Arc`; the writer copies on write, and as batches
 /// are encoded before `send` returns there is normally nothing to copy.
 ///
-/// Labels lie there as remote write 1 sends them, so that writing a series is copying a few pieces.
+/// Texts are numbered as remote write 2 wants its symbols, and the labels of a series lie there as numbers of pairs of
+/// such numbers: eight labels take about ten bytes, and writing a series is copying a few of them.
 #[derive(Clone, Debug, Default)]
 pub struct SeriesTable {
+    symbols: Symbols,
     pairs: Pairs,
-    /// Labels of the series, one after the other.
-    refs: Vec<u32>,
+    /// Of each series the number of its labels and the numbers of the pairs, as varints.
+    refs: Vec<u8>,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    families: Vec<Family>,
+    families: Vec<Listed>,
     family_by_name: HashMap<Box<str>, u32>,
-    n_dead_refs: usize,
+    n_dead_bytes: usize,
+}
+
+/// A family, and the symbols that describe it.
+#[derive(Clone, Debug)]
+struct Listed {
+    family: Family,
+    symbols: FamilySymbols,
+}
+
+/// Symbols of what HELP and UNIT say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FamilySymbols {
+    /// The HELP text.
+    pub help: u32,
+    /// The UNIT word.
+    pub unit: u32,
 }
 
 impl SeriesTable {
@@ -123,26 +142,22 @@ impl SeriesTable {
         self.len() == 0
     }
 
-    /// Adds a series. `labels` are sorted by name, have no empty value and are fewer than 65,535.
+    /// Adds a series. `labels` are sorted by name and have no empty value.
     pub fn insert<'a>(
         &mut self,
         labels: impl IntoIterator<Item = (&'a str, &'a str)>,
         family: Option<u32>,
     ) -> SeriesId {
-        let start = self.refs.len();
-        let mut n_bytes = 0;
-        for (name, value) in labels {
-            let pair = self.pairs.intern(name, value);
-            n_bytes += self.pairs.get(pair).len();
-            self.refs.push(pair);
-        }
-        let n_labels = u16::try_from(self.refs.len() - start).ok().filter(|n| *n != FREE);
+        let pairs: Vec<u32> = labels
+            .into_iter()
+            .map(|(name, value)| self.pairs.intern(self.symbols.intern(name), self.symbols.intern(value)))
+            .collect();
+        let start = u32::try_from(self.refs.len()).ok().filter(|start| *start != FREE);
+        put_varint(&mut self.refs, u32::try_from(pairs.len()).expect("fewer than 2^32 labels on one series"));
+        pairs.iter().for_each(|pair| put_varint(&mut self.refs, *pair));
         let slot = Slot {
-            start: u32::try_from(start).expect("fewer than 2^32 label references in one target"),
-            n_bytes: u32::try_from(n_bytes).expect("less than 4 GiB of labels on one series"),
-            family: family.map_or(0, |index| index + 1),
-            n_labels: n_labels.expect("fewer than 65535 labels on one series"),
-            is_plain: false,
+            start: start.expect("less than 4 GiB of label references in one target"),
+            family: family_bits(family),
         };
         if let Some(place) = self.free.pop() {
             self.slots[place as usize] = slot;
@@ -154,38 +169,44 @@ impl SeriesTable {
 
     /// Forgets a series; its place may be given to another one.
     pub fn remove(&mut self, id: SeriesId) {
+        let n_bytes = self.refs_of(id).n_bytes();
         let slot = &mut self.slots[id.0 as usize];
-        if slot.n_labels != FREE {
-            self.n_dead_refs += usize::from(slot.n_labels);
-            slot.n_labels = FREE;
+        if slot.start != FREE {
+            self.n_dead_bytes += n_bytes;
+            slot.start = FREE;
             self.free.push(id.0);
         }
     }
 
     /// Labels of a series, sorted by name. Empty for a place that is free.
+    #[inline]
     pub fn labels(&self, id: SeriesId) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
-        self.refs_of(id).iter().map(|pair| split(self.pairs.get(*pair)))
+        self.refs_of(id).map(|pair| {
+            let (name, value) = self.pairs.get(pair);
+            (self.symbols.get(name), self.symbols.get(value))
+        })
     }
 
-    /// Labels of a series in the same order, each as the field `labels` (number 1, message `Label`) of remote write 1's
-    /// `TimeSeries`, tag and length included.
-    #[inline]
-    pub fn encoded_labels(&self, id: SeriesId) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
-        self.refs_of(id).iter().map(|pair| self.pairs.get(*pair))
+    /// Every text of the table in the order of its number, from number 0, which is the empty text: the `symbols` of
+    /// remote write 2.
+    pub fn symbols(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.symbols.iter()
     }
 
-    /// Bytes of all of [`Self::encoded_labels`].
+    /// Appends the labels of a series as numbers of symbols, name and value in turn, in order of name: what stands in
+    /// `labels_refs` of remote write 2, without tag and length.
     #[inline]
-    #[must_use]
-    pub fn n_encoded_bytes(&self, id: SeriesId) -> usize {
-        self.slot(id).map_or(0, |slot| slot.n_bytes as usize)
+    pub fn append_label_refs(&self, id: SeriesId, out: &mut Vec<u8>) {
+        for pair in self.refs_of(id) {
+            self.pairs.append_refs(pair, out);
+        }
     }
 
     /// Notes that nothing about the series' labels needs a second look on the way to Prometheus; what that means is
     /// `translate`'s. False for a series that was just added.
     pub fn set_plain(&mut self, id: SeriesId, is_plain: bool) {
         if let Some(slot) = self.slots.get_mut(id.0 as usize) {
-            slot.is_plain = is_plain;
+            slot.family = slot.family & !PLAIN | if is_plain { PLAIN } else { 0 };
         }
     }
 
@@ -193,58 +214,80 @@ impl SeriesTable {
     #[inline]
     #[must_use]
     pub fn is_plain(&self, id: SeriesId) -> bool {
-        self.slot(id).is_some_and(|slot| slot.is_plain)
+        self.slot(id).is_some_and(|slot| slot.family & PLAIN != 0)
     }
 
     /// The family of a series, where the exposition named one.
+    #[inline]
     #[must_use]
     pub fn family(&self, id: SeriesId) -> Option<&Family> {
-        let index = self.slot(id)?.family.checked_sub(1)?;
-        self.families.get(index as usize)
+        self.listed(id).map(|listed| &listed.family)
+    }
+
+    /// The symbols of the family of a series, where the exposition named one.
+    #[inline]
+    #[must_use]
+    pub fn family_symbols(&self, id: SeriesId) -> Option<FamilySymbols> {
+        self.listed(id).map(|listed| listed.symbols)
     }
 
     /// Adds a family or updates the one of this name; gives its index for [`SeriesTable::insert`].
     pub fn family_index(&mut self, family: Family) -> u32 {
+        let symbols = FamilySymbols {
+            help: self.symbols.intern(&family.help),
+            unit: self.symbols.intern(&family.unit),
+        };
         if let Some(&index) = self.family_by_name.get(&family.name) {
-            self.families[index as usize] = family;
+            self.families[index as usize] = Listed { family, symbols };
             return index;
         }
-        let index = u32::try_from(self.families.len()).expect("fewer than 2^32 families in one target");
+        let index = u32::try_from(self.families.len()).ok().filter(|index| *index < PLAIN - 1);
+        let index = index.expect("fewer than 2^31 families in one target");
         self.family_by_name.insert(family.name.clone(), index);
-        self.families.push(family);
+        self.families.push(Listed { family, symbols });
         index
     }
 
     /// Puts an existing series under another family (a TYPE line that came later or changed).
     pub fn set_family(&mut self, id: SeriesId, family: Option<u32>) {
         if let Some(slot) = self.slots.get_mut(id.0 as usize) {
-            slot.family = family.map_or(0, |index| index + 1);
+            slot.family = slot.family & PLAIN | family_bits(family);
         }
     }
 
     /// Whether more than half of the label references belong to series that are gone, so that [`Self::compact`] pays.
     #[must_use]
     pub fn wants_compaction(&self) -> bool {
-        self.n_dead_refs > 4096 && self.n_dead_refs * 2 > self.refs.len()
+        self.n_dead_bytes > 8192 && self.n_dead_bytes * 2 > self.refs.len()
     }
 
-    /// Drops the labels of removed series from memory. Ids stay as they are.
+    /// Drops the labels of removed series from memory. Ids stay as they are, numbers of symbols do not.
     pub fn compact(&mut self) {
-        let mut pairs = Pairs::default();
-        let mut refs = Vec::with_capacity(self.refs.len().saturating_sub(self.n_dead_refs));
-        for slot in self.slots.iter_mut().filter(|slot| slot.n_labels != FREE) {
-            let start = slot.start as usize;
-            slot.start = u32::try_from(refs.len()).expect("compaction never grows");
-            for old in &self.refs[start..start + usize::from(slot.n_labels)] {
-                let (name, value) = split(self.pairs.get(*old));
-                refs.push(pairs.intern(name, value));
-            }
+        let mut fresh = Self::new();
+        for (place, slot) in (0u32..).zip(&self.slots) {
+            let id = fresh.insert(self.labels(SeriesId(place)), None);
+            fresh.slots[id.0 as usize].family = slot.family;
         }
-        (self.pairs, self.refs, self.n_dead_refs) = (pairs, refs, 0);
+        for place in &self.free {
+            fresh.remove(SeriesId(*place));
+        }
+        fresh.n_dead_bytes = 0;
+        for Listed { family, .. } in std::mem::take(&mut self.families) {
+            fresh.family_index(family);
+        }
+        *self = fresh;
+    }
+
+    /// Gives back what serves to find texts again: nothing has come or gone for long. It is made anew when something
+    /// comes.
+    pub fn rest(&mut self) {
+        self.symbols.rest();
+        self.pairs.rest();
     }
 
     /// Gives back memory that was reserved for growth.
     pub fn shrink(&mut self) {
+        self.symbols.shrink();
         self.pairs.shrink();
         self.refs.shrink_to_fit();
         self.slots.shrink_to_fit();
@@ -255,11 +298,12 @@ impl SeriesTable {
     /// Heap bytes held by the table.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        let of_family = |family: &Family| {
-            size_of::<Family>() + 2 * family.name.len() + family.help.len() + family.unit.len()
+        let of_family = |Listed { family, .. }: &Listed| {
+            size_of::<Listed>() + 2 * family.name.len() + family.help.len() + family.unit.len()
         };
-        self.pairs.heap_bytes()
-            + self.refs.capacity() * size_of::<u32>()
+        self.symbols.heap_bytes()
+            + self.pairs.heap_bytes()
+            + self.refs.capacity()
             + self.slots.capacity() * size_of::<Slot>()
             + self.free.capacity() * size_of::<u32>()
             + self.families.iter().map(of_family).sum::<usize>()
@@ -267,115 +311,87 @@ impl SeriesTable {
 
     #[inline]
     fn slot(&self, id: SeriesId) -> Option<&Slot> {
-        self.slots.get(id.0 as usize).filter(|slot| slot.n_labels != FREE)
+        self.slots.get(id.0 as usize).filter(|slot| slot.start != FREE)
     }
 
     #[inline]
-    fn refs_of(&self, id: SeriesId) -> &[u32] {
-        self.slot(id).map_or(&[], |slot| {
-            let start = slot.start as usize;
-            &self.refs[start..start + usize::from(slot.n_labels)]
+    fn listed(&self, id: SeriesId) -> Option<&Listed> {
+        let index = (self.slot(id)?.family & !PLAIN).checked_sub(1)?;
+        self.families.get(index as usize)
+    }
+
+    #[inline]
+    fn refs_of(&self, id: SeriesId) -> Refs<'_> {
+        self.slot(id).map_or(Refs { rest: &[], n_left: 0 }, |slot| {
+            let mut rest = &self.refs[slot.start as usize..];
+            let n_left = take_varint(&mut rest) as usize;
+            Refs { rest, n_left }
         })
     }
 }
 
-/// Every distinct label of a table, once, encoded.
-#[derive(Clone, Debug, Default)]
-struct Pairs {
-    bytes: Vec<u8>,
-    /// End of each pair in `bytes`; it starts where the one before ends.
-    ends: Vec<u32>,
-    /// Ids by the hash of their bytes.
-    index: HashTable<u32>,
-    // Seeded: a target cannot choose labels that collide.
-    hasher: RandomState,
-}
-
-impl Pairs {
-    #[inline]
-    fn get(&self, id: u32) -> &[u8] {
-        pair_of(&self.bytes, &self.ends, id)
-    }
-
-    fn intern(&mut self, name: &str, value: &str) -> u32 {
-        let start = self.bytes.len();
-        encode(&mut self.bytes, name, value);
-        let (known, fresh) = self.bytes.split_at(start);
-        let hash = self.hasher.hash_one(fresh);
-        if let Some(&id) = self.index.find(hash, |id| pair_of(known, &self.ends, *id) == fresh) {
-            self.bytes.truncate(start);
-            return id;
-        }
-        let id = u32::try_from(self.ends.len()).expect("fewer than 2^32 labels in one target");
-        self.ends.push(u32::try_from(self.bytes.len()).expect("less than 4 GiB of label text in one target"));
-        let (bytes, ends, hasher) = (&self.bytes, &self.ends, &self.hasher);
-        self.index.insert_unique(hash, id, |id| hasher.hash_one(pair_of(bytes, ends, *id)));
-        id
-    }
-
-    fn shrink(&mut self) {
-        self.bytes.shrink_to_fit();
-        self.ends.shrink_to_fit();
-        let (bytes, ends, hasher) = (&self.bytes, &self.ends, &self.hasher);
-        self.index.shrink_to_fit(|id| hasher.hash_one(pair_of(bytes, ends, *id)));
-    }
-
-    fn heap_bytes(&self) -> usize {
-        self.bytes.capacity() + self.ends.capacity() * size_of::<u32>() + self.index.allocation_size()
-    }
-}
-
 #[inline]
-fn pair_of<'a>(bytes: &'a [u8], ends: &[u32], id: u32) -> &'a [u8] {
-    let id = id as usize;
-    let start = if id == 0 { 0 } else { ends[id - 1] as usize };
-    &bytes[start..ends[id] as usize]
+fn family_bits(family: Option<u32>) -> u32 {
+    family.map_or(0, |index| index + 1)
 }
 
-/// Tag of a field 1 and of a field 2 that hold bytes, in protobuf.
-const FIELD_1: u8 = 1 << 3 | 2;
-const FIELD_2: u8 = 2 << 3 | 2;
+/// The numbers of the pairs of a series.
+#[derive(Clone, Copy)]
+struct Refs<'a> {
+    rest: &'a [u8],
+    n_left: usize,
+}
 
-/// Field 1: a message of name (field 1) and value (field 2).
-fn encode(out: &mut Vec<u8>, name: &str, value: &str) {
-    let framed = |len: usize| 1 + varint_len(len) + len;
-    out.push(FIELD_1);
-    put_varint(out, framed(name.len()) + framed(value.len()));
-    for (tag, text) in [(FIELD_1, name), (FIELD_2, value)] {
-        out.push(tag);
-        put_varint(out, text.len());
-        out.extend_from_slice(text.as_bytes());
+impl Refs<'_> {
+    /// Bytes that they take, with their number.
+    fn n_bytes(self) -> usize {
+        varint_len(u32::try_from(self.n_left).unwrap_or(u32::MAX)) + self.map(varint_len).sum::<usize>()
     }
 }
 
-/// Name and value of what [`encode`] wrote.
-fn split(pair: &[u8]) -> (&str, &str) {
-    let (_, message) = take_varint(&pair[1..]);
-    let (n_name, rest) = take_varint(&message[1..]);
-    let (name, rest) = rest.split_at(n_name);
-    let (_, value) = take_varint(&rest[1..]);
-    let text = |bytes| std::str::from_utf8(bytes).expect("pairs are made of text");
-    (text(name), text(value))
+impl Iterator for Refs<'_> {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        self.n_left = self.n_left.checked_sub(1)?;
+        Some(take_varint(&mut self.rest))
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.n_left, Some(self.n_left))
+    }
 }
 
-fn varint_len(number: usize) -> usize {
-    let bits = (usize::BITS - (number | 1).leading_zeros()) as usize;
+impl ExactSizeIterator for Refs<'_> {}
+
+fn varint_len(number: u32) -> usize {
+    let bits = (u32::BITS - (number | 1).leading_zeros()) as usize;
     bits.div_ceil(7)
 }
 
-fn put_varint(out: &mut Vec<u8>, mut number: usize) {
+fn put_varint(out: &mut Vec<u8>, mut number: u32) {
     while number >= 0x80 {
-        out.push((number & 0x7f) as u8 | 0x80);
+        out.push(number as u8 | 0x80);
         number >>= 7;
     }
     out.push(number as u8);
 }
 
-fn take_varint(bytes: &[u8]) -> (usize, &[u8]) {
-    let n_bytes = 1 + bytes.iter().take_while(|byte| **byte >= 0x80).count();
-    let (varint, rest) = bytes.split_at(n_bytes);
-    let number = varint.iter().rev().fold(0, |number, byte| number << 7 | usize::from(byte & 0x7f));
-    (number, rest)
+/// Reads what [`put_varint`] wrote.
+#[inline]
+fn take_varint(bytes: &mut &[u8]) -> u32 {
+    let (mut number, mut shift) = (0, 0);
+    while let Some((byte, rest)) = bytes.split_first() {
+        *bytes = rest;
+        number |= u32::from(byte & 0x7f) << shift;
+        if *byte < 0x80 {
+            break;
+        }
+        shift += 7;
+    }
+    number
 }
 
 #[cfg(test)]
@@ -414,15 +430,22 @@ mod tests {
     }
 
     #[test]
-    fn labels_lie_there_as_remote_write_wants_them() {
+    fn labels_lie_there_as_symbols_of_remote_write_2() {
         let mut table = SeriesTable::new();
-        let long = "x".repeat(300);
-        let id = table.insert([("a", "1"), ("b", &*long)], None);
-        let pieces: Vec<&[u8]> = table.encoded_labels(id).collect();
-        assert_eq!(pieces[0], b"\x0a\x06\x0a\x01a\x12\x011");
-        assert_eq!(&pieces[1][..9], b"\x0a\xb2\x02\x0a\x01b\x12\xac\x02");
-        assert_eq!(table.n_encoded_bytes(id), pieces.concat().len());
-        assert_eq!(pairs(&table, id)[1], ("b".to_owned(), long));
+        let help = Family { name: "x".into(), help: "Help.".into(), unit: "b".into(), ..Family::default() };
+        let family = table.family_index(help);
+        let id = table.insert([("a", "1"), ("b", "a")], Some(family));
+        let symbols: Vec<&str> = table.symbols().collect();
+        assert_eq!(symbols, ["", "Help.", "b", "a", "1"]);
+        let mut refs = Vec::new();
+        table.append_label_refs(id, &mut refs);
+        assert_eq!(refs, [3, 4, 2, 3]);
+        assert_eq!(table.family_symbols(id), Some(FamilySymbols { help: 1, unit: 2 }));
+        let many: Vec<SeriesId> = (0..300).map(|n| table.insert([("a", &*format!("v{n}"))], None)).collect();
+        refs.clear();
+        table.append_label_refs(many[299], &mut refs);
+        let value = u16::try_from(table.symbols().position(|symbol| symbol == "v299").unwrap()).unwrap();
+        assert_eq!(refs, [3, value as u8 | 0x80, (value >> 7) as u8]);
     }
 
     #[test]
@@ -432,6 +455,7 @@ mod tests {
         let before: Vec<_> = ids.iter().map(|id| pairs(&table, *id)).collect();
         let n_bytes = table.heap_bytes();
         table.shrink();
+        table.rest();
         assert!(table.heap_bytes() <= n_bytes);
         assert_eq!(before, ids.iter().map(|id| pairs(&table, *id)).collect::<Vec<_>>());
         assert_eq!(table.insert([("n", "7")], None), SeriesId(1000));

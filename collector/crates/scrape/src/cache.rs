@@ -20,12 +20,13 @@ use model::{Kind, Labels, Point, Scrape, SeriesId, TargetInfo, Timestamp, canoni
 
 use crate::families::Families;
 use crate::keys::{KeyId, Keys, NoRoom, Print, Spelling, Verdict};
+use crate::mark::Mark;
 use crate::native::NativeLimits;
 use crate::output::{Beside, Counts, Output};
 use crate::report::{Report, Reports, is_report};
 use crate::series::{Common, SeriesRules};
 use crate::store::Store;
-use crate::walk::Walk;
+use crate::walk::{Order, Walk};
 use crate::{Job, ScrapeError, Target};
 
 /// Failed scrapes in a row after which everything about the target's series is forgotten.
@@ -50,7 +51,7 @@ pub(crate) struct Cache {
     options: Options,
     keys: Keys,
     /// The lines of the last good scrape.
-    order: Vec<KeyId>,
+    order: Order,
     /// The format in which `keys` are valid, and what the parser was asked for.
     format: Option<(Format, exposition::Options)>,
     store: Store,
@@ -64,6 +65,8 @@ pub(crate) struct Cache {
     /// Hashes of the last exemplars of series that have any.
     exemplars: HashMap<SeriesId, u64>,
     round: u32,
+    /// The round, for what is noted of every series.
+    mark: Mark,
     last_at: Option<Timestamp>,
     n_keys_good: usize,
     n_failures: u32,
@@ -122,7 +125,7 @@ impl Cache {
             common: Arc::clone(common),
             options: Options::of(job, target, common),
             keys: Keys::default(),
-            order: Vec::new(),
+            order: Order::default(),
             format: None,
             store: Store::default(),
             families: Families::default(),
@@ -132,6 +135,7 @@ impl Cache {
             times: HashMap::new(),
             exemplars: HashMap::new(),
             round: 0,
+            mark: Mark::NEVER,
             last_at: None,
             n_keys_good: 0,
             n_failures: 0,
@@ -215,7 +219,7 @@ impl Cache {
     pub(crate) fn finish(&mut self, report: &Report) -> Scrape {
         for (id, value) in self.reports.values(report) {
             // A target that exposes `up` with just these labels was first.
-            if self.store.state(id).seen != self.round {
+            if self.store.state(id).seen != self.mark {
                 self.out.points.push(Point { series: id, bits: canonical_bits(value) });
             }
         }
@@ -259,7 +263,7 @@ impl Cache {
     /// Every text will be parsed anew; series are found again by their labels.
     fn forget_texts(&mut self) {
         self.keys.clear();
-        self.order.clear();
+        self.order = Order::default();
         self.must_sweep = true;
     }
 
@@ -285,8 +289,17 @@ impl Cache {
             unsent.exemplars.clear();
         }
         self.store.tidy();
-        self.round = self.round.checked_add(1).expect("fewer than 2^32 scrapes of one target");
+        self.advance();
         self.out = Output::new(at, self.order.len() + self.reports.ids().count());
+    }
+
+    fn advance(&mut self) {
+        self.round = self.round.checked_add(1).expect("fewer than 2^32 scrapes of one target");
+        self.mark = self.mark.next().unwrap_or_else(|| {
+            self.keys.age();
+            self.store.age();
+            self.mark.aged().next().expect("the smallest mark has one behind it")
+        });
     }
 
     fn read(&mut self, body: &[u8], walk: &mut Walk) -> Result<(), ScrapeError> {
@@ -446,7 +459,7 @@ impl Cache {
 
     #[inline]
     fn sample(&mut self, key: KeyId, value: f64, more: &Beside<'_>, is_new: bool) {
-        let is_again = self.keys.mark(key, self.round);
+        let is_again = self.keys.mark(key, self.mark);
         let Verdict::Series(id) = self.keys.verdict(key) else { return };
         let exposed_at = more.exposed_at;
         let counts = &mut self.out.counts;
@@ -459,19 +472,19 @@ impl Cache {
         if counts.limited > self.options.sample_limit {
             return;
         }
-        if exposed_at.is_none() && self.store.state(id).seen == self.round {
+        if exposed_at.is_none() && self.store.state(id).seen == self.mark {
             counts.duplicates += 1;
             return;
         }
         let has_times = exposed_at.is_some() || !self.times.is_empty();
         let is_newer = !has_times || self.is_newer(id, exposed_at);
         let state = self.store.state_mut(id);
-        state.seen = self.round;
+        state.seen = self.mark;
         if !is_newer {
             return;
         }
         if exposed_at.is_none() || self.options.track_timestamps_staleness {
-            state.tracked = self.round;
+            state.tracked = self.mark;
         }
         self.out.counts.added += u64::from(is_new);
         if more.exemplars.is_empty() || more.histogram.is_some() || self.is_news(id, more) {
@@ -490,8 +503,7 @@ impl Cache {
         }
         let told = self.unsent.times.get(&id).or_else(|| self.times.get(&id)).copied();
         // A series without a time of its own had the time of the scrape.
-        let tracked_before =
-            self.round.checked_sub(1).is_some_and(|last| self.store.state(id).tracked == last);
+        let tracked_before = self.mark.last().is_some_and(|last| self.store.state(id).tracked == last);
         let last = told.max(self.last_at.filter(|_| tracked_before));
         if last.is_some_and(|last| at <= last) {
             // Repeating a sample is what exporters with times of their own do when they have nothing new.
@@ -534,18 +546,21 @@ impl Cache {
         let lines = walk.finish(&self.order);
         self.tell_ends();
         self.n_quiet = if lines.is_some() { 0 } else { self.n_quiet.saturating_add(1) };
+        let is_first = self.order.len() == 0;
         if let Some(order) = lines {
             self.order = order;
             self.keys.set_positions(&self.order);
             self.must_sweep = true;
-        } else if self.n_quiet == MIN_QUIET {
-            self.keys.rest();
-            self.store.rest();
         }
         if std::mem::take(&mut self.must_sweep) || self.keys.len() > self.order.len() {
-            self.keys.keep_round(self.round);
-            self.unsent.unseen = self.store.unseen(self.round);
+            self.keys.keep_round(self.mark);
+            self.unsent.unseen = self.store.unseen(self.mark);
             self.shrink();
+        }
+        // Most targets never show anything else than at first.
+        if is_first || self.n_quiet == MIN_QUIET {
+            self.keys.rest();
+            self.store.rest();
         }
         self.n_keys_good = self.keys.len();
         self.n_failures = 0;
@@ -557,7 +572,7 @@ impl Cache {
         if self.keys.is_roomy() {
             self.keys.shrink();
             self.store.shrink();
-            self.order.shrink_to_fit();
+            self.order.shrink();
         }
     }
 
@@ -567,24 +582,24 @@ impl Cache {
         self.unsent.times.clear();
         self.unsent.exemplars.clear();
         // No series was there in this scrape, whatever was read before it failed.
-        self.round = self.round.checked_add(1).expect("fewer than 2^32 scrapes of one target");
+        self.advance();
         self.tell_ends();
         self.n_failures += 1;
         if self.n_failures == PATIENCE || self.is_swollen() {
             self.forget_texts();
             self.n_keys_good = 0;
-            self.unsent.unseen = self.store.unseen(self.round);
+            self.unsent.unseen = self.store.unseen(self.mark);
         }
     }
 
     /// Ends the series that are not tracked now and were before, or whose end could not be told.
     fn tell_ends(&mut self) {
-        let Self { store, out, unsent, times, round, .. } = self;
-        let ended = store.ended_in(*round).chain(std::mem::take(&mut unsent.owed));
+        let Self { store, out, unsent, times, mark, .. } = self;
+        let ended = store.ended_in(*mark).chain(std::mem::take(&mut unsent.owed));
         for series in ended.collect::<Vec<_>>() {
             let state = store.state(series);
             let is_past = times.get(&series).is_some_and(|last| *last >= out.at);
-            if state.tracked == *round || state.is_report || is_past {
+            if state.tracked == *mark || state.is_report || is_past {
                 continue;
             }
             out.end(series);

@@ -2,8 +2,8 @@
 //!
 //! The text of a series, from its name to its `}`, is the key under which everything computed for it is
 //! remembered; equal text means equal labels while the TYPE lines around it say the same. Texts are most of what a
-//! target says and hardly ever change, so only a hash of 128 bits is kept of each. Two texts of one target have the same
-//! one once in 10^28 targets of a million series, and no target can look for such texts, because the hash is keyed.
+//! target says and hardly ever change, so only a hash of 96 bits is kept of each. Two texts of one target have the same
+//! one once in 10^17 targets of a million series, and no target can look for such texts, because the hash is keyed.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -13,6 +13,9 @@ use exposition::Expected;
 use hashbrown::HashTable;
 use model::{Kind, SeriesId};
 use xxhash_rust::xxh3::xxh3_128_with_secret;
+
+use crate::mark::Mark;
+use crate::walk::Order;
 
 /// What TYPE lines change in the labels of a series: the spelling of numbers in `le` or in `quantile`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +50,7 @@ impl From<Kind> for Spelling {
 
 /// Position of a text in [`Keys`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KeyId(u32);
+pub(crate) struct KeyId(pub(crate) u32);
 
 /// What becomes of the samples of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,26 +81,31 @@ static SECRET: LazyLock<[u8; SECRET_BYTES]> = LazyLock::new(|| {
 /// What is kept of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Print {
-    /// Two halves, because a whole one would have to lie at a multiple of sixteen bytes.
-    hash: [u64; 2],
-    /// Zero fits no text.
+    hash: [u32; 3],
+    /// Zero fits no text; texts that are too long to be expected have it.
     n_bytes: u32,
 }
 
 impl Print {
     /// Of nothing that can be exposed.
-    pub(crate) const NOTHING: Self = Self { hash: [0; 2], n_bytes: 0 };
+    pub(crate) const NOTHING: Self = Self { hash: [0; 3], n_bytes: 0 };
 
     #[inline]
     pub(crate) fn of(text: &[u8]) -> Self {
-        Self { hash: hash_of(text), n_bytes: u32::try_from(text.len()).unwrap_or(0) }
+        let n_bytes = u32::try_from(text.len()).ok().filter(|n_bytes| *n_bytes <= MAX_EXPECTED_BYTES);
+        Self { hash: hash_of(text), n_bytes: n_bytes.unwrap_or(0) }
+    }
+
+    /// For tables.
+    fn short(self) -> u64 {
+        u64::from(self.hash[0]) << 32 | u64::from(self.hash[1])
     }
 }
 
 #[inline]
-fn hash_of(text: &[u8]) -> [u64; 2] {
+fn hash_of(text: &[u8]) -> [u32; 3] {
     let hash = xxh3_128_with_secret(text, &*SECRET);
-    [hash as u64, (hash >> 64) as u64]
+    [hash as u32, (hash >> 32) as u32, (hash >> 64) as u32]
 }
 
 impl Expected for Print {
@@ -110,17 +118,70 @@ impl Expected for Print {
 
 #[derive(Clone, Copy, Debug)]
 struct Key {
-    print: Print,
+    hash: [u32; 3],
+    /// Length, spelling and whether the place is free.
+    bits: Bits,
+    /// The last scrape that had it.
+    mark: Mark,
     /// The exposed name of the series, among the names.
     name: u32,
     /// Of the series; `u32::MAX` where it is dropped.
     series: u32,
-    /// The last scrape that had it.
-    round: u32,
-    /// Its place among the lines of the last good scrape; `u32::MAX` where it was not there.
-    position: u32,
-    spelling: Spelling,
-    is_free: bool,
+}
+
+impl Key {
+    #[inline]
+    fn print(&self) -> Print {
+        Print { hash: self.hash, n_bytes: self.bits.n_bytes() }
+    }
+}
+
+/// Three bytes: the length of the text in [`LENGTH_BITS`], then the spelling, then whether there is none.
+#[derive(Clone, Copy, Debug)]
+struct Bits([u8; 3]);
+
+/// Bits of the length of a text that can be expected.
+const LENGTH_BITS: u32 = 21;
+
+/// Longer texts are looked up anew in every scrape.
+const MAX_EXPECTED_BYTES: u32 = (1 << LENGTH_BITS) - 1;
+
+const FREE_BIT: u32 = 1 << 23;
+
+impl Bits {
+    fn of(n_bytes: u32, spelling: Spelling) -> Self {
+        Self::from_number(n_bytes | (spelling as u32) << LENGTH_BITS)
+    }
+
+    fn from_number(number: u32) -> Self {
+        let [a, b, c, _] = number.to_le_bytes();
+        Self([a, b, c])
+    }
+
+    #[inline]
+    fn number(self) -> u32 {
+        let [a, b, c] = self.0;
+        u32::from_le_bytes([a, b, c, 0])
+    }
+
+    #[inline]
+    fn n_bytes(self) -> u32 {
+        self.number() & MAX_EXPECTED_BYTES
+    }
+
+    #[inline]
+    fn has_spelling(self, spelling: Spelling) -> bool {
+        self.number() >> LENGTH_BITS == spelling as u32
+    }
+
+    fn spelling(self) -> Spelling {
+        let all = [Spelling::AsIs, Spelling::Histogram, Spelling::Summary, Spelling::Native];
+        all[(self.number() >> LENGTH_BITS & 3) as usize]
+    }
+
+    fn is_free(self) -> bool {
+        self.number() & FREE_BIT != 0
+    }
 }
 
 const DROPPED: u32 = u32::MAX;
@@ -131,9 +192,30 @@ const NOWHERE: u32 = u32::MAX;
 pub(crate) struct Keys {
     keys: Vec<Key>,
     free: Vec<KeyId>,
-    /// By hash; only there while texts come and go.
-    index: Option<HashTable<u32>>,
+    /// Only there while texts come and go.
+    index: Option<Index>,
     names: Names,
+}
+
+/// What serves to find texts that are not where they are expected.
+#[derive(Debug, Default)]
+struct Index {
+    by_hash: HashTable<u32>,
+    /// Places among the lines of the last good scrape; [`NOWHERE`], or nothing, for what was not there.
+    positions: Vec<u32>,
+}
+
+impl Index {
+    fn set_positions(&mut self, order: &Order) {
+        self.positions.clear();
+        for (position, id) in (0u32..).zip(order.iter()) {
+            let place = id.0 as usize;
+            if self.positions.len() <= place {
+                self.positions.resize(place + 1, NOWHERE);
+            }
+            self.positions[place] = position;
+        }
+    }
 }
 
 /// Exposed names of series, each once.
@@ -162,7 +244,7 @@ impl Keys {
 
     #[inline]
     pub(crate) fn print(&self, id: KeyId) -> Print {
-        self.keys[id.0 as usize].print
+        self.keys[id.0 as usize].print()
     }
 
     /// Whether this is the key of a text in its surroundings.
@@ -173,7 +255,7 @@ impl Keys {
 
     #[inline]
     pub(crate) fn has_spelling(&self, id: KeyId, spelling: Spelling) -> bool {
-        self.keys[id.0 as usize].spelling == spelling
+        self.keys[id.0 as usize].bits.has_spelling(spelling)
     }
 
     #[inline]
@@ -183,25 +265,34 @@ impl Keys {
 
     /// Notes that a scrape had the text, and says whether the same scrape had it before.
     #[inline]
-    pub(crate) fn mark(&mut self, id: KeyId, round: u32) -> bool {
-        std::mem::replace(&mut self.keys[id.0 as usize].round, round) == round
+    pub(crate) fn mark(&mut self, id: KeyId, now: Mark) -> bool {
+        std::mem::replace(&mut self.keys[id.0 as usize].mark, now) == now
     }
 
-    /// Its place among the lines of the last good scrape.
-    pub(crate) fn position(&self, id: KeyId) -> Option<usize> {
-        Some(self.keys[id.0 as usize].position).filter(|at| *at != NOWHERE).map(|at| at as usize)
+    /// Marks begin anew.
+    pub(crate) fn age(&mut self) {
+        self.keys.iter_mut().for_each(|key| key.mark = key.mark.aged());
     }
 
     /// Notes the places of the lines of a good scrape.
-    pub(crate) fn set_positions(&mut self, order: &[KeyId]) {
-        for (position, id) in order.iter().enumerate() {
-            self.keys[id.0 as usize].position = u32::try_from(position).unwrap_or(NOWHERE);
+    pub(crate) fn set_positions(&mut self, order: &Order) {
+        if let Some(index) = &mut self.index {
+            index.set_positions(order);
         }
     }
 
-    pub(crate) fn find(&mut self, text: Print, spelling: Spelling) -> Option<KeyId> {
-        let index = self.index.take().unwrap_or_else(|| self.make_index());
-        let found = index.find(text.hash[0], |id| self.is(KeyId(*id), text, spelling)).map(|id| KeyId(*id));
+    /// The key of a text in its surroundings, and its place among the lines of the last good scrape.
+    pub(crate) fn find(
+        &mut self,
+        text: Print,
+        spelling: Spelling,
+        order: &Order,
+    ) -> Option<(KeyId, Option<usize>)> {
+        let index = self.index.take().unwrap_or_else(|| self.make_index(order));
+        let found = index.by_hash.find(text.short(), |id| self.is(KeyId(*id), text, spelling)).map(|id| {
+            let position = index.positions.get(*id as usize).filter(|position| **position != NOWHERE);
+            (KeyId(*id), position.map(|position| *position as usize))
+        });
         self.index = Some(index);
         found
     }
@@ -209,15 +300,17 @@ impl Keys {
     /// Whether the text is there, whatever surrounds it.
     pub(crate) fn knows(&self, text: Print) -> bool {
         let is_it = |id: &u32| self.print(KeyId(*id)) == text;
-        self.index.as_ref().is_some_and(|index| index.find(text.hash[0], is_it).is_some())
+        self.index.as_ref().is_some_and(|index| index.by_hash.find(text.short(), is_it).is_some())
     }
 
-    fn make_index(&self) -> HashTable<u32> {
-        let mut index = HashTable::with_capacity(self.len());
-        let hash = |id: &u32| self.keys[*id as usize].print.hash[0];
-        for id in (0u32..).zip(&self.keys).filter(|(_, key)| !key.is_free).map(|(id, _)| id) {
-            index.insert_unique(hash(&id), id, hash);
+    fn make_index(&self, order: &Order) -> Index {
+        let mut by_hash = HashTable::with_capacity(self.len());
+        let hash = |id: &u32| self.keys[*id as usize].print().short();
+        for id in (0u32..).zip(&self.keys).filter(|(_, key)| !key.bits.is_free()).map(|(id, _)| id) {
+            by_hash.insert_unique(hash(&id), id, hash);
         }
+        let mut index = Index { by_hash, positions: Vec::new() };
+        index.set_positions(order);
         index
     }
 
@@ -240,7 +333,8 @@ impl Keys {
             Verdict::Dropped => DROPPED,
             Verdict::Series(id) => id.0,
         };
-        let key = Key { print, name, series, round: 0, position: NOWHERE, spelling, is_free: false };
+        let bits = Bits::of(print.n_bytes, spelling);
+        let key = Key { hash: print.hash, bits, mark: Mark::NEVER, name, series };
         let id = match self.free.pop() {
             Some(id) => {
                 self.keys[id.0 as usize] = key;
@@ -254,15 +348,15 @@ impl Keys {
         };
         if let Some(index) = &mut self.index {
             let keys = &self.keys;
-            index.insert_unique(print.hash[0], id.0, |id| keys[*id as usize].print.hash[0]);
+            index.by_hash.insert_unique(print.short(), id.0, |id| keys[*id as usize].print().short());
         }
         Ok(id)
     }
 
     /// Forgets every text that the scrape did not have.
-    pub(crate) fn keep_round(&mut self, round: u32) {
+    pub(crate) fn keep_round(&mut self, now: Mark) {
         for id in 0..self.keys.len() {
-            if !self.keys[id].is_free && self.keys[id].round != round {
+            if !self.keys[id].bits.is_free() && self.keys[id].mark != now {
                 self.remove(id);
             }
         }
@@ -282,7 +376,7 @@ impl Keys {
         self.free.shrink_to_fit();
         if let Some(index) = &mut self.index {
             let keys = &self.keys;
-            index.shrink_to_fit(|id| keys[*id as usize].print.hash[0]);
+            index.by_hash.shrink_to_fit(|id| keys[*id as usize].print().short());
         }
     }
 
@@ -293,17 +387,17 @@ impl Keys {
 
     /// Exposed names, surroundings and verdicts of all texts.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Spelling, Verdict)> {
-        let taken = self.keys.iter().filter(|key| !key.is_free);
-        taken.map(|key| (&*self.names.all[key.name as usize], key.spelling, verdict_of(key)))
+        let taken = self.keys.iter().filter(|key| !key.bits.is_free());
+        taken.map(|key| (&*self.names.all[key.name as usize], key.bits.spelling(), verdict_of(key)))
     }
 
     fn remove(&mut self, id: usize) {
         let key = &mut self.keys[id];
-        key.is_free = true;
-        let hash = key.print.hash[0];
+        key.bits = Bits::from_number(key.bits.number() | FREE_BIT);
+        let hash = key.print().short();
         let number = u32::try_from(id).expect("ids are u32");
         if let Some(index) = &mut self.index
-            && let Ok(entry) = index.find_entry(hash, |other| *other == number)
+            && let Ok(entry) = index.by_hash.find_entry(hash, |other| *other == number)
         {
             entry.remove();
         }
@@ -313,7 +407,7 @@ impl Keys {
     /// Forgets names that no series has any more.
     fn forget_names(&mut self) {
         let before = std::mem::take(&mut self.names);
-        for key in self.keys.iter_mut().filter(|key| !key.is_free) {
+        for key in self.keys.iter_mut().filter(|key| !key.bits.is_free()) {
             key.name =
                 self.names.intern(&before.all[key.name as usize]).expect("there are fewer names than before");
         }
@@ -322,7 +416,9 @@ impl Keys {
     #[cfg(test)]
     pub(crate) fn heap_bytes(&self) -> usize {
         let names = self.names.all.iter().map(|name| 2 * (name.len() + size_of::<Box<str>>())).sum::<usize>();
-        let index = self.index.as_ref().map_or(0, HashTable::allocation_size);
+        let index = self.index.as_ref().map_or(0, |index| {
+            index.by_hash.allocation_size() + index.positions.capacity() * size_of::<u32>()
+        });
         self.keys.capacity() * size_of::<Key>() + index + names
     }
 }
@@ -341,27 +437,42 @@ mod tests {
 
     #[test]
     fn texts_are_found_again_until_a_scrape_lacks_them() {
-        let mut keys = Keys::default();
+        let (mut keys, order) = (Keys::default(), Order::default());
+        let place = |found: Option<(KeyId, Option<usize>)>| found.map(|(key, _)| key);
         let one = keys.insert(b"a", "n", Spelling::AsIs, Verdict::Series(SeriesId(7))).unwrap();
         let two = keys.insert(b"b{c=\"d\"}", "n", Spelling::AsIs, Verdict::Dropped).unwrap();
         assert_eq!(
-            (keys.find(Print::of(b"a"), Spelling::AsIs), keys.verdict(one)),
+            (place(keys.find(Print::of(b"a"), Spelling::AsIs, &order)), keys.verdict(one)),
             (Some(one), Verdict::Series(SeriesId(7)))
         );
         assert_eq!(
-            keys.find(Print::of(b"a"), Spelling::Histogram),
+            place(keys.find(Print::of(b"a"), Spelling::Histogram, &order)),
             None,
             "the TYPE line above it is another one"
         );
-        assert!(!keys.mark(two, 3) && keys.mark(two, 3));
-        keys.keep_round(3);
-        assert_eq!((keys.find(Print::of(b"a"), Spelling::AsIs), keys.len()), (None, 1));
+        assert!(!keys.mark(two, Mark::nth(3)) && keys.mark(two, Mark::nth(3)));
+        keys.keep_round(Mark::nth(3));
+        assert_eq!((place(keys.find(Print::of(b"a"), Spelling::AsIs, &order)), keys.len()), (None, 1));
         assert_eq!(
             keys.insert(b"e", "n", Spelling::AsIs, Verdict::Dropped).unwrap(),
             one,
             "the place is used again"
         );
-        assert_eq!(keys.find(Print::of(b"b{c=\"d\"}"), Spelling::AsIs), Some(two));
+        assert_eq!(place(keys.find(Print::of(b"b{c=\"d\"}"), Spelling::AsIs, &order)), Some(two));
+    }
+
+    #[test]
+    fn a_key_keeps_its_length_its_spelling_and_whether_it_is_there() {
+        assert_eq!(size_of::<Key>(), 24);
+        for spelling in [Spelling::AsIs, Spelling::Histogram, Spelling::Summary, Spelling::Native] {
+            for n_bytes in [0, 1, 300, MAX_EXPECTED_BYTES] {
+                let bits = Bits::of(n_bytes, spelling);
+                assert_eq!((bits.n_bytes(), bits.spelling(), bits.is_free()), (n_bytes, spelling, false));
+                assert!(bits.has_spelling(spelling) && Bits::from_number(bits.number() | FREE_BIT).is_free());
+            }
+        }
+        let long = vec![b'a'; MAX_EXPECTED_BYTES as usize + 1];
+        assert_eq!((Print::of(&long).n_bytes, Print::of(&long).length_in(&long)), (0, None));
     }
 
     #[test]
@@ -371,9 +482,9 @@ mod tests {
             for n in 0..1000 {
                 let text = format!("series_with_a_long_name{{round=\"{round}\",n=\"{n}\"}}");
                 let id = keys.insert(text.as_bytes(), &text[..40], Spelling::AsIs, Verdict::Dropped).unwrap();
-                keys.mark(id, round);
+                keys.mark(id, Mark::nth(round));
             }
-            keys.keep_round(round);
+            keys.keep_round(Mark::nth(round));
         }
         assert_eq!(keys.len(), 1000);
         assert!(keys.heap_bytes() < 400_000, "{} bytes for 1000 texts", keys.heap_bytes());

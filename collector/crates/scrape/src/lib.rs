@@ -21,6 +21,7 @@ mod groups;
 mod job;
 mod keys;
 mod large;
+mod mark;
 mod metrics;
 mod native;
 mod output;

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use model::{Labels, SeriesId, SeriesTable};
 
+use crate::mark::Mark;
+
 /// What is remembered of a series beside its labels.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct State {
     /// The last scrape that had a sample of it.
-    pub(crate) seen: u32,
+    pub(crate) seen: Mark,
     /// The last scrape after which its absence means its end: that had a sample without a time of its own.
-    pub(crate) tracked: u32,
+    pub(crate) tracked: Mark,
     /// It is one of our own about the target.
     pub(crate) is_report: bool,
     /// Its absence in the next scrape means its end.
@@ -92,13 +94,21 @@ impl Store {
     /// Nothing has come or gone for long: what only serves that is given back.
     pub(crate) fn rest(&mut self) {
         self.by_labels = None;
+        Arc::make_mut(&mut self.table).rest();
+    }
+
+    /// Marks begin anew.
+    pub(crate) fn age(&mut self) {
+        for state in &mut self.states {
+            (state.seen, state.tracked) = (state.seen.aged(), state.tracked.aged());
+        }
     }
 
     /// From now on those series are live that this scrape tracked, but for our own. Gives those that were live before and
     /// are no longer.
-    pub(crate) fn ended_in(&mut self, round: u32) -> impl Iterator<Item = SeriesId> {
+    pub(crate) fn ended_in(&mut self, now: Mark) -> impl Iterator<Item = SeriesId> {
         (0u32..).zip(&mut self.states).filter_map(move |(id, state)| {
-            let is_live = state.tracked == round && !state.is_report;
+            let is_live = state.tracked == now && !state.is_report;
             let was_live = std::mem::replace(&mut state.is_live, is_live);
             (was_live && !is_live).then_some(SeriesId(id))
         })
@@ -128,8 +138,8 @@ impl Store {
     }
 
     /// Series that the scrape did not have, but for our own.
-    pub(crate) fn unseen(&self, round: u32) -> Vec<SeriesId> {
-        let is_unseen = |state: &State| state.is_taken && !state.is_report && state.seen != round;
+    pub(crate) fn unseen(&self, now: Mark) -> Vec<SeriesId> {
+        let is_unseen = |state: &State| state.is_taken && !state.is_report && state.seen != now;
         let ids = self.states.iter().enumerate().filter(|(_, state)| is_unseen(state));
         ids.map(|(id, _)| SeriesId(u32::try_from(id).expect("ids are u32"))).collect()
     }

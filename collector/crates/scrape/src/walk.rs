@@ -8,6 +8,64 @@ use crate::keys::{KeyId, Keys, Print, Spelling};
 /// How many lines are looked at behind the expected one before the text is looked up.
 const LOOK_AHEAD: usize = 3;
 
+/// The lines of a good scrape.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// So many keys as they lie there: the usual case, which takes no memory.
+    AsKeys(usize),
+    Listed(Vec<KeyId>),
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        Self::AsKeys(0)
+    }
+}
+
+impl Order {
+    pub(crate) fn of(keys: Vec<KeyId>) -> Self {
+        if (0u32..).zip(&keys).all(|(place, key)| key.0 == place) {
+            Self::AsKeys(keys.len())
+        } else {
+            Self::Listed(keys)
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::AsKeys(len) => *len,
+            Self::Listed(keys) => keys.len(),
+        }
+    }
+
+    #[inline]
+    fn get(&self, position: usize) -> Option<KeyId> {
+        match self {
+            Self::AsKeys(len) => (position < *len).then_some(KeyId(position as u32)),
+            Self::Listed(keys) => keys.get(position).copied(),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = KeyId> {
+        (0..self.len()).filter_map(|position| self.get(position))
+    }
+
+    /// Gives back memory that was reserved for growth.
+    pub(crate) fn shrink(&mut self) {
+        if let Self::Listed(keys) = self {
+            keys.shrink_to_fit();
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::AsKeys(_) => 0,
+            Self::Listed(keys) => keys.capacity() * size_of::<KeyId>(),
+        }
+    }
+}
+
 /// A position among the lines of the last good scrape, and the new order once it differs.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
@@ -18,8 +76,8 @@ pub(crate) struct Walk {
 impl Walk {
     /// The key of the line that comes next if nothing has changed.
     #[inline]
-    pub(crate) fn expected(&self, former: &[KeyId]) -> Option<KeyId> {
-        former.get(self.position).copied()
+    pub(crate) fn expected(&self, former: &Order) -> Option<KeyId> {
+        former.get(self.position)
     }
 
     /// The line is the expected one.
@@ -32,11 +90,11 @@ impl Walk {
     }
 
     /// The line is a new one.
-    pub(crate) fn miss(&mut self, former: &[KeyId], key: KeyId) {
+    pub(crate) fn miss(&mut self, former: &Order, key: KeyId) {
         let position = self.position;
         let order = self.order.get_or_insert_with(|| {
             let mut order = Vec::with_capacity(former.len() + 16);
-            order.extend_from_slice(&former[..position]);
+            order.extend(former.iter().take(position));
             order
         });
         order.push(key);
@@ -46,19 +104,16 @@ impl Walk {
     /// the place where it was, so that lines which vanished or moved in between cost nothing more.
     pub(crate) fn search(
         &mut self,
-        former: &[KeyId],
+        former: &Order,
         keys: &mut Keys,
         text: Print,
         spelling: Spelling,
     ) -> Option<KeyId> {
-        let ahead = former.iter().enumerate().skip(self.position + 1).take(LOOK_AHEAD);
-        let mut near = ahead.filter(|(_, id)| keys.is(**id, text, spelling));
-        let (key, at) = match near.next() {
-            Some((at, key)) => (*key, Some(at)),
-            None => {
-                let key = keys.find(text, spelling)?;
-                (key, keys.position(key))
-            }
+        let ahead = self.position + 1..=self.position + LOOK_AHEAD;
+        let mut near = ahead.filter_map(|at| Some((former.get(at)?, Some(at))));
+        let (key, at) = match near.find(|(id, _)| keys.is(*id, text, spelling)) {
+            Some(found) => found,
+            None => keys.find(text, spelling, former)?,
         };
         self.miss(former, key);
         if let Some(at) = at {
@@ -68,11 +123,11 @@ impl Walk {
     }
 
     /// The new order, if it is another one.
-    pub(crate) fn finish(self, former: &[KeyId]) -> Option<Vec<KeyId>> {
+    pub(crate) fn finish(self, former: &Order) -> Option<Order> {
         match self.order {
             None if self.position == former.len() => None,
-            None => Some(former[..self.position].to_vec()),
-            changed => changed,
+            None => Some(Order::of(former.iter().take(self.position).collect())),
+            Some(changed) => Some(Order::of(changed)),
         }
     }
 }

@@ -55,12 +55,12 @@ impl<'a> SeriesLabels<'a> {
         }
     }
 
-    /// The labels as remote write 1 sends them, where they lie there in that form already.
+    /// The series of a table whose labels these are, nothing added.
     #[inline]
     #[must_use]
-    pub fn encoded(self) -> Option<EncodedLabels<'a>> {
+    pub fn in_table(self) -> Option<(&'a SeriesTable, SeriesId)> {
         match self.0 {
-            Source::Table(table, id, external) if external.is_empty() => Some(EncodedLabels { table, id }),
+            Source::Table(table, id, external) if external.is_empty() => Some((table, id)),
             _ => None,
         }
     }
@@ -69,28 +69,6 @@ impl<'a> SeriesLabels<'a> {
     #[must_use]
     pub fn value(self, name: &str) -> &'a str {
         self.iter().find(|label| label.0 == name).map_or("", |label| label.1)
-    }
-}
-
-/// Labels of a series as fields of remote write 1's `TimeSeries`, in order of name.
-#[derive(Clone, Copy, Debug)]
-pub struct EncodedLabels<'a> {
-    table: &'a SeriesTable,
-    id: SeriesId,
-}
-
-impl<'a> EncodedLabels<'a> {
-    /// Bytes of all pieces together.
-    #[inline]
-    #[must_use]
-    pub fn n_bytes(self) -> usize {
-        self.table.n_encoded_bytes(self.id)
-    }
-
-    /// One piece a label.
-    #[inline]
-    pub fn pieces(self) -> impl Iterator<Item = &'a [u8]> {
-        self.table.encoded_labels(self.id)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Remote write 1: what writing a series costs, from encoded labels, from text, and with a native histogram.
+//! Remote write 1: what writing a series costs, of one sample, of any, and with a native histogram.
 //!
 //! One iteration is 1,000 samples, so microseconds read as nanoseconds a sample. `cargo bench -p wire`.
 
@@ -28,7 +28,7 @@ fn main() -> std::io::Result<()> {
 type Write1 = fn(&(SeriesTable, Vec<SeriesId>), &mut Vec<u8>);
 
 const WRITERS: [(&str, Write1); 3] =
-    [("encoded labels", encoded), ("labels as text", text), ("native histograms", histograms)];
+    [("one sample", one_sample), ("any samples", any_samples), ("native histograms", histograms)];
 
 /// Series as a web server exposes them: six labels each.
 fn table() -> (SeriesTable, Vec<SeriesId>) {
@@ -50,14 +50,14 @@ fn table() -> (SeriesTable, Vec<SeriesId>) {
     (table, ids)
 }
 
-fn encoded((table, ids): &(SeriesTable, Vec<SeriesId>), body: &mut Vec<u8>) {
+fn one_sample((table, ids): &(SeriesTable, Vec<SeriesId>), body: &mut Vec<u8>) {
     for (number, id) in ids.iter().enumerate() {
         let sample = ((number as f64 + 0.5).to_bits(), AT);
-        v1::append_encoded_series(body, table.n_encoded_bytes(*id), table.encoded_labels(*id), sample);
+        v1::append_sample(body, table.labels(*id), sample);
     }
 }
 
-fn text((table, ids): &(SeriesTable, Vec<SeriesId>), body: &mut Vec<u8>) {
+fn any_samples((table, ids): &(SeriesTable, Vec<SeriesId>), body: &mut Vec<u8>) {
     for (number, id) in ids.iter().enumerate() {
         let sample = ((number as f64 + 0.5).to_bits(), AT);
         v1::append_series(body, table.labels(*id), &[sample], std::iter::empty());
@@ -101,13 +101,13 @@ fn bench(bencher: Bencher<'_, '_>, write: Write1) {
 }
 
 #[divan::bench]
-fn from_encoded_labels(bencher: Bencher<'_, '_>) {
-    bench(bencher, encoded);
+fn of_one_sample(bencher: Bencher<'_, '_>) {
+    bench(bencher, one_sample);
 }
 
 #[divan::bench]
-fn from_text(bencher: Bencher<'_, '_>) {
-    bench(bencher, text);
+fn of_any_samples(bencher: Bencher<'_, '_>) {
+    bench(bencher, any_samples);
 }
 
 #[divan::bench]

@@ -27,6 +27,9 @@ pub(super) use print::{Place, Printing};
 /// Bytes that the labels of all series may take, counted as if nothing were stored once only.
 const MAX_LABEL_BYTES: usize = 3 << 30;
 
+/// What a label takes in the table beside its texts: their ends, the pair, its number.
+const BYTES_BESIDE_A_LABEL: usize = 20;
+
 /// Bytes that all native histograms may take.
 const MAX_HISTOGRAM_BYTES: usize = 1 << 30;
 
@@ -178,7 +181,7 @@ impl Store {
         let (table, hasher) = (&self.table, &self.hasher);
         self.index.insert_unique(hash, id, |id| hash_of(hasher, table.labels(SeriesId(*id))));
         self.families.add(family, id);
-        let n_bytes = self.table.n_encoded_bytes(SeriesId(id));
+        let n_bytes = label_bytes(self.table.labels(SeriesId(id)));
         self.n_living_bytes += n_bytes;
         self.n_held_bytes += n_bytes;
         self.has_grown = true;
@@ -190,12 +193,7 @@ impl Store {
         if self.len() >= self.max_series {
             return Err(Untaken::Full(format!("max_series: {} of {}", self.len(), self.max_series)));
         }
-        let (mut n_labels, mut n_bytes) = (0, 0);
-        for (name, value) in labels.iter() {
-            n_labels += 1;
-            // Tags and lengths of the encoded form are counted generously.
-            n_bytes += name.len() + value.len() + 20;
-        }
+        let (n_labels, n_bytes) = (labels.iter().count(), label_bytes(labels.iter()));
         if n_labels > MAX_LABELS_PER_SERIES {
             let limit = format!("MAX_LABELS_PER_SERIES: {n_labels} of {MAX_LABELS_PER_SERIES}");
             return Err(Untaken::Full(limit));
@@ -324,7 +322,7 @@ impl Store {
         let last = &self.last;
         self.families.purge(|id| last[id as usize].seen != Tick::GONE);
         for id in self.gone.drain(..).map(SeriesId) {
-            self.n_living_bytes -= self.table.n_encoded_bytes(id);
+            self.n_living_bytes -= label_bytes(self.table.labels(id));
             self.table.remove(id);
         }
     }
@@ -375,6 +373,11 @@ fn exemplar_of(kind: Kind, exemplars: Exemplars<'_>) -> Option<&Exemplar> {
         exemplar.labels.iter().map(|(name, value)| name.chars().count() + value.chars().count()).sum()
     };
     exemplars.iter().filter(|exemplar| has_exemplars && n_runes(exemplar) <= MAX_EXEMPLAR_RUNES).last()
+}
+
+/// Bytes that labels take at most, each with what refers to it.
+fn label_bytes<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> usize {
+    labels.map(|(name, value)| name.len() + value.len() + BYTES_BESIDE_A_LABEL).sum()
 }
 
 fn hash_of<'l>(hasher: &RandomState, labels: impl Iterator<Item = (&'l str, &'l str)>) -> u64 {
