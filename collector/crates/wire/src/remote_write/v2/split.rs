@@ -35,11 +35,10 @@ pub(in crate::remote_write) fn with_symbols_of<'a>(
     }
     let mut out = Vec::new();
     let mut numbers = vec![0; symbols.len()];
-    let mut n_used = 0;
-    for (index, symbol) in symbols.iter().enumerate().filter(|(index, _)| used[*index]) {
+    let kept = symbols.iter().enumerate().filter(|(index, _)| used[*index]);
+    for (number, (index, symbol)) in (0..).zip(kept) {
         put_bytes(&mut out, SYMBOLS, symbol);
-        numbers[index] = n_used;
-        n_used += 1;
+        numbers[index] = number;
     }
     for place in places {
         let source = &request[place.clone()];
