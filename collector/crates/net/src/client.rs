@@ -68,6 +68,12 @@ pub struct Request {
     /// Where to connect to, whatever host the URL names and wherever redirects lead. No proxy is asked then, and the
     /// connection is closed after the answer.
     pub unix_socket: Option<Arc<Path>>,
+    /// Follows only redirects that keep method and body (307 and 308) and lead to the same host, not from TLS to none; any other
+    /// one is the answer. For data that has to arrive whole at whom it is meant for.
+    pub keeps_to_host: bool,
+    /// An answer that is longer than `body_limit` is cut there instead of being an error. For whom the status counts,
+    /// whatever the text.
+    pub cuts_answer: bool,
 }
 
 impl Request {
@@ -76,8 +82,18 @@ impl Request {
     pub fn get(url: impl Into<String>, timeout: Duration, body_limit: usize) -> Self {
         let (headers, body) = (HeaderMap::new(), Bytes::new());
         let (method, timeout, unix_socket) = (Method::GET, Some(timeout), None);
-        let kept_limit = usize::MAX;
-        Self { method, url: url.into(), headers, body, timeout, body_limit, kept_limit, unix_socket }
+        Self {
+            method,
+            url: url.into(),
+            headers,
+            body,
+            timeout,
+            body_limit,
+            kept_limit: usize::MAX,
+            unix_socket,
+            keeps_to_host: false,
+            cuts_answer: false,
+        }
     }
 
     /// A POST.
@@ -234,7 +250,8 @@ impl Client {
             Some(slots) => Some(slots.acquire().await.expect("the semaphore is never closed")),
             None => None,
         };
-        let limits = BodyLimits { most: request.body_limit, kept: request.kept_limit };
+        let limits =
+            BodyLimits { most: request.body_limit, kept: request.kept_limit, is_cut: request.cuts_answer };
         let mut hop = Hop::first(request, url);
         for _ in 0..=MAX_REDIRECTS {
             progress.enter(&hop.url);
@@ -246,9 +263,10 @@ impl Client {
                 None => (self.hop(&hop, progress).await?, None),
             };
             let location = answer.headers().get(header::LOCATION);
-            match location.filter(|_| self.inner.settings.follow_redirects && is_redirect(answer.status())) {
+            let (follows, status) = (self.inner.settings.follow_redirects, answer.status());
+            match location.filter(|to| follows && is_redirect(status) && hop.may_follow(status, to)) {
                 Some(location) => {
-                    hop = hop.redirected(answer.status(), location)?;
+                    hop = hop.redirected(status, location)?;
                     self.inner.check_redirect(&hop, progress).await?;
                 }
                 None => {

@@ -22,6 +22,7 @@ pub(super) struct Hop {
     /// another one.
     pub(super) is_at_home: bool,
     pub(super) unix_socket: Option<Arc<Path>>,
+    keeps_to_host: bool,
     home: (Option<String>, bool),
 }
 
@@ -35,8 +36,24 @@ impl Hop {
             body: request.body,
             is_at_home: true,
             unix_socket: request.unix_socket,
+            keeps_to_host: request.keeps_to_host,
             home,
         }
+    }
+
+    /// Whether the caller wants to go there, see [`Request::keeps_to_host`]. A target that is no URL is an error of
+    /// [`Self::redirected`] for those who go anywhere.
+    pub(super) fn may_follow(&self, status: StatusCode, location: &HeaderValue) -> bool {
+        if !self.keeps_to_host {
+            return true;
+        }
+        let target = std::str::from_utf8(location.as_bytes()).ok().and_then(|text| self.url.join(text).ok());
+        target.is_some_and(|target| keeps_request(status) && self.is_home(&target))
+    }
+
+    fn is_home(&self, url: &Url) -> bool {
+        let (host, was_secure) = &self.home;
+        host.as_deref() == url.host_str() && !(*was_secure && url.scheme() == "http")
     }
 
     pub(super) fn redirected(mut self, status: StatusCode, location: &HeaderValue) -> Result<Self, NetError> {
@@ -48,18 +65,14 @@ impl Hop {
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(refused("its target is neither http nor https"));
         }
-        let is_kept = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
-        if !is_kept && !self.method.is_safe() {
+        if !keeps_request(status) && !self.method.is_safe() {
             self.method = Method::GET;
             self.body = Bytes::new();
             for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
                 self.headers.remove(name);
             }
         }
-        let (host, was_secure) = &self.home;
-        let is_downgrade = *was_secure && url.scheme() == "http";
-        let is_home = host.as_deref() == url.host_str() && !is_downgrade;
-        self.is_at_home &= is_home;
+        self.is_at_home &= self.is_home(&url);
         if !self.is_at_home {
             // Once away, what the caller sent as a credential does not come back either.
             for name in
@@ -80,6 +93,11 @@ impl Hop {
 
 fn home_of(url: &Url) -> (Option<String>, bool) {
     (url.host_str().map(str::to_owned), url.scheme() == "https")
+}
+
+/// Whether method and body stay.
+fn keeps_request(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT)
 }
 
 pub(super) fn is_redirect(status: StatusCode) -> bool {

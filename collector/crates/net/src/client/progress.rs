@@ -95,6 +95,8 @@ impl Progress {
 pub(super) struct BodyLimits {
     pub(super) most: usize,
     pub(super) kept: usize,
+    /// A longer body is cut, not refused.
+    pub(super) is_cut: bool,
 }
 
 pub(super) async fn read_answer(
@@ -107,7 +109,7 @@ pub(super) async fn read_answer(
     let too_large = || NetError::BodyTooLarge { peer: progress.peer(), limit };
     let (head, mut body) = answer.into_parts();
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if announced > limit {
+    if announced > limit && !limits.is_cut {
         return Err(too_large());
     }
     let mut whole = Bytes::new();
@@ -116,7 +118,13 @@ pub(super) async fn read_answer(
     while let Some(frame) = body.frame().await {
         match frame.map_err(|error| progress.broken(error))?.into_data() {
             Ok(piece) => {
-                let n_read = whole.len() + pieces.len() + piece.len();
+                let n_before = whole.len() + pieces.len();
+                let n_read = n_before + piece.len();
+                if n_read > limit && limits.is_cut {
+                    pieces.extend_from_slice(&std::mem::take(&mut whole));
+                    pieces.extend_from_slice(&piece[..limit - n_before]);
+                    break;
+                }
                 if n_read > limit {
                     return Err(too_large());
                 }

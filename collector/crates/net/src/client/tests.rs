@@ -174,6 +174,25 @@ async fn the_body_limit_is_exact_and_stops_early() {
 }
 
 #[tokio::test]
+async fn an_answer_can_be_cut_instead_of_refused() {
+    let server = Server::start(
+        ServeOptions::default(),
+        answer(|request| async move {
+            match request.uri().path() {
+                "/announced" => Reply::new("x".repeat(1000).into()),
+                _ => Reply::new(unfinished("12345")),
+            }
+        }),
+    );
+    let client = client("{}");
+    for (path, expected) in [("/announced", "xxxx"), ("/endless", "1234"), ("/announced", "xxxx")] {
+        let request = Request::get(server.url(path), PATIENCE, 4);
+        let response = client.send(Request { cuts_answer: true, ..request }).await.unwrap();
+        assert_eq!((response.status, &response.body[..]), (200, expected.as_bytes()));
+    }
+}
+
+#[tokio::test]
 async fn a_body_in_many_pieces_is_put_together() {
     let pieces = ["one ", "two ", "three"]
         .map(|text| Ok::<_, BoxError>(Frame::data(Bytes::from_static(text.as_bytes()))));

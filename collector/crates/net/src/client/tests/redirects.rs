@@ -146,3 +146,28 @@ async fn a_redirect_to_a_link_local_address_needs_a_key() {
     assert_eq!(&get(&allowed, "http://metrics.example/from").await.unwrap().body[..], b"arrived");
     assert_eq!(log.last().uri, "http://169.254.169.254/to");
 }
+
+#[tokio::test]
+async fn who_keeps_to_the_host_gets_a_redirect_elsewhere_as_the_answer() {
+    for (status, host, is_followed) in [
+        (307, "127.0.0.1", true),
+        (308, "127.0.0.1", true),
+        (307, "localhost", false),
+        (301, "127.0.0.1", false),
+        (302, "127.0.0.1", false),
+        (303, "127.0.0.1", false),
+    ] {
+        let (server, log) = redirecting(status, move |seen| {
+            let port = seen.header("host").unwrap().rsplit_once(':').unwrap().1.to_owned();
+            format!("http://{host}:{port}/to")
+        });
+        let post = Request::post(server.url("/from"), "data", PATIENCE, 100);
+        let response = client("{}").send(Request { keeps_to_host: true, ..post }).await.unwrap();
+        let bodies: Vec<String> = log.all().iter().map(|seen| seen.body.clone()).collect();
+        if is_followed {
+            assert_eq!((response.status, bodies), (200, vec!["data".to_owned(); 2]), "{status} {host}");
+        } else {
+            assert_eq!((response.status, bodies.len()), (status, 1), "{status} {host}");
+        }
+    }
+}
