@@ -14,6 +14,7 @@
 
 mod size;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::Signal;
@@ -24,7 +25,7 @@ use tracing::{debug, error, warn};
 
 use crate::budget::Budget;
 use crate::entry::AnyExporter;
-use crate::metrics::ExporterCounters;
+use crate::metrics::{ExporterCounters, PaceGauges};
 use crate::pace::{Pace, Turn};
 use crate::parallelism::{Backlog, Parallelism, TICK};
 use crate::retry::random;
@@ -48,7 +49,9 @@ pub(crate) struct Sender {
     pub(crate) counters: ExporterCounters,
     /// Shared by the lanes where each sends one request at a time; where a lane sends several there is no order to keep,
     /// and each request has a pace of its own.
-    pace: Option<Pace>,
+    lanes: Option<(Pace, PaceGauges)>,
+    /// Why the endpoint denies access, as long as it does.
+    denied: Mutex<Option<&'static str>>,
     bisections: Budget,
     known_size: KnownSize,
     drop_lines: RateLimited,
@@ -108,23 +111,27 @@ impl Sender {
     ) -> Self {
         let counters = ExporterCounters::new(telemetry, id, signal);
         let lanes = sending.queue.filter(|queue| queue.n_consumers <= 1);
-        let pace = lanes.map(|queue| Pace::new(sending.retry, queue.min_requests.min(queue.n_shards)));
+        let lanes = lanes.map(|queue| {
+            let pace = Pace::new(sending.retry, queue.min_requests.min(queue.n_shards));
+            (pace, PaceGauges::new(telemetry, id, signal))
+        });
         let bisections = Budget::per_minute(sending.retry.max_bisections_per_minute);
         let drop_lines = RateLimited::burst(DROP_LINES.0, DROP_LINES.1);
         let known_size = KnownSize::default();
         let id = id.clone();
-        Self { id, exporter, sending, counters, pace, bisections, known_size, drop_lines }
+        let denied = Mutex::default();
+        Self { id, exporter, sending, counters, lanes, denied, bisections, known_size, drop_lines }
     }
 
     /// Lets the number of requests under way follow the backlog, for ever.
     pub(crate) async fn follow(&self, backlog: impl Fn() -> Backlog) {
-        let (Some(pace), Some(queue)) = (&self.pace, &self.sending.queue) else { return };
+        let (Some((pace, gauges)), Some(queue)) = (&self.lanes, &self.sending.queue) else { return };
         let most = queue.n_shards.max(1);
         let bounds = (queue.min_requests.clamp(1, most), most);
         let mut parallelism = Parallelism::default();
         let mut current = bounds.0;
         loop {
-            self.counters.desired_requests(current);
+            gauges.desired(current);
             tokio::time::sleep(TICK).await;
             current = parallelism.tick(&pace.take_tally(), &backlog(), current, bounds);
             pace.allow(current);
@@ -135,8 +142,8 @@ impl Sender {
     /// meanwhile; `None` when somebody waits for the outcome.
     pub(crate) async fn deliver(&self, request: &Request, age: Option<Duration>) -> Delivery {
         let own;
-        let pace = match &self.pace {
-            Some(pace) => pace,
+        let pace = match &self.lanes {
+            Some((pace, _)) => pace,
             None => {
                 own = Pace::new(self.sending.retry, 1);
                 &own
@@ -268,6 +275,9 @@ impl Sender {
     async fn answer(&self, request: &Request, course: &Course, pace: &Pace) -> Result<(), ExportError> {
         let (mut n_attempts, mut n_alone) = (0, 0);
         loop {
+            if let Some(denied) = self.kept_too_long(course) {
+                return Err(denied);
+            }
             let turn = pace.turn().await;
             self.show_requests();
             let outcome = self.attempt(request, n_attempts).await;
@@ -291,6 +301,19 @@ impl Sender {
             self.counters.retry();
             tokio::time::sleep(waits.own).await;
         }
+    }
+
+    /// While the endpoint denies access, what is too old to be kept need not wait for its turn to hear that.
+    fn kept_too_long(&self, course: &Course) -> Option<ExportError> {
+        let limit = self.sending.retry.keep_denied_for.filter(|_| course.is_queued)?;
+        let reason = (*self.denied())?;
+        let source =
+            format!("access is denied ({reason}), and this is older than keep_denied_for ({limit:?})");
+        (course.queued.elapsed() > limit).then(|| ExportError::Denied { reason, source: source.into() })
+    }
+
+    fn denied(&self) -> MutexGuard<'_, Option<&'static str>> {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is denied is only kept where it waits in a queue.
@@ -349,17 +372,18 @@ impl Sender {
             },
         };
         match &outcome {
-            Err(ExportError::Denied { .. }) => self.counters.denied(true),
+            Err(ExportError::Denied { reason, .. }) => *self.denied() = Some(reason),
             // Whether it would let us in is not known.
             Err(ExportError::Later { .. }) => {}
-            _ => self.counters.denied(false),
+            _ => *self.denied() = None,
         }
+        self.counters.denied(self.denied().is_some());
         outcome
     }
 
     fn show_requests(&self) {
-        if let Some(pace) = &self.pace {
-            self.counters.sending_requests(pace.requests().1);
+        if let Some((pace, gauges)) = &self.lanes {
+            gauges.sending(pace.in_flight());
         }
     }
 }

@@ -158,8 +158,6 @@ pub(crate) struct ExporterCounters {
     queue_size: Gauge,
     queue_capacity: Gauge,
     in_flight: Gauge,
-    desired_requests: Gauge,
-    sending_requests: Gauge,
     denied: Gauge,
     retries: Counter,
     bisections: Counter,
@@ -189,16 +187,6 @@ impl ExporterCounters {
             in_flight: scope.gauge(
                 "otelcol_exporter_in_flight_requests",
                 "Requests that left the queue and are not done.",
-                &by_type,
-            ),
-            desired_requests: scope.gauge(
-                "muster_exporter_desired_requests",
-                "Requests that should be under way at once, from what comes in and what waits.",
-                &by_type,
-            ),
-            sending_requests: scope.gauge(
-                "muster_exporter_sending_requests",
-                "Requests that the endpoint is working on.",
                 &by_type,
             ),
             denied: scope.gauge(
@@ -247,14 +235,6 @@ impl ExporterCounters {
         self.denied.set(f64::from(u8::from(is_denied)));
     }
 
-    pub(crate) fn desired_requests(&self, n_requests: usize) {
-        self.desired_requests.set(n_requests as f64);
-    }
-
-    pub(crate) fn sending_requests(&self, n_requests: usize) {
-        self.sending_requests.set(n_requests as f64);
-    }
-
     pub(crate) fn enqueue_failed(&self, n_items: u64) {
         self.enqueue_failed.inc_by(n_items);
     }
@@ -269,6 +249,41 @@ impl ExporterCounters {
 
     pub(crate) fn in_flight(&self, requests: u64) {
         self.in_flight.set(requests as f64);
+    }
+}
+
+/// How many requests are under way at once, where lanes share one pace.
+pub(crate) struct PaceGauges {
+    _scope: Scope,
+    desired: Gauge,
+    sending: Gauge,
+}
+
+impl PaceGauges {
+    pub(crate) fn new(registry: &Registry, id: &ComponentId, signal: Signal) -> Self {
+        let (scope, id) = (registry.scope(), id.to_string());
+        let labels = [("exporter", &*id), ("data_type", signal.as_str())];
+        Self {
+            desired: scope.gauge(
+                "muster_exporter_desired_requests",
+                "Requests that should be under way at once, from what comes in and what waits.",
+                &labels,
+            ),
+            sending: scope.gauge(
+                "muster_exporter_sending_requests",
+                "Requests that the endpoint is working on.",
+                &labels,
+            ),
+            _scope: scope.clone(),
+        }
+    }
+
+    pub(crate) fn desired(&self, n_requests: usize) {
+        self.desired.set(n_requests as f64);
+    }
+
+    pub(crate) fn sending(&self, n_requests: usize) {
+        self.sending.set(n_requests as f64);
     }
 }
 

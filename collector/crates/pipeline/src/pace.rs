@@ -103,10 +103,9 @@ impl Pace {
         self.changed.notify_waiters();
     }
 
-    /// Requests that may be under way now, and that are.
-    pub(crate) fn requests(&self) -> (usize, usize) {
-        let state = self.lock();
-        (state.limit(), state.in_flight)
+    /// Requests that are under way.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.lock().in_flight
     }
 
     /// What happened since the last call.

@@ -179,6 +179,19 @@ async fn what_is_denied_is_kept_until_the_age_limit_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_access_is_denied_what_is_too_old_is_dropped_without_waiting_for_a_turn() {
+    let endpoint = Endpoint::at_once(|_| Err(denied()));
+    let keep_denied_for = Some(Duration::from_secs(100));
+    let (sender, registry) = endpoint.sender(Backoff { keep_denied_for, ..BACKOFF });
+    for _request in 0..50 {
+        let delivery = sender.deliver(&request(&["a"]), Some(Duration::from_secs(101))).await;
+        assert!(matches!(delivery, Delivery::Never(_)));
+    }
+    assert_eq!(endpoint.seconds(), [0], "one hears it from the endpoint, the others at once");
+    assert_eq!(dropped(&registry, "unauthorized"), Some(50.0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_denied_is_not_kept_where_no_queue_can_hold_it() {
     let endpoint = Endpoint::at_once(|_| Err(denied()));
     let keep_denied_for = Some(Duration::from_secs(100));
