@@ -449,7 +449,7 @@ impl<'a> Writer<'a> {
         match series.labels.in_table() {
             _ if series.histogram.is_some() => append_histogram(&mut body.bytes, series),
             Some((table, id)) if series.exemplars.is_empty() => {
-                v1::append_sample(&mut body.bytes, table.labels(id), sample);
+                v1::append_encoded_series(&mut body.bytes, table.encoded_labels(id), sample);
             }
             _ => v1::append_series(&mut body.bytes, series.labels.iter(), &[sample], series.exemplars.iter()),
         }

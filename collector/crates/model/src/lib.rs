@@ -16,5 +16,5 @@ pub use batch::{Batch, Frames, Metrics, Signal, Signals};
 pub use histogram::{BucketCounts, CUSTOM_BUCKETS_SCHEMA, Histogram, ResetHint, Span};
 pub use labels::Labels;
 pub use scrape::{Exemplar, Point, Scrape, TargetInfo};
-pub use series::{Family, Kind, SeriesId, SeriesTable};
+pub use series::{Family, FamilySymbols, Kind, SeriesId, SeriesTable};
 pub use value::{NAN_BITS, STALE_BITS, Timestamp, canonical_bits, is_stale};

@@ -1,13 +1,11 @@
 //! The series of one target: final label sets, each stored once.
 
-mod pairs;
-mod symbols;
+mod texts;
 
 use std::collections::HashMap;
 use std::fmt;
 
-use pairs::Pairs;
-use symbols::Symbols;
+use texts::Texts;
 
 /// What a family of series is, by the words of the exposition formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,12 +90,11 @@ const PLAIN: u32 = 1 << 31;
 /// and no allocation. Freed places are used again. Shared by `Arc`; the writer copies on write, and as batches
 /// are encoded before `send` returns there is normally nothing to copy.
 ///
-/// Texts are numbered as remote write 2 wants its symbols, and the labels of a series lie there as numbers of pairs of
-/// such numbers: eight labels take about ten bytes, and writing a series is copying a few of them.
+/// The labels of a series lie there as numbers: eight take about ten bytes. Behind a number is the label as either
+/// remote-write protocol sends it, so that writing a series is copying a few pieces.
 #[derive(Clone, Debug, Default)]
 pub struct SeriesTable {
-    symbols: Symbols,
-    pairs: Pairs,
+    texts: Texts,
     /// Of each series the number of its labels and the numbers of the pairs, as varints.
     refs: Vec<u8>,
     slots: Vec<Slot>,
@@ -115,7 +112,7 @@ struct Listed {
 }
 
 /// Symbols of what HELP and UNIT say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FamilySymbols {
     /// The HELP text.
     pub help: u32,
@@ -148,10 +145,7 @@ impl SeriesTable {
         labels: impl IntoIterator<Item = (&'a str, &'a str)>,
         family: Option<u32>,
     ) -> SeriesId {
-        let pairs: Vec<u32> = labels
-            .into_iter()
-            .map(|(name, value)| self.pairs.intern(self.symbols.intern(name), self.symbols.intern(value)))
-            .collect();
+        let pairs: Vec<u32> = labels.into_iter().map(|(name, value)| self.texts.pair(name, value)).collect();
         let start = u32::try_from(self.refs.len()).ok().filter(|start| *start != FREE);
         put_varint(&mut self.refs, u32::try_from(pairs.len()).expect("fewer than 2^32 labels on one series"));
         pairs.iter().for_each(|pair| put_varint(&mut self.refs, *pair));
@@ -181,16 +175,20 @@ impl SeriesTable {
     /// Labels of a series, sorted by name. Empty for a place that is free.
     #[inline]
     pub fn labels(&self, id: SeriesId) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
-        self.refs_of(id).map(|pair| {
-            let (name, value) = self.pairs.get(pair);
-            (self.symbols.get(name), self.symbols.get(value))
-        })
+        self.refs_of(id).map(|pair| self.texts.label(pair))
+    }
+
+    /// Labels of a series in the same order, each as the field `labels` (number 1, message `Label`) of remote write 1's
+    /// `TimeSeries`, tag and length included.
+    #[inline]
+    pub fn encoded_labels(&self, id: SeriesId) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
+        self.refs_of(id).map(|pair| self.texts.encoded(pair))
     }
 
     /// Every text of the table in the order of its number, from number 0, which is the empty text: the `symbols` of
     /// remote write 2.
-    pub fn symbols(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.symbols.iter()
+    pub fn symbols(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.texts.symbols()
     }
 
     /// Appends the labels of a series as numbers of symbols, name and value in turn, in order of name: what stands in
@@ -198,7 +196,7 @@ impl SeriesTable {
     #[inline]
     pub fn append_label_refs(&self, id: SeriesId, out: &mut Vec<u8>) {
         for pair in self.refs_of(id) {
-            self.pairs.append_refs(pair, out);
+            self.texts.append_refs(pair, out);
         }
     }
 
@@ -233,10 +231,8 @@ impl SeriesTable {
 
     /// Adds a family or updates the one of this name; gives its index for [`SeriesTable::insert`].
     pub fn family_index(&mut self, family: Family) -> u32 {
-        let symbols = FamilySymbols {
-            help: self.symbols.intern(&family.help),
-            unit: self.symbols.intern(&family.unit),
-        };
+        let symbols =
+            FamilySymbols { help: self.texts.symbol(&family.help), unit: self.texts.symbol(&family.unit) };
         if let Some(&index) = self.family_by_name.get(&family.name) {
             self.families[index as usize] = Listed { family, symbols };
             return index;
@@ -281,14 +277,12 @@ impl SeriesTable {
     /// Gives back what serves to find texts again: nothing has come or gone for long. It is made anew when something
     /// comes.
     pub fn rest(&mut self) {
-        self.symbols.rest();
-        self.pairs.rest();
+        self.texts.rest();
     }
 
     /// Gives back memory that was reserved for growth.
     pub fn shrink(&mut self) {
-        self.symbols.shrink();
-        self.pairs.shrink();
+        self.texts.shrink();
         self.refs.shrink_to_fit();
         self.slots.shrink_to_fit();
         self.free.shrink_to_fit();
@@ -301,8 +295,7 @@ impl SeriesTable {
         let of_family = |Listed { family, .. }: &Listed| {
             size_of::<Listed>() + 2 * family.name.len() + family.help.len() + family.unit.len()
         };
-        self.symbols.heap_bytes()
-            + self.pairs.heap_bytes()
+        self.texts.heap_bytes()
             + self.refs.capacity()
             + self.slots.capacity() * size_of::<Slot>()
             + self.free.capacity() * size_of::<u32>()
@@ -435,8 +428,8 @@ mod tests {
         let help = Family { name: "x".into(), help: "Help.".into(), unit: "b".into(), ..Family::default() };
         let family = table.family_index(help);
         let id = table.insert([("a", "1"), ("b", "a")], Some(family));
-        let symbols: Vec<&str> = table.symbols().collect();
-        assert_eq!(symbols, ["", "Help.", "b", "a", "1"]);
+        let symbols: Vec<&[u8]> = table.symbols().collect();
+        assert_eq!(symbols, [&b""[..], b"Help.", b"b", b"a", b"1"]);
         let mut refs = Vec::new();
         table.append_label_refs(id, &mut refs);
         assert_eq!(refs, [3, 4, 2, 3]);
@@ -444,7 +437,7 @@ mod tests {
         let many: Vec<SeriesId> = (0..300).map(|n| table.insert([("a", &*format!("v{n}"))], None)).collect();
         refs.clear();
         table.append_label_refs(many[299], &mut refs);
-        let value = u16::try_from(table.symbols().position(|symbol| symbol == "v299").unwrap()).unwrap();
+        let value = u16::try_from(table.symbols().position(|symbol| symbol == b"v299").unwrap()).unwrap();
         assert_eq!(refs, [3, value as u8 | 0x80, (value >> 7) as u8]);
     }
 

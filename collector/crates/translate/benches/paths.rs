@@ -86,7 +86,7 @@ impl Page {
 fn append(body: &mut Vec<u8>, series: &SeriesRef<'_>) {
     let sample = (series.bits, series.at.millis());
     match series.labels.in_table() {
-        Some((table, id)) => v1::append_sample(body, table.labels(id), sample),
+        Some((table, id)) => v1::append_encoded_series(body, table.encoded_labels(id), sample),
         None => v1::append_series(body, series.labels.iter(), &[sample], std::iter::empty()),
     }
 }

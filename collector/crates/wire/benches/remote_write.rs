@@ -1,4 +1,5 @@
-//! Remote write 1: what writing a series costs, of one sample, of any, and with a native histogram.
+//! What writing a series costs: as remote write 1 of one sample, of any, with a native histogram; as remote write 2 from the
+//! table of a target.
 //!
 //! One iteration is 1,000 samples, so microseconds read as nanoseconds a sample. `cargo bench -p wire`.
 
@@ -6,8 +7,9 @@ use std::io::Write;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use model::{BucketCounts, Histogram, SeriesId, SeriesTable, Span};
+use model::{BucketCounts, Histogram, Kind, SeriesId, SeriesTable, Span};
 use wire::remote_write::v1;
+use wire::remote_write::v2::{SeriesWriter, Stamp};
 
 const N_SERIES: usize = 1000;
 const AT: i64 = 1_700_000_000_000;
@@ -27,8 +29,12 @@ fn main() -> std::io::Result<()> {
 
 type Write1 = fn(&(SeriesTable, Vec<SeriesId>), &mut Vec<u8>);
 
-const WRITERS: [(&str, Write1); 3] =
-    [("one sample", one_sample), ("any samples", any_samples), ("native histograms", histograms)];
+const WRITERS: [(&str, Write1); 4] = [
+    ("one sample", one_sample),
+    ("any samples", any_samples),
+    ("native histograms", histograms),
+    ("remote write 2", of_table),
+];
 
 /// Series as a web server exposes them: six labels each.
 fn table() -> (SeriesTable, Vec<SeriesId>) {
@@ -53,7 +59,7 @@ fn table() -> (SeriesTable, Vec<SeriesId>) {
 fn one_sample((table, ids): &(SeriesTable, Vec<SeriesId>), body: &mut Vec<u8>) {
     for (number, id) in ids.iter().enumerate() {
         let sample = ((number as f64 + 0.5).to_bits(), AT);
-        v1::append_sample(body, table.labels(*id), sample);
+        v1::append_encoded_series(body, table.encoded_labels(*id), sample);
     }
 }
 
@@ -62,6 +68,17 @@ fn any_samples((table, ids): &(SeriesTable, Vec<SeriesId>), body: &mut Vec<u8>) 
         let sample = ((number as f64 + 0.5).to_bits(), AT);
         v1::append_series(body, table.labels(*id), &[sample], std::iter::empty());
     }
+}
+
+fn of_table((table, ids): &(SeriesTable, Vec<SeriesId>), body: &mut Vec<u8>) {
+    let mut writer = SeriesWriter::default();
+    writer.take_table(table);
+    let stamp = Stamp { at: AT, start: 0 };
+    for (number, id) in ids.iter().enumerate() {
+        let bits = (number as f64 + 0.5).to_bits();
+        writer.table_sample((table, *id), Kind::Counter, (bits, stamp), std::iter::empty());
+    }
+    writer.finish(body);
 }
 
 fn histograms((table, ids): &(SeriesTable, Vec<SeriesId>), body: &mut Vec<u8>) {
@@ -113,4 +130,9 @@ fn of_any_samples(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn native_histograms(bencher: Bencher<'_, '_>) {
     bench(bencher, histograms);
+}
+
+#[divan::bench]
+fn of_one_sample_as_2_0(bencher: Bencher<'_, '_>) {
+    bench(bencher, of_table);
 }

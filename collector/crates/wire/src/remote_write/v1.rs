@@ -58,20 +58,20 @@ fn put_exemplar(out: &mut Vec<u8>, exemplar: &ModelExemplar, at: i64) {
     });
 }
 
-/// As [`append_series`] for one sample without exemplars.
+/// As [`append_series`] for one sample without exemplars, from labels that are encoded already: each piece is a field
+/// `labels` with tag and length.
 #[inline]
-pub fn append_sample<'a>(
+pub fn append_encoded_series<'a>(
     out: &mut Vec<u8>,
-    labels: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    labels: impl Iterator<Item = &'a [u8]> + Clone,
     sample: (u64, i64),
 ) {
     let sample_len = sample_len(sample);
-    let n_label_bytes: usize = labels.clone().map(|label| framed(label_len(label))).sum();
-    let len = n_label_bytes + framed(sample_len);
+    let len = labels.clone().map(<[u8]>::len).sum::<usize>() + framed(sample_len);
     let mut place = Place::new(out, framed(len));
     place.put_len(1, len);
     for label in labels {
-        place_label(&mut place, label);
+        place.put(label);
     }
     place.put_len(2, sample_len);
     place.put_value_and_time((1, sample.0), (2, sample.1));
@@ -83,13 +83,9 @@ fn label_len((name, value): (&str, &str)) -> usize {
 }
 
 #[inline]
-fn put_label(out: &mut Vec<u8>, label: (&str, &str)) {
-    place_label(&mut Place::new(out, framed(label_len(label))), label);
-}
-
-#[inline]
-fn place_label(place: &mut Place<'_>, (name, value): (&str, &str)) {
+fn put_label(out: &mut Vec<u8>, (name, value): (&str, &str)) {
     let len = label_len((name, value));
+    let mut place = Place::new(out, framed(len));
     if len < 0x80 {
         place.put_array([0x0a, len as u8, 0x0a, name.len() as u8]);
         place.put(name.as_bytes());

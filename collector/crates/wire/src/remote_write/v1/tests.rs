@@ -132,14 +132,16 @@ proptest! {
 }
 
 #[test]
-fn a_sample_alone_gives_the_same_bytes() {
+fn encoded_labels_give_the_same_bytes() {
     let long = "x".repeat(300);
     for labels in [vec![], vec![("a", "1"), ("b", &*long)]] {
+        let mut table = model::SeriesTable::new();
+        let id = table.insert(labels.iter().copied(), None);
         for sample in [(0, 0), (1.5f64.to_bits(), 1_700_000_000_000), (0, -1)] {
-            let (mut plain, mut alone) = (Vec::new(), Vec::new());
+            let (mut plain, mut encoded) = (Vec::new(), Vec::new());
             append_series(&mut plain, labels.iter().copied(), &[sample], std::iter::empty());
-            append_sample(&mut alone, labels.iter().copied(), sample);
-            assert_eq!(plain, alone, "{labels:?} {sample:?}");
+            append_encoded_series(&mut encoded, table.encoded_labels(id), sample);
+            assert_eq!(plain, encoded, "{labels:?} {sample:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
+use model::SeriesTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::SYMBOLS;
@@ -15,8 +16,10 @@ pub struct Symbols {
     encoded: Vec<u8>,
     /// Where the text of each symbol lies in `encoded`.
     places: Vec<(u32, u32)>,
-    /// Numbers by the hash of their text.
+    /// Numbers by the hash of their text, but for those of a table.
     index: HashTable<u32>,
+    /// Symbols that were taken from a table; they are the first.
+    n_of_table: usize,
     /// Nobody outside knows it, so a target cannot choose texts that collide.
     seed: u64,
 }
@@ -26,17 +29,31 @@ impl Symbols {
     #[must_use]
     pub fn new() -> Self {
         let seed = RandomState::new().hash_one(0);
-        let mut symbols = Self { encoded: Vec::new(), places: Vec::new(), index: HashTable::new(), seed };
+        let mut symbols = Self::without_memory(seed);
         symbols.clear();
         symbols
+    }
+
+    fn without_memory(seed: u64) -> Self {
+        Self { encoded: Vec::new(), places: Vec::new(), index: HashTable::new(), n_of_table: 0, seed }
+    }
+
+    /// Takes over the symbols of a table with their numbers; what was there before is forgotten.
+    pub(super) fn take_table(&mut self, table: &SeriesTable) {
+        self.clear();
+        // The empty text is there.
+        for text in table.symbols().skip(1) {
+            self.push(text);
+        }
+        self.n_of_table = self.places.len();
     }
 
     /// Forgets everything but the empty text.
     pub fn clear(&mut self) {
         if self.encoded.capacity() > MAX_KEPT_BYTES {
-            *self =
-                Self { encoded: Vec::new(), places: Vec::new(), index: HashTable::new(), seed: self.seed };
+            *self = Self::without_memory(self.seed);
         }
+        self.n_of_table = 0;
         self.encoded.clear();
         self.places.clear();
         self.index.clear();
@@ -57,14 +74,25 @@ impl Symbols {
         if let Some(number) = self.index.find(hash, |number| text_of(encoded, places, *number) == text) {
             return *number;
         }
-        put_bytes(&mut self.encoded, SYMBOLS, text);
-        let end = u32::try_from(self.encoded.len()).expect("less than 4 GiB of symbols in one request");
-        let number = self.places.len() as u32;
-        self.places.push((end - text.len() as u32, end));
+        // Little is added to the symbols of a table, so those need no index.
+        let of_table = &self.places[..self.n_of_table];
+        let is_it = |place: &(u32, u32)| encoded[place.0 as usize..place.1 as usize] == *text;
+        if let Some(number) = of_table.iter().position(is_it) {
+            return number as u32;
+        }
+        let number = self.push(text);
         let (encoded, places, seed) = (&self.encoded, &self.places, self.seed);
         self.index
             .insert_unique(hash, number, |number| xxh3_64_with_seed(text_of(encoded, places, *number), seed));
         number
+    }
+
+    #[inline]
+    fn push(&mut self, text: &[u8]) -> u32 {
+        put_bytes(&mut self.encoded, SYMBOLS, text);
+        let end = u32::try_from(self.encoded.len()).expect("less than 4 GiB of symbols in one request");
+        self.places.push((end - text.len() as u32, end));
+        self.places.len() as u32 - 1
     }
 
     /// As [`Self::intern`], for a text that is probably the one of this number.

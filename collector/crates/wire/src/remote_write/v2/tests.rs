@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 
-use model::{Exemplar as ModelExemplar, Histogram as ModelHistogram, Kind, Labels, STALE_BITS, Timestamp};
+use model::{
+    Exemplar as ModelExemplar, Family, Histogram as ModelHistogram, Kind, Labels, STALE_BITS, SeriesId,
+    SeriesTable, Timestamp,
+};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
@@ -54,21 +57,22 @@ impl Series {
     fn write(&self, writer: &mut SeriesWriter) {
         let labels = self.labels.iter().map(|(name, value)| (&**name, &**value));
         let family = FamilyText { kind: self.kind, help: &self.help, unit: &self.unit };
-        let exemplars: Vec<ModelExemplar> = self
-            .exemplars
-            .iter()
-            .map(|(labels, value, at)| ModelExemplar {
-                labels: labels.iter().collect::<Labels>(),
-                value: *value,
-                at: at.map(Timestamp),
-            })
-            .collect();
+        let exemplars = self.model_exemplars();
         match &self.value {
             Value::Bits(bits) => writer.sample(labels, family, (*bits, self.stamp), exemplars.iter()),
             Value::Histogram(value) => {
                 writer.histogram(labels, family, (value, self.stamp), exemplars.iter());
             }
         }
+    }
+
+    fn model_exemplars(&self) -> Vec<ModelExemplar> {
+        let exemplars = self.exemplars.iter().map(|(labels, value, at)| ModelExemplar {
+            labels: labels.iter().collect::<Labels>(),
+            value: *value,
+            at: at.map(Timestamp),
+        });
+        exemplars.collect()
     }
 
     /// What a request says of a series, in the same words.
@@ -361,6 +365,56 @@ proptest! {
         prop_assert_eq!(read.symbols.first().map(String::as_str), (!want.is_empty()).then_some(""));
         let counts = count(&request).unwrap();
         prop_assert_eq!(counts.samples + counts.histograms, want.len() as u64);
+    }
+
+    #[test]
+    fn series_of_a_table_are_written_as_from_text(
+        all in vec((series(), any::<bool>()), 1..12),
+        has_long_label in any::<bool>(),
+    ) {
+        let mut all = all;
+        if has_long_label {
+            all[0].0.labels.extend((0..40).map(|n| (format!("label_{n}"), "v".repeat(n + 1))));
+        }
+        let mut table = SeriesTable::new();
+        let ids: Vec<SeriesId> = (0..)
+            .zip(&all)
+            .map(|(n, (series, _))| {
+                let family = Family {
+                    name: format!("family_{n}").into(),
+                    kind: series.kind,
+                    help: (&*series.help).into(),
+                    unit: (&*series.unit).into(),
+                };
+                let family = Some(table.family_index(family));
+                table.insert(series.labels.iter().map(|(name, value)| (&**name, &**value)), family)
+            })
+            .collect();
+        let mut writer = SeriesWriter::default();
+        writer.take_table(&table);
+        for ((series, is_of_table), id) in all.iter().zip(ids) {
+            if !is_of_table {
+                series.write(&mut writer);
+                continue;
+            }
+            let exemplars = series.model_exemplars();
+            match &series.value {
+                Value::Bits(bits) => {
+                    writer.table_sample((&table, id), series.kind, (*bits, series.stamp), exemplars.iter());
+                }
+                Value::Histogram(value) => {
+                    writer.table_histogram((&table, id), series.kind, (value, series.stamp), exemplars.iter());
+                }
+            }
+        }
+        let mut body = Vec::new();
+        writer.finish(&mut body);
+        let want: Vec<Series> = all.into_iter().map(|(series, _)| series.read_back()).collect();
+        let request = assembled(&body).1;
+        prop_assert_eq!(format!("{:?}", read(&request)), format!("{:?}", want));
+        let read = decode(&request).unwrap();
+        let distinct: std::collections::BTreeSet<&String> = read.symbols.iter().collect();
+        prop_assert_eq!(distinct.len(), read.symbols.len());
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Writing series: from text, or from references and metadata that are encoded already.
+//! Writing series: from text, from the table of a target, or from references and metadata that are encoded already.
 
-use model::{Exemplar, Histogram, Kind};
+use model::{Exemplar, Histogram, Kind, SeriesId, SeriesTable};
 
 use super::{SERIES, Symbols, series};
 use crate::proto::{WireType, put_double, put_len, put_message, put_tag, put_uint, put_varint, varint_len};
@@ -70,7 +70,11 @@ pub fn append_metadata(out: &mut Vec<u8>, kind: Kind, help: u32, unit: u32) {
     });
 }
 
-/// Writes series from text, one chunk after the other.
+const SERIES_TAG: u8 = (SERIES as u8) << 3 | 2;
+const LABELS_TAG: u8 = (series::LABELS as u8) << 3 | 2;
+const SAMPLES_TAG: u8 = (series::SAMPLES as u8) << 3 | 2;
+
+/// Writes series, one chunk after the other.
 #[derive(Debug, Default)]
 pub struct SeriesWriter {
     symbols: Symbols,
@@ -92,6 +96,17 @@ struct LastMetadata {
     encoded: Vec<u8>,
 }
 
+impl LastMetadata {
+    #[inline]
+    fn set(&mut self, kind: Kind, help: u32, unit: u32) {
+        if (self.kind, self.help, self.unit) != (kind, help, unit) {
+            (self.kind, self.help, self.unit) = (kind, help, unit);
+            self.encoded.clear();
+            append_metadata(&mut self.encoded, kind, help, unit);
+        }
+    }
+}
+
 impl SeriesWriter {
     /// Appends a series with one sample (bits of its value). `labels` are sorted by name and none is empty. An exemplar
     /// without a time gets that of the sample.
@@ -104,6 +119,79 @@ impl SeriesWriter {
         exemplars: impl ExactSizeIterator<Item = &'e Exemplar>,
     ) {
         self.resolve(labels, family);
+        self.resolved_sample((bits, stamp), exemplars);
+    }
+
+    /// Takes over the symbols of a table, so that its series can be written by [`Self::table_sample`] and
+    /// [`Self::table_histogram`] until the chunk is finished. Series of other labels may be among them.
+    ///
+    /// Nothing may have been written since the last chunk.
+    pub fn take_table(&mut self, table: &SeriesTable) {
+        debug_assert!(self.is_empty(), "references are of other symbols");
+        self.symbols.take_table(table);
+    }
+
+    /// As [`Self::sample`], for a series of the table that was taken.
+    #[inline]
+    pub fn table_sample<'e>(
+        &mut self,
+        (table, id): (&SeriesTable, SeriesId),
+        kind: Kind,
+        (bits, stamp): (u64, Stamp),
+        exemplars: impl ExactSizeIterator<Item = &'e Exemplar>,
+    ) {
+        self.resolve_metadata(table, id, kind);
+        if exemplars.len() == 0 && stamp.known_start() == 0 && self.short_sample(table, id, bits, stamp.at) {
+            return;
+        }
+        self.resolve_labels(table, id);
+        self.resolved_sample((bits, stamp), exemplars);
+    }
+
+    /// As [`Self::histogram`], for a series of the table that was taken.
+    pub fn table_histogram<'e>(
+        &mut self,
+        (table, id): (&SeriesTable, SeriesId),
+        kind: Kind,
+        value: (&Histogram, Stamp),
+        exemplars: impl ExactSizeIterator<Item = &'e Exemplar>,
+    ) {
+        self.resolve_metadata(table, id, kind);
+        self.resolve_labels(table, id);
+        self.resolved_histogram(value, exemplars);
+    }
+
+    /// Writes a series in one go if, as nearly always, all lengths have one byte; else takes back what it wrote.
+    #[inline]
+    fn short_sample(&mut self, table: &SeriesTable, id: SeriesId, bits: u64, at: i64) -> bool {
+        const LEN: usize = 1;
+        const LABELS_LEN: usize = 3;
+        let out = &mut self.series;
+        let start = out.len();
+        out.extend_from_slice(&[SERIES_TAG, 0, LABELS_TAG, 0]);
+        table.append_label_refs(id, out);
+        let n_labels = out.len() - start - (LABELS_LEN + 1);
+        let n_sample = sample_len((bits, at));
+        let mut place = Place::new(out, 2 + n_sample);
+        place.put_array([SAMPLES_TAG, n_sample as u8]);
+        place.put_value_and_time((1, bits), (2, at));
+        out.extend_from_slice(&self.metadata.encoded);
+        let n_bytes = out.len() - start - (LEN + 1);
+        if n_bytes >= 0x80 {
+            out.truncate(start);
+            return false;
+        }
+        out[start + LEN] = n_bytes as u8;
+        out[start + LABELS_LEN] = n_labels as u8;
+        true
+    }
+
+    #[inline]
+    fn resolved_sample<'e>(
+        &mut self,
+        (bits, stamp): (u64, Stamp),
+        exemplars: impl ExactSizeIterator<Item = &'e Exemplar>,
+    ) {
         if exemplars.len() == 0 {
             append_series(&mut self.series, &self.labels, bits, stamp, &self.metadata.encoded);
             return;
@@ -126,6 +214,14 @@ impl SeriesWriter {
         exemplars: impl ExactSizeIterator<Item = &'e Exemplar>,
     ) {
         self.resolve(labels, family);
+        self.resolved_histogram((histogram, stamp), exemplars);
+    }
+
+    fn resolved_histogram<'e>(
+        &mut self,
+        (histogram, stamp): (&Histogram, Stamp),
+        exemplars: impl ExactSizeIterator<Item = &'e Exemplar>,
+    ) {
         self.with_exemplars(exemplars, stamp.at, |out| {
             put_message(out, series::HISTOGRAMS, |out| {
                 v1::put_histogram(out, histogram, stamp.at);
@@ -185,14 +281,20 @@ impl SeriesWriter {
             put_varint(&mut self.labels, u64::from(last.0));
             put_varint(&mut self.labels, u64::from(last.1));
         }
-        let metadata = &mut self.metadata;
-        let help = self.symbols.intern_near(family.help.as_bytes(), metadata.help);
-        let unit = self.symbols.intern_near(family.unit.as_bytes(), metadata.unit);
-        if (metadata.kind, metadata.help, metadata.unit) != (family.kind, help, unit) {
-            (metadata.kind, metadata.help, metadata.unit) = (family.kind, help, unit);
-            metadata.encoded.clear();
-            append_metadata(&mut metadata.encoded, family.kind, help, unit);
-        }
+        let help = self.symbols.intern_near(family.help.as_bytes(), self.metadata.help);
+        let unit = self.symbols.intern_near(family.unit.as_bytes(), self.metadata.unit);
+        self.metadata.set(family.kind, help, unit);
+    }
+
+    #[inline]
+    fn resolve_metadata(&mut self, table: &SeriesTable, id: SeriesId, kind: Kind) {
+        let symbols = table.family_symbols(id).unwrap_or_default();
+        self.metadata.set(kind, symbols.help, symbols.unit);
+    }
+
+    fn resolve_labels(&mut self, table: &SeriesTable, id: SeriesId) {
+        self.labels.clear();
+        table.append_label_refs(id, &mut self.labels);
     }
 
     /// Appends the series whose labels are resolved; `write` appends its value.
