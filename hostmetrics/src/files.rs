@@ -1,0 +1,136 @@
+//! Reading small files again and again: one buffer, no allocation once it has grown.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+
+/// Largest file that is read.
+pub const MAX_FILE_BYTES: usize = 16 << 20;
+
+/// More than nearly every file of `/proc` has.
+const FIRST_BYTES: usize = 16 << 10;
+
+/// A buffer that files are read into.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    buffer: Vec<u8>,
+}
+
+impl Files {
+    /// The whole of a file.
+    pub(crate) fn read(&mut self, path: &str) -> io::Result<&[u8]> {
+        self.fill(path, false)
+    }
+
+    /// The whole of a file that the kernel writes in one piece, as those of a process: an answer that does not fill
+    /// the buffer is all there is, and needs no second question.
+    pub(crate) fn read_piece(&mut self, path: &str) -> io::Result<&[u8]> {
+        self.fill(path, true)
+    }
+
+    fn fill(&mut self, path: &str, is_one_piece: bool) -> io::Result<&[u8]> {
+        let mut file = File::open(path)?;
+        if self.buffer.is_empty() {
+            self.buffer.resize(FIRST_BYTES, 0);
+        }
+        let mut len = 0;
+        loop {
+            let n_read = match file.read(&mut self.buffer[len..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                outcome => outcome?,
+            };
+            len += n_read;
+            let is_full = len == self.buffer.len();
+            if n_read == 0 || (is_one_piece && !is_full) {
+                return Ok(&self.buffer[..len]);
+            }
+            if is_full {
+                if len >= MAX_FILE_BYTES {
+                    let message = format!("larger than max_file_bytes ({MAX_FILE_BYTES})");
+                    return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+                }
+                self.buffer.resize(2 * len, 0);
+            }
+        }
+    }
+
+    /// Shows a file line by line, however large it is; a line longer than the buffer is passed over.
+    pub(crate) fn lines(&mut self, path: &str, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        let mut file = File::open(path)?;
+        if self.buffer.is_empty() {
+            self.buffer.resize(FIRST_BYTES, 0);
+        }
+        let mut kept = 0;
+        loop {
+            let n_read = match file.read(&mut self.buffer[kept..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                outcome => outcome?,
+            };
+            let len = kept + n_read;
+            let mut start = 0;
+            while let Some(end) = memchr::memchr(b'\n', &self.buffer[start..len]) {
+                each(&self.buffer[start..start + end]);
+                start += end + 1;
+            }
+            if n_read == 0 {
+                if start < len {
+                    each(&self.buffer[start..len]);
+                }
+                return Ok(());
+            }
+            self.buffer.copy_within(start..len, 0);
+            kept = if start == 0 && len == self.buffer.len() { 0 } else { len - start };
+        }
+    }
+}
+
+/// A file in which something is not where it belongs.
+pub(crate) fn malformed(what: impl std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &[u8]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_file_larger_than_the_buffer_is_read_whole() {
+        let text = vec![b'x'; 3 * FIRST_BYTES + 7];
+        let file = file(&text);
+        let mut files = Files::default();
+        assert_eq!(files.read(file.path().to_str().unwrap()).unwrap().len(), text.len());
+        assert_eq!(files.read_piece(file.path().to_str().unwrap()).unwrap().len(), text.len());
+    }
+
+    #[test]
+    fn a_file_without_end_is_refused_with_the_name_of_the_limit() {
+        let error = Files::default().read("/dev/zero").unwrap_err().to_string();
+        assert!(error.contains("max_file_bytes"), "{error}");
+    }
+
+    #[test]
+    fn lines_are_shown_whole_wherever_the_buffer_ends() {
+        let lines: Vec<String> = (0..5000).map(|number| format!("line {number}")).collect();
+        let file = file(lines.join("\n").as_bytes());
+        let mut seen = Vec::new();
+        let mut files = Files::default();
+        let path = file.path().to_str().unwrap().to_owned();
+        files.lines(&path, |line| seen.push(String::from_utf8_lossy(line).into_owned())).unwrap();
+        assert_eq!(seen, lines);
+    }
+
+    #[test]
+    fn a_line_longer_than_the_buffer_hides_no_other() {
+        let text = [b"first\n".to_vec(), vec![b'x'; 2 * FIRST_BYTES], b"\nlast\n".to_vec()].concat();
+        let file = file(&text);
+        let mut seen = Vec::new();
+        let path = file.path().to_str().unwrap().to_owned();
+        Files::default().lines(&path, |line| seen.push(line.len())).unwrap();
+        assert_eq!((seen[0], seen[seen.len() - 1]), (5, 4));
+    }
+}

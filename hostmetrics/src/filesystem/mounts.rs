@@ -1,0 +1,107 @@
+//! What is mounted where: `/proc/1/mountinfo`, or that of this process where the first one's cannot be read.
+
+use std::collections::HashSet;
+
+use crate::files::malformed;
+use crate::text;
+use crate::turn::Turn;
+
+/// One mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mount {
+    /// The device, or another word for the source.
+    pub(super) device: String,
+    /// Where it is mounted, as the host sees it.
+    pub(super) point: String,
+    /// Type of the filesystem.
+    pub(super) kind: String,
+    /// Whether it can be written: `rw`, `ro` or `unknown`.
+    pub(super) mode: &'static str,
+    /// Whether the whole filesystem is mounted, not a folder of it.
+    is_whole: bool,
+}
+
+impl Mount {
+    /// Whether it stands for a disk.
+    pub(super) fn is_physical(&self) -> bool {
+        self.device.starts_with('/') && self.is_whole
+    }
+
+    /// Reads a line of `mountinfo`: id, parent, device numbers, root, mount point, options, optional fields up to a dash, type, source,
+    /// options of the filesystem.
+    pub(super) fn parse(line: &[u8]) -> Option<Self> {
+        let mut words = text::words(line).skip(3);
+        let (root, point, options) = (words.next()?, words.next()?, words.next()?);
+        let mut words = words.skip_while(|word| *word != b"-").skip(1);
+        let (kind, device) = (words.next()?, words.next()?);
+        let super_options = words.next().unwrap_or_default();
+        Some(Self {
+            device: text::unescape(device),
+            point: text::unescape(point),
+            kind: String::from_utf8_lossy(kind).into_owned(),
+            mode: mode(options).or_else(|| mode(super_options)).unwrap_or("unknown"),
+            is_whole: root == b"/",
+        })
+    }
+}
+
+fn mode(options: &[u8]) -> Option<&'static str> {
+    options.split(|byte| *byte == b',').find_map(|option| match option {
+        b"rw" => Some("rw"),
+        b"ro" => Some("ro"),
+        _ => None,
+    })
+}
+
+/// All mounts of the host; `None` where the table cannot be read, which is noted.
+pub(super) fn read(turn: &mut Turn<'_>) -> Option<Vec<Mount>> {
+    let what = ("filesystem", "table of mounts");
+    let of_init = turn.root.proc("1/mountinfo");
+    let (path, text) = match turn.files.read(&of_init) {
+        Ok(text) => (of_init, text.to_vec()),
+        Err(_) => {
+            let own = turn.root.proc("self/mountinfo");
+            match turn.files.read(&own) {
+                Ok(text) => (own, text.to_vec()),
+                Err(error) => {
+                    turn.failures.add(what, &own, &error, "mount the host's /proc below root_path");
+                    return None;
+                }
+            }
+        }
+    };
+    let mut mounts = Vec::new();
+    let mut is_broken = false;
+    for line in text::lines(&text).filter(|line| !line.trim_ascii().is_empty()) {
+        match Mount::parse(line) {
+            Some(mut mount) => {
+                mount.device = resolved(turn, mount.device);
+                mounts.push(mount);
+            }
+            None => is_broken = true,
+        }
+    }
+    if is_broken {
+        turn.failures.add(what, &path, &malformed("a line is not a mount"), "");
+    }
+    Some(mounts)
+}
+
+/// The device behind names that stand for others, as far as the host's `/dev` tells.
+fn resolved(turn: &Turn<'_>, device: String) -> String {
+    if device != "/dev/root" && !device.starts_with("/dev/mapper/") {
+        return device;
+    }
+    let Ok(target) = std::fs::read_link(turn.root.host(&device)) else { return device };
+    match target.file_name() {
+        // Links of the device mapper are relative: `../dm-0`.
+        Some(name) => format!("/dev/{}", name.to_string_lossy()),
+        None => device,
+    }
+}
+
+/// Of mounts of one device at one place only the first is told.
+pub(super) fn keep_first_of_each(mounts: &mut Vec<Mount>) {
+    let mut known = HashSet::new();
+    mounts.retain(|mount| known.insert((mount.point.clone(), mount.device.clone())));
+}

@@ -1,0 +1,10 @@
+//! A host as a tree of files below a root path: what is told of it, and what is said of what cannot be read.
+
+mod allocations;
+mod bad_input;
+mod decisions;
+mod goldens;
+mod keys;
+mod processes;
+mod tables;
+mod tree;
