@@ -24,7 +24,7 @@ pub(crate) const CASES: &[Case] = &[
 const BANDS: &[(&str, &[&str])] = &[
     ("ground", &["model", "config"]),
     ("words", &["exposition", "relabel", "wire", "translate"]),
-    ("reach", &["discovery", "net", "queue", "scrape", "telemetry"]),
+    ("reach", &["discovery", "hostmetrics", "net", "queue", "scrape", "telemetry"]),
     ("spine", &["pipeline"]),
     ("parts", &["receivers", "processors", "exporters", "extensions"]),
     ("bins", &["muster", "muster-allocator"]),
@@ -163,7 +163,7 @@ fn top_level_holds() -> Result<()> {
 fn sources() -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders: Vec<PathBuf> =
-        ["collector", "target-allocator", "tests"].map(|name| root().join(name)).to_vec();
+        ["collector", "hostmetrics", "target-allocator", "tests"].map(|name| root().join(name)).to_vec();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder)? {
             let path = entry?.path();
