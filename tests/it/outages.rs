@@ -9,8 +9,10 @@ mod limits;
 mod receiver;
 mod scene;
 
+use anyhow::{Result, ensure};
+
 use crate::Case;
-use crate::programs::block_on;
+use crate::programs::{self, block_on};
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("a_receiver_that_refuses_connections_costs_nothing", || block_on(receiver::refused())),
@@ -30,4 +32,19 @@ pub(crate) const CASES: &[Case] = &[
         block_on(limits::few_files())
     }),
     Case::new("a_slow_receiver_delays_neither_logs_nor_another_receiver", beside::slow_receiver),
+    Case::needing(
+        "a_real_prometheus_misses_nothing_and_has_nothing_twice_after_an_outage",
+        &["prometheus"],
+        soak,
+    ),
 ];
+
+/// `cargo xtask soak outage`, scaled down.
+fn soak() -> Result<()> {
+    let words = "soak outage --targets 20 --series 250 --interval 1 --before 3 --outage 8 --after 2";
+    let words: Vec<&str> = words.split(' ').collect();
+    let outcome = programs::run(&programs::built("muster-bench"), &words)?;
+    ensure!(outcome.code == Some(0), "{}\n{}", outcome.stdout, outcome.stderr);
+    ensure!(outcome.stdout.contains("0 scrapes missing, 0 twice, 0 samples uneven"), "{}", outcome.stdout);
+    Ok(())
+}

@@ -7,9 +7,12 @@ mod fleet;
 mod jitter;
 mod machine;
 mod measure;
+mod outage;
 mod process;
 mod programs;
+mod remote_write;
 mod scrape;
+mod soak;
 mod table;
 mod verdict;
 
@@ -22,6 +25,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use measure::Setting;
+use outage::Script;
 
 /// Measures our programs beside their peers.
 #[derive(Debug, Parser)]
@@ -37,6 +41,66 @@ enum Bench {
     Scrape(ScrapeArgs),
     /// Punctuality: many small targets, how evenly each is scraped, and what is kept open for it.
     Jitter(JitterArgs),
+    /// Remote write: bytes and CPU a sample by protocol, then an outage with each program.
+    RemoteWrite(RemoteWriteArgs),
+    /// Long runs that have to end without a fault.
+    Soak(SoakArgs),
+}
+
+#[derive(Debug, Args)]
+struct RemoteWriteArgs {
+    /// Seconds measured for each protocol.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    #[command(flatten)]
+    script: OutageArgs,
+}
+
+#[derive(Debug, Args)]
+struct SoakArgs {
+    #[command(subcommand)]
+    soak: Soak,
+}
+
+#[derive(Debug, Subcommand)]
+enum Soak {
+    /// A real Prometheus is away; afterwards nothing may be missing or there twice, by PromQL and by the ledger.
+    Outage(OutageArgs),
+}
+
+#[derive(Debug, Args)]
+struct OutageArgs {
+    /// Number of targets.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    targets: u32,
+    /// Series a target.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(5..))]
+    series: u32,
+    /// Seconds between scrapes.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    interval: u64,
+    /// Seconds before the outage.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    before: u64,
+    /// Seconds without receiver.
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    outage: u64,
+    /// Seconds after everything has arrived.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    after: u64,
+}
+
+impl OutageArgs {
+    fn script(&self) -> Script {
+        Script {
+            n_targets: self.targets as usize,
+            n_series: self.series,
+            interval: Duration::from_secs(self.interval),
+            before: Duration::from_secs(self.before),
+            outage: Duration::from_secs(self.outage),
+            after: Duration::from_secs(self.after),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -140,6 +204,11 @@ async fn run(bench: Bench) -> Result<()> {
     match bench {
         Bench::Scrape(args) => scrape::run(args.settings()).await,
         Bench::Jitter(args) => jitter::run(&args.setting()).await,
+        Bench::RemoteWrite(args) => {
+            let script = args.script.script();
+            remote_write::run(&script.setting(Duration::from_secs(args.seconds)), &script).await
+        }
+        Bench::Soak(SoakArgs { soak: Soak::Outage(args) }) => soak::outage(&args.script()).await,
     }
 }
 

@@ -3,10 +3,11 @@
 //! Every program runs with its defaults but for the sink's address and, where the fleet has no gzip, its own switch not to ask
 //! for it. Debian's Prometheus is too old for such a switch: it asks, and gets plain text.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 use world::child::{Child, Usage, binary};
 use world::fleet::Fleet;
@@ -14,6 +15,14 @@ use world::peers::{self, Mode, Peer};
 
 /// What can be measured.
 pub(crate) const PROGRAMS: [&str; 3] = ["muster", "vmagent", "prometheus"];
+
+/// Our own program with keys of its exporter beside the endpoint: as it is by default, with each protocol, and with its queue on the disk.
+const MUSTERS: [(&str, &str); 4] = [
+    ("muster", ""),
+    ("muster-1.0", ", protobuf_message: prometheus.WriteRequest"),
+    ("muster-2.0", ", protobuf_message: io.prometheus.write.v2.Request"),
+    ("muster-disk", ", sending_queue: {storage: file_storage}"),
+];
 
 /// What a program is to do.
 pub(crate) struct Task<'a> {
@@ -26,7 +35,7 @@ pub(crate) struct Task<'a> {
 
 /// A program under measurement.
 pub(crate) enum Running {
-    Ours { child: Child, _folder: TempDir },
+    Ours { child: Child, folder: TempDir },
     Peer(Peer),
 }
 
@@ -36,6 +45,25 @@ impl Running {
             Self::Ours { child, .. } => child,
             Self::Peer(peer) => &peer.child,
         }
+    }
+
+    /// Where it keeps what has to survive.
+    pub(crate) fn data(&self) -> PathBuf {
+        match self {
+            Self::Ours { folder, .. } => folder.path().join("data"),
+            Self::Peer(peer) => peer.folder.path().join("data"),
+        }
+    }
+
+    /// Tells it to end and waits for it.
+    pub(crate) async fn end(&mut self, grace: Duration) -> Result<()> {
+        let child = match self {
+            Self::Ours { child, .. } => child,
+            Self::Peer(peer) => &mut peer.child,
+        };
+        let status = child.terminate(grace).await?;
+        ensure!(status.success(), "{}: {status}: {}", child.name(), child.last_words());
+        Ok(())
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -53,14 +81,17 @@ impl Running {
 
 /// Whether a program can be measured here.
 pub(crate) fn is_there(program: &str) -> bool {
-    program == "muster" || peers::find(program).is_some()
+    program.starts_with("muster") || peers::find(program).is_some()
 }
 
 /// Starts a program by its name.
 pub(crate) async fn start(program: &str, task: &Task<'_>) -> Result<Running> {
     let scrape = scrape_configs(program, task);
+    let variant = MUSTERS.iter().find(|(name, _)| *name == program);
+    if let Some((_, keys)) = variant {
+        return muster(&scrape, task.sink, keys);
+    }
     match program {
-        "muster" => muster(&scrape, task.sink),
         "vmagent" => Ok(Running::Peer(peers::vmagent(&scrape, task.sink, &[]).await?)),
         "prometheus" => {
             let config = format!("{scrape}\nremote_write: [{{url: '{}'}}]\n", task.sink);
@@ -75,7 +106,7 @@ fn scrape_configs(program: &str, task: &Task<'_>) -> String {
     let seconds = task.interval.as_secs();
     let uncompressed = match program {
         _ if task.gzip => "",
-        "muster" => "enable_compression: false, ",
+        name if name.starts_with("muster") => "enable_compression: false, ",
         "vmagent" => "disable_compression: true, ",
         _ => "",
     };
@@ -86,13 +117,14 @@ fn scrape_configs(program: &str, task: &Task<'_>) -> String {
     )
 }
 
-fn muster(scrape: &str, sink: &str) -> Result<Running> {
+fn muster(scrape: &str, sink: &str, keys: &str) -> Result<Running> {
     let folder = tempfile::tempdir().context("making a folder")?;
     let indented: Vec<String> = scrape.lines().map(|line| format!("      {line}")).collect();
     let config = format!(
         "receivers:\n  prometheus:\n    config:\n{}\n\
-         exporters: {{prometheusremotewrite: {{endpoint: '{sink}'}}}}\n\
-         service:\n  telemetry: {{metrics: {{level: none}}}}\n  pipelines: {{metrics: {{receivers: [prometheus], exporters: \
+         exporters: {{prometheusremotewrite: {{endpoint: '{sink}'{keys}}}}}\n\
+         extensions: {{file_storage: {{directory: data, create_directory: true}}}}\n\
+         service:\n  extensions: [file_storage]\n  telemetry: {{metrics: {{level: none}}}}\n  pipelines: {{metrics: {{receivers: [prometheus], exporters: \
          [prometheusremotewrite]}}}}\n",
         indented.join("\n")
     );
@@ -101,7 +133,7 @@ fn muster(scrape: &str, sink: &str) -> Result<Running> {
     let mut command = Command::new(binary("muster")?);
     command.arg("--config").arg(&path).current_dir(folder.path());
     let child = Child::spawn("muster", &mut command, folder.path())?;
-    Ok(Running::Ours { child, _folder: folder })
+    Ok(Running::Ours { child, folder })
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ impl Gate {
         Gate::with(to, None).await
     }
 
-    /// As [`Gate::start`]; each request that the receiver acknowledged with a 2xx status is then posted to the URL `copy` as
+    /// As [`Gate::start`]; each request that the receiver stored, as its answer says, is then posted to the URL `copy` as
     /// well, before the sender has its answer: a [sink](crate::sink) there keeps the book of a receiver that has none.
     ///
     /// # Errors
@@ -276,7 +276,7 @@ async fn pass_on(shared: Arc<Shared>, request: Request) -> Result<Reply, Hangup>
         return Err(Hangup);
     };
     if let Some(copy) = &shared.copy
-        && (200..300).contains(&answer.status)
+        && is_stored(&headers, &answer)
     {
         let copied = http::send(&method, copy, &headers, body, ANSWER).await;
         let is_taken = copied.is_ok_and(|answer| (200..300).contains(&answer.status));
@@ -289,6 +289,16 @@ async fn pass_on(shared: Arc<Shared>, request: Request) -> Result<Reply, Hangup>
         }
     }
     Ok(back)
+}
+
+/// A receiver that does not know remote write 2.0 may take a request of it for an empty one of 1.0 and answer with success; one that does
+/// know it says how much was written.
+fn is_stored(headers: &[(&str, &str)], answer: &http::Answer) -> bool {
+    let is_of_version_2 = headers
+        .iter()
+        .any(|(name, value)| *name == "x-prometheus-remote-write-version" && value.starts_with("2."));
+    let says_so = answer.header("x-prometheus-remote-write-samples-written").is_some();
+    (200..300).contains(&answer.status) && (!is_of_version_2 || says_so)
 }
 
 /// Reads the head of a request and a first piece of its body, then resets the connection.

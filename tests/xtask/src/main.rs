@@ -23,8 +23,13 @@ cargo xtask COMMAND
                       try: cargo xtask demo -- --for 60s --scale 3,5,3 --json
   bench NAME [-- ARGS]
                       on this machine, beside others: scrape (CPU and memory; --matrix
-                      for all settings), jitter (10,000 targets), or micro (ns a sample
-                      of exposition, relabel, wire, translate and scrape; ARGS: a filter)
+                      for all settings), jitter (10,000 targets), remote-write (bytes
+                      and CPU a sample by protocol, an outage), or micro (ns a sample of
+                      exposition, relabel, wire, translate and scrape; ARGS: a filter)
+  soak outage [-- ARGS]
+                      ten minutes without a real Prometheus at 20,000 samples/s:
+                      afterwards nothing may be missing or there twice; takes about
+                      13 minutes, shorter with --outage SECONDS
   bless               rewrites expectations in tests and the schemas in deploy/schema
   tools               installs the programs that tests, demo and bench run beside ours
   help                this text
@@ -39,7 +44,7 @@ const BENCHES: [(&str, &str); 5] = [
     ("scrape", "scrape"),
 ];
 
-const COMMANDS: [&str; 6] = ["test", "demo", "bench", "bless", "tools", "help"];
+const COMMANDS: [&str; 7] = ["test", "demo", "bench", "soak", "bless", "tools", "help"];
 
 fn main() -> ExitCode {
     let words = std::env::args().skip(1).collect::<Vec<_>>();
@@ -66,6 +71,10 @@ fn run(words: &[String]) -> Result<()> {
             cargo::become_built("muster-demo", &[flags, passed_on].concat())
         }
         "bench" => bench(flags, passed_on),
+        "soak" => match flags.first() {
+            Some(name) if name == "outage" => measured("soak", &[flags, passed_on].concat()),
+            _ => bail!("which one? `cargo xtask soak outage`"),
+        },
         "bless" => none(flags).and_then(|()| bless()),
         "tools" => none(flags).and_then(|()| tools::install().map(drop)),
         "help" | "--help" | "-h" => print(USAGE),
@@ -80,14 +89,19 @@ fn run(words: &[String]) -> Result<()> {
 
 fn bench(flags: &[String], passed_on: &[String]) -> Result<()> {
     let Some((name, more)) = flags.split_first() else {
-        bail!("which one? `cargo xtask bench scrape`, `jitter` or `micro`")
+        bail!("which one? `cargo xtask bench scrape`, `jitter`, `remote-write` or `micro`")
     };
     if name == "micro" {
         return micro(&[more, passed_on].concat());
     }
+    measured(name, &[more, passed_on].concat())
+}
+
+/// Becomes the program that measures, with our programs and others beside it.
+fn measured(name: &str, words: &[String]) -> Result<()> {
     tools::install()?;
     cargo::build(&["muster", "muster-allocator", "bench"], true)?;
-    cargo::become_built("muster-bench", &[std::slice::from_ref(name), more, passed_on].concat())
+    cargo::become_built("muster-bench", &[&[name.to_owned()], words].concat())
 }
 
 /// The benches beside the crates, one process a crate.

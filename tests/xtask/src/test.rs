@@ -41,7 +41,7 @@ pub(crate) fn run(options: &Options, passed_on: &[String]) -> Result<()> {
         tools::install()?;
     }
     // Whole-binary tests start these.
-    cargo::build(&["muster", "muster-allocator", "demo"], false)?;
+    cargo::build(&["muster", "muster-allocator", "demo", "bench"], false)?;
     let mut words = vec!["test", "--workspace", "--no-fail-fast", "--"];
     words.extend(passed_on.iter().map(String::as_str));
     let mut child = cargo::command(&words).stdout(Stdio::piped()).spawn().context("starting cargo test")?;
