@@ -44,7 +44,7 @@ pub(crate) struct Exporting {
 /// The queue and the bodies that are being filled for it.
 struct Waiting {
     settings: Queueing,
-    queue: Queue<Request>,
+    queue: Queue,
     /// Open bodies by shard. The lock is held from the check for room to the push, so that a batch goes in whole or not at
     /// all and requests of a shard are pushed in the order in which they were filled.
     open: Mutex<Vec<Body>>,

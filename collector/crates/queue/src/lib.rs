@@ -6,14 +6,23 @@
 //! request counts until it is acknowledged, also while it is being sent (as the queue of the collector's
 //! `exporterhelper`; unlike there, order survives a retry).
 //!
-//! The crate knows no pipeline and no protocol: whatever can say its weight ([`Load`]) can wait here.
-//! [`Request`] is the form that needs nothing but bytes and a small header, so that it can wait outside
-//! memory too.
+//! A queue with a directory ([`Queue::open`]) keeps on disk what is not acknowledged within a moment, and finds it again when
+//! it is opened the next time. The crate knows no pipeline and no protocol.
 
+mod disk;
+mod inspect;
 mod limits;
+mod log;
+mod meters;
 mod queue;
 mod request;
+mod storage;
 
+pub use disk::{DiskOptions, Dropped, Tally};
+pub use inspect::{CursorReport, Inspection, LossReport, SegmentReport};
 pub use limits::{Full, Limits, Sizer, TooLarge};
+pub use log::Loss;
+pub use meters::Meters;
 pub use queue::{InFlight, Queue, Reason, Rejected, Sizes};
-pub use request::{Head, Load, Request};
+pub use request::{Head, Request};
+pub use storage::{Files, Space, Storage, StoredFile};

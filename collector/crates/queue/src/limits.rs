@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Load;
+use crate::Request;
 
 /// What is counted, as `sending_queue.sizer` names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -134,8 +134,8 @@ pub(crate) struct Weight {
 }
 
 impl Weight {
-    pub(crate) fn of(load: &impl Load) -> Self {
-        Self { requests: 1, items: load.n_items(), bytes: load.n_bytes() }
+    pub(crate) fn of(request: &Request) -> Self {
+        Self { requests: 1, items: request.head.n_items, bytes: request.payload.len() as u64 }
     }
 
     pub(crate) fn add(&mut self, more: &Self) {

@@ -3,14 +3,6 @@
 use bytes::Bytes;
 use model::{Signal, Timestamp};
 
-/// Something that can say how heavy it is. The answers must not change while it waits.
-pub trait Load {
-    /// Points, records or spans.
-    fn n_items(&self) -> u64;
-    /// Bytes it keeps alive, roughly what it will take on the wire.
-    fn n_bytes(&self) -> u64;
-}
-
 /// A request that is ready to be sent: encoded, and compressed if the receiver wants that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -33,14 +25,4 @@ pub struct Head {
     pub newest: Timestamp,
     /// The exporter's own mark of how the payload is encoded; 0 where it has but one way.
     pub format: u8,
-}
-
-impl Load for Request {
-    fn n_items(&self) -> u64 {
-        self.head.n_items
-    }
-
-    fn n_bytes(&self) -> u64 {
-        self.payload.len() as u64
-    }
 }

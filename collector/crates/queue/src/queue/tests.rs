@@ -47,7 +47,7 @@ async fn requests_leave_in_the_order_in_which_they_came() {
 fn what_is_in_flight_counts_until_it_is_acknowledged() {
     let queue = of_requests(1);
     queue.push(0, request("a", 1)).unwrap();
-    let taken = queue.try_pop(0).unwrap();
+    let taken = queue.take(0).unwrap();
     let refused = queue.push(0, request("b", 1)).unwrap_err();
     assert_eq!(refused.reason, Reason::Full(Full { sizer: Sizer::Requests, used: 1, limit: 1 }));
     assert_eq!(refused.to_string(), "sending queue is full: 1 of 1 requests");
@@ -81,9 +81,9 @@ fn what_is_given_back_returns_to_its_old_place() {
     for text in ["a", "b", "c", "d"] {
         queue.push(0, request(text, 1)).unwrap();
     }
-    let first = queue.try_pop(0).unwrap();
-    let second = queue.try_pop(0).unwrap();
-    let third = queue.try_pop(0).unwrap();
+    let first = queue.take(0).unwrap();
+    let second = queue.take(0).unwrap();
+    let third = queue.take(0).unwrap();
     third.retry();
     first.retry();
     drop(second);
@@ -220,7 +220,7 @@ async fn a_drain_that_runs_out_of_time_returns_what_nobody_holds() {
     for text in ["a", "b", "c"] {
         queue.push(0, request(text, 1)).unwrap();
     }
-    let held = queue.try_pop(0).unwrap();
+    let held = queue.take(0).unwrap();
     let rest = queue.drain(Duration::from_secs(5)).await;
     assert_eq!(names(&rest), ["b", "c"]);
     assert!(queue.pop(0).await.is_none());
@@ -237,7 +237,7 @@ async fn the_oldest_age_sees_what_is_in_flight() {
     queue.push(0, request("a", 1)).unwrap();
     tokio::time::advance(Duration::from_secs(3)).await;
     queue.push(0, request("b", 1)).unwrap();
-    let taken = queue.try_pop(0).unwrap();
+    let taken = queue.take(0).unwrap();
     assert_eq!(taken.age(), Duration::from_secs(3));
     assert_eq!(queue.oldest_age(), Some(Duration::from_secs(3)));
     taken.done();
@@ -284,18 +284,15 @@ impl Model {
     }
 }
 
-/// A load that knows its number, so that order can be compared.
-#[derive(Debug, PartialEq, Eq)]
-struct Numbered(Known);
+/// A request that says its number by its time.
+fn numbered((number, n_items, n_bytes): Known) -> Request {
+    let at = Timestamp(number.cast_signed());
+    let head = Head { signal: Signal::Metrics, n_items, oldest: at, newest: at, format: 0 };
+    Request { payload: vec![0; n_bytes as usize].into(), head }
+}
 
-impl Load for Numbered {
-    fn n_items(&self) -> u64 {
-        self.0.1
-    }
-
-    fn n_bytes(&self) -> u64 {
-        self.0.2
-    }
+fn known(request: &Request) -> Known {
+    (request.head.oldest.millis().cast_unsigned(), request.head.n_items, request.payload.len() as u64)
 }
 
 proptest! {
@@ -311,16 +308,16 @@ proptest! {
                     let known = (model.pushed, n_items, n_bytes as u64);
                     let used = model.sizes();
                     let fits = used.requests < 12 && used.items + known.1 <= 30 && used.bytes + known.2 <= 30;
-                    prop_assert_eq!(queue.push(shard, Numbered(known)).is_ok(), fits);
+                    prop_assert_eq!(queue.push(shard, numbered(known)).is_ok(), fits);
                     if fits {
                         model.shards[shard].push_back(known);
                         model.pushed += 1;
                     }
                 }
                 Step::Pop { shard } => {
-                    let taken = queue.try_pop(shard);
+                    let taken = queue.take(shard);
                     let expected = model.shards[shard].pop_front();
-                    prop_assert_eq!(taken.as_ref().map(|taken| taken.0), expected);
+                    prop_assert_eq!(taken.as_ref().map(|taken| self::known(taken)), expected);
                     if let (Some(taken), Some(known)) = (taken, expected) {
                         held.push(taken);
                         model.held.push((shard, known));
@@ -341,7 +338,7 @@ proptest! {
             prop_assert_eq!(queue.sizes(), model.sizes());
         }
         drop(held);
-        let rest: Vec<_> = queue.take_rest().into_iter().map(|load| load.0.0).collect();
+        let rest: Vec<_> = queue.take_rest().into_iter().map(|request| known(&request).0).collect();
         let mut expected: Vec<_> = model.shards.iter().flatten().map(|known| known.0).collect();
         expected.extend(model.held.iter().map(|(_, known)| known.0));
         expected.sort_unstable();
