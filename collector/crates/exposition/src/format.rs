@@ -33,6 +33,18 @@ impl fmt::Display for Warning {
 #[error("{0} and no fallback_scrape_protocol is set for the target")]
 pub struct UnknownContentType(String);
 
+/// What client libraries answer with, so that nearly nothing has to be taken apart.
+const USUAL: [(&str, Format); 5] = [
+    ("text/plain; version=0.0.4; charset=utf-8", Format::Text),
+    ("text/plain; version=0.0.4; charset=utf-8; escaping=underscores", Format::Text),
+    ("application/openmetrics-text; version=1.0.0; charset=utf-8", Format::OpenMetrics),
+    ("application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores", Format::OpenMetrics),
+    (
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+        Format::Protobuf,
+    ),
+];
+
 /// Chooses the parser for a body. Parameters of the content type (version, proto, charset ...) must be well formed but
 /// are not looked at. A content type that is missing, broken or foreign means `fallback`, with a warning.
 ///
@@ -44,6 +56,9 @@ pub fn format_of(
     fallback: Option<Format>,
 ) -> Result<(Format, Option<Warning>), UnknownContentType> {
     let content_type = content_type.unwrap_or("");
+    if let Some((_, format)) = USUAL.iter().find(|(usual, _)| *usual == content_type) {
+        return Ok((*format, None));
+    }
     let complaint = match media_type(content_type).as_deref() {
         Some("text/plain") => return Ok((Format::Text, None)),
         Some("application/openmetrics-text") => return Ok((Format::OpenMetrics, None)),
@@ -250,6 +265,13 @@ mod tests {
             ("application/openmetrics-text;charset=utf-8;escaping=values", Format::OpenMetrics),
         ] {
             assert_eq!(format_of(Some(content_type), None), Ok((format, None)), "{content_type}");
+        }
+    }
+
+    #[test]
+    fn what_is_usual_is_what_the_media_type_says() {
+        for (usual, format) in USUAL {
+            assert_eq!(format_of(Some(&format!(" {usual}")), None), Ok((format, None)), "{usual}");
         }
     }
 

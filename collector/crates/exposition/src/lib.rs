@@ -18,6 +18,7 @@
 mod buckets;
 mod convert;
 mod created;
+mod digits;
 mod event;
 mod expected;
 pub mod float;

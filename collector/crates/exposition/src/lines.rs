@@ -8,6 +8,7 @@ use memchr::memchr_iter;
 
 use crate::Expected;
 use crate::created::Starts;
+use crate::digits;
 use crate::event::{Bad, Event, ParseError, Place, Sample};
 use crate::float;
 use crate::names::{is_name_byte, is_name_start};
@@ -180,18 +181,9 @@ impl<'a> Lines<'a> {
     /// The number at `at` and the position behind it.
     #[inline]
     pub(crate) fn number(&self, at: usize) -> Result<(f64, usize), Bad> {
-        // Most values are small whole numbers. Up to 15 digits are exact, and the pass that adds them up finds the
-        // end.
-        const EXACT_DIGITS: usize = 15;
+        // Most values are small whole numbers, and reading one finds its end.
         let rest = &self.body[at..];
-        let mut whole = 0u64;
-        let mut n_digits = 0;
-        while let Some(digit @ b'0'..=b'9') = rest.get(n_digits)
-            && n_digits < EXACT_DIGITS
-        {
-            whole = whole * 10 + u64::from(digit - b'0');
-            n_digits += 1;
-        }
+        let (whole, n_digits) = digits::leading(rest);
         if n_digits > 0 && matches!(rest.get(n_digits), None | Some(b' ' | b'\n')) {
             #[expect(clippy::cast_precision_loss, reason = "15 decimal digits fit into 53 bits")]
             return Ok((whole as f64, at + n_digits));

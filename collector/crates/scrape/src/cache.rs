@@ -561,6 +561,8 @@ impl Cache {
         if is_first || self.n_quiet == MIN_QUIET {
             self.keys.rest();
             self.store.rest();
+            self.keys.shrink();
+            self.store.shrink();
         }
         self.n_keys_good = self.keys.len();
         self.n_failures = 0;

@@ -73,6 +73,56 @@ pub fn append_metadata(out: &mut Vec<u8>, kind: Kind, help: u32, unit: u32) {
 const SERIES_TAG: u8 = (SERIES as u8) << 3 | 2;
 const LABELS_TAG: u8 = (series::LABELS as u8) << 3 | 2;
 const SAMPLES_TAG: u8 = (series::SAMPLES as u8) << 3 | 2;
+const DOUBLE_1_TAG: u8 = 1 << 3 | 1;
+
+/// A few encoded bytes that many series have in common. All of them are copied and the rest is taken back, which is
+/// cheaper than copying a number of bytes that varies.
+#[derive(Clone, Copy, Debug, Default)]
+struct Short {
+    bytes: [u8; SHORT_BYTES],
+    n_bytes: u8,
+}
+
+/// The field `metadata` with the largest references takes as much; a time takes less.
+const SHORT_BYTES: usize = 16;
+
+impl Short {
+    fn of(bytes: &[u8]) -> Self {
+        let mut short = Self { n_bytes: bytes.len() as u8, ..Self::default() };
+        short.bytes[..bytes.len()].copy_from_slice(bytes);
+        short
+    }
+
+    fn get(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.n_bytes)]
+    }
+
+    #[inline]
+    fn append(&self, out: &mut Vec<u8>) {
+        let end = out.len() + usize::from(self.n_bytes);
+        out.extend_from_slice(&self.bytes);
+        out.truncate(end);
+    }
+}
+
+/// The field `timestamp` of the sample that was written last: all samples of a scrape have the same.
+#[derive(Debug, Default)]
+struct LastTime {
+    at: i64,
+    field: Short,
+}
+
+impl LastTime {
+    #[inline]
+    fn of(&mut self, at: i64) -> Short {
+        if at != self.at {
+            let mut field = Vec::with_capacity(SHORT_BYTES);
+            put_uint(&mut field, 2, at as u64);
+            *self = Self { at, field: Short::of(&field) };
+        }
+        self.field
+    }
+}
 
 /// Writes series, one chunk after the other.
 #[derive(Debug, Default)]
@@ -85,6 +135,7 @@ pub struct SeriesWriter {
     /// References to name and value of the labels of the series before: the next one has most of them too.
     last: Vec<(u32, u32)>,
     metadata: LastMetadata,
+    last_time: LastTime,
 }
 
 /// The metadata that was written last: the next series is mostly of the same family.
@@ -93,7 +144,7 @@ struct LastMetadata {
     kind: Kind,
     help: u32,
     unit: u32,
-    encoded: Vec<u8>,
+    encoded: Short,
 }
 
 impl LastMetadata {
@@ -101,8 +152,9 @@ impl LastMetadata {
     fn set(&mut self, kind: Kind, help: u32, unit: u32) {
         if (self.kind, self.help, self.unit) != (kind, help, unit) {
             (self.kind, self.help, self.unit) = (kind, help, unit);
-            self.encoded.clear();
-            append_metadata(&mut self.encoded, kind, help, unit);
+            let mut encoded = Vec::with_capacity(SHORT_BYTES);
+            append_metadata(&mut encoded, kind, help, unit);
+            self.encoded = Short::of(&encoded);
         }
     }
 }
@@ -171,11 +223,16 @@ impl SeriesWriter {
         out.extend_from_slice(&[SERIES_TAG, 0, LABELS_TAG, 0]);
         table.append_label_refs(id, out);
         let n_labels = out.len() - start - (LABELS_LEN + 1);
-        let n_sample = sample_len((bits, at));
-        let mut place = Place::new(out, 2 + n_sample);
-        place.put_array([SAMPLES_TAG, n_sample as u8]);
-        place.put_value_and_time((1, bits), (2, at));
-        out.extend_from_slice(&self.metadata.encoded);
+        let time = self.last_time.of(at);
+        if bits == 0 {
+            out.extend_from_slice(&[SAMPLES_TAG, time.n_bytes]);
+        } else {
+            let mut value = [SAMPLES_TAG, 9 + time.n_bytes, DOUBLE_1_TAG, 0, 0, 0, 0, 0, 0, 0, 0];
+            value[3..].copy_from_slice(&bits.to_le_bytes());
+            out.extend_from_slice(&value);
+        }
+        time.append(out);
+        self.metadata.encoded.append(out);
         let n_bytes = out.len() - start - (LEN + 1);
         if n_bytes >= 0x80 {
             out.truncate(start);
@@ -193,7 +250,7 @@ impl SeriesWriter {
         exemplars: impl ExactSizeIterator<Item = &'e Exemplar>,
     ) {
         if exemplars.len() == 0 {
-            append_series(&mut self.series, &self.labels, bits, stamp, &self.metadata.encoded);
+            append_series(&mut self.series, &self.labels, bits, stamp, self.metadata.encoded.get());
             return;
         }
         self.with_exemplars(exemplars, stamp.at, |out| {
@@ -263,9 +320,7 @@ impl SeriesWriter {
         self.series.shrink_to(MAX_KEPT_BYTES);
         self.last.clear();
         self.has_exemplars = false;
-        self.metadata =
-            LastMetadata { encoded: std::mem::take(&mut self.metadata.encoded), ..Default::default() };
-        self.metadata.encoded.clear();
+        self.metadata = LastMetadata::default();
     }
 
     #[inline]
@@ -313,7 +368,7 @@ impl SeriesWriter {
             for exemplar in exemplars {
                 put_message(out, series::EXEMPLARS, |out| put_exemplar(out, symbols, exemplar, at));
             }
-            out.extend_from_slice(&metadata.encoded);
+            metadata.encoded.append(out);
         });
     }
 }
