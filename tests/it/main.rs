@@ -3,6 +3,7 @@
 //! One binary with a harness of its own, because a test that lacks a real peer has to be counted as ignored, with the
 //! name of what is missing, and never as passed.
 
+mod alerts;
 mod allocator;
 mod debug_commands;
 mod exposing;
@@ -58,7 +59,7 @@ impl Case {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 15] = [
+    let areas: [(&str, &[Case]); 16] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         ("otlp", otlp::CASES),
         ("exposing", exposing::CASES),
         ("reload", reload::CASES),
+        ("alerts", alerts::CASES),
         ("allocator", allocator::CASES),
         ("following", following::CASES),
         ("real_input", real_input::CASES),
