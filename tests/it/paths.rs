@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use prost::Message as _;
 use wire::compress::{Encoding, Limit, decompress};
 use wire::remote_write::v1::{MetricMetadata, TimeSeries, WriteRequest, decode};
+use wire::remote_write::v2;
 use world::child::free_port;
 use world::http::{self, Server, read_body, reply};
 
@@ -20,8 +21,11 @@ use crate::Case;
 use crate::programs::{self, Collector, block_on, eventually};
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("a_page_gives_the_same_remote_write_body_with_and_without_otlp_in_between", || {
-        block_on(both_ways())
+    Case::new("a_page_gives_the_same_remote_write_1_body_with_and_without_otlp_in_between", || {
+        block_on(both_ways("prometheus.WriteRequest"))
+    }),
+    Case::new("a_page_gives_the_same_remote_write_2_body_with_and_without_otlp_in_between", || {
+        block_on(both_ways("io.prometheus.write.v2.Request"))
     }),
     Case::new("the_gate_of_the_direct_path_is_described", gate_is_described),
     Case::new("an_exponential_histogram_from_otlp_arrives_as_a_native_one", || block_on(exponential())),
@@ -81,14 +85,16 @@ impl Sink {
         let server = Server::start(move |request: http::Request| {
             let kept = Arc::clone(&kept);
             async move {
+                let is_v2 = request.headers()["content-type"] == v2::CONTENT_TYPE;
                 let Ok(body) = read_body(request).await else { return Ok(reply(400, "text/plain", "")) };
-                let mut plain = Vec::new();
-                let unpacked = decompress(Encoding::Snappy, &body, Limit::bytes(16 << 20), &mut plain);
-                let Some(request) = unpacked.ok().and_then(|_| decode(&plain).ok()) else {
+                let Some(request) = read(&body, is_v2) else {
                     return Ok(reply(400, "text/plain", "unreadable"));
                 };
                 kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(request);
-                Ok(reply(204, "text/plain", ""))
+                let mut answer = reply(204, "text/plain", "");
+                let written = "x-prometheus-remote-write-samples-written";
+                answer.headers_mut().insert(written, u32::MAX.into());
+                Ok(answer)
             }
         })
         .await?;
@@ -107,6 +113,17 @@ impl Sink {
         })
         .await
     }
+}
+
+/// A request of either protocol, in 1.0.
+fn read(body: &[u8], is_v2: bool) -> Option<WriteRequest> {
+    let (mut plain, mut as_v1) = (Vec::new(), Vec::new());
+    decompress(Encoding::Snappy, body, Limit::bytes(16 << 20), &mut plain).ok()?;
+    if !is_v2 {
+        return decode(&plain).ok();
+    }
+    v2::to_v1(&plain, v2::ToV1 { metadata: true, escape_names: false }, &mut as_v1).ok()?;
+    decode(&as_v1).ok()
 }
 
 /// Values of these say something of the scrape, not of the page.
@@ -142,13 +159,16 @@ fn content(request: &WriteRequest) -> Content {
     (all, metadata)
 }
 
-async fn both_ways() -> Result<()> {
+async fn both_ways(message: &str) -> Result<()> {
     let page = Server::start(|_: http::Request| async { Ok(reply(200, OPENMETRICS, PAGE)) }).await?;
-    let direct = scraped(&page, &[]).await?;
-    let through = scraped(&page, &["--feature-gates=-muster.directPath"]).await?;
+    let direct = scraped(&page, message, &[]).await?;
+    let through = scraped(&page, message, &["--feature-gates=-muster.directPath"]).await?;
     let n_samples = PAGE.lines().filter(|line| !line.starts_with('#')).count();
     ensure!(direct.0.len() > n_samples, "{} series of {n_samples} samples", direct.0.len());
-    ensure!(direct.1.iter().any(|metadata| metadata.metric_family_name == "http_requests"), "no metadata");
+    ensure!(
+        direct.1.iter().any(|metadata| metadata.metric_family_name.starts_with("http_requests")),
+        "no metadata"
+    );
     for (name, one, other) in [("directly", &direct, &through), ("through OTLP", &through, &direct)] {
         let alone = one.0.keys().filter(|series| !other.0.contains_key(*series));
         let alone: Vec<_> = alone.map(|series| TimeSeries::decode(&series[..])).collect();
@@ -165,7 +185,7 @@ fn gate_is_described() -> Result<()> {
 }
 
 /// What a collector makes of the page.
-async fn scraped(page: &Server, args: &[&str]) -> Result<Content> {
+async fn scraped(page: &Server, message: &str, args: &[&str]) -> Result<Content> {
     let sink = Sink::start().await?;
     let yaml = format!(
         "
@@ -181,6 +201,7 @@ exporters:
   prometheusremotewrite:
     endpoint: {sink}
     send_metadata: true
+    protobuf_message: {message}
     external_labels: {{cluster: home}}
     remote_write_queue: {{num_consumers: 1}}
 extensions: {{health_check: {{endpoint: HEALTH}}}}

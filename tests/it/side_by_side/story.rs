@@ -80,7 +80,7 @@ impl Story {
         let n = times.len();
         let (scrapes, exemplars) = (vec![Scrape::new(); n], vec![BTreeSet::new(); n]);
         let mut story = Self { scrapes, exemplars, timed: BTreeSet::new() };
-        for Remembered { labels, samples, exemplars } in all {
+        for Remembered { labels, samples, exemplars, .. } in all {
             for (at, number) in samples {
                 match times.binary_search(at) {
                     Ok(index) => {

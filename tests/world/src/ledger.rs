@@ -9,6 +9,7 @@
 //! one with the same timestamp is a duplicate.
 
 mod request;
+pub mod request_v2;
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use std::hash::{DefaultHasher, Hasher};
 use crate::fleet::{PREFIX, place_of};
 
 pub use request::{Exemplar, Label, Metadata, Sample, TimeSeries, WriteRequest};
+pub use request_v2::{Request as RequestV2, Told, Written};
 
 /// The request header by which writers tell who they are.
 pub const COLLECTOR_HEADER: &str = "x-muster-collector";
@@ -119,6 +121,8 @@ pub struct Remembered {
     pub samples: Vec<(i64, f64)>,
     /// Labels, timestamp in milliseconds and value of its exemplars, in order of arrival.
     pub exemplars: Vec<(BTreeMap<String, String>, i64, f64)>,
+    /// What remote write 2.0 said of it last.
+    pub told: Option<Told>,
 }
 
 /// The book of one sink.
@@ -223,6 +227,18 @@ impl Ledger {
         self.totals.metadata += request.metadata.len() as u64;
         for series in &request.timeseries {
             self.take_series(collector, series);
+        }
+    }
+
+    /// Takes a whole request of 2.0 in.
+    pub fn take_v2(&mut self, collector: &str, request: &WriteRequest, told: Vec<Told>) {
+        self.take(collector, request);
+        for (series, told) in request.timeseries.iter().zip(told) {
+            self.totals.metadata +=
+                u64::from(told.kind != 0 || !told.help.is_empty() || !told.unit.is_empty());
+            if let Some(remembered) = self.remembered.get_mut(&key_of(series)) {
+                remembered.told = Some(told);
+            }
         }
     }
 

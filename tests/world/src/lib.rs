@@ -6,7 +6,7 @@
 //! port the system chose.
 //!
 //! - [`fleet`]: synthetic targets whose every sample tells which scrape it belongs to.
-//! - [`sink`]: a remote-write 1.0 receiver with faults on demand; its [`ledger`] knows what arrived, how often, in which order.
+//! - [`sink`]: a remote-write receiver (1.0 and 2.0) with faults on demand; its [`ledger`] knows what arrived, how often, in which order.
 //! - [`gate`]: the way to a receiver, with faults below HTTP.
 //! - [`verdict`]: fleet and ledger laid side by side: what was lost, what was never scraped, who owned what.
 //! - [`pages`]: pages that are another one at every scrape, and answers that go wrong below HTTP.

@@ -42,7 +42,7 @@ pub use graph::Graph;
 pub use id::{ComponentId, PipelineId};
 pub use life::{Health, Life, Stop};
 pub use plan::{Plan, Registry};
-pub use queue::{Request, Sizer};
+pub use queue::{Head, Request, Sizer};
 pub use retry::{Backoff, RetryConfig};
 pub use scraping::ScraperConfig;
 pub use sending::{BatchConfig, Joining, QueueConfig, Queueing, Sending, SendingConfig, SendingDefaults};

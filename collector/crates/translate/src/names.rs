@@ -52,7 +52,9 @@ impl Strategy {
         }
     }
 
-    pub(crate) fn escapes(self) -> bool {
+    /// Whether names get underscores for what Prometheus 2 and remote write 1.0 do not take.
+    #[must_use]
+    pub fn escapes(self) -> bool {
         matches!(self, Self::UnderscoreEscapingWithSuffixes | Self::UnderscoreEscapingWithoutSuffixes)
     }
 

@@ -69,11 +69,9 @@ pub(super) fn written(headers: &HeaderMap) -> Option<u64> {
     }
 }
 
-/// The receiver's text as it is, up to [`MAX_SHOWN`] characters.
+/// The status and the receiver's text.
 fn told(answer: &Response) -> String {
-    let text = String::from_utf8_lossy(&answer.body);
-    let shown: String = text.trim().chars().take(MAX_SHOWN).collect();
-    format!("remote write was answered with status {}: {shown}", answer.status)
+    format!("remote write was answered with status {}: {}", answer.status, shown(answer))
 }
 
 fn redirected(answer: &Response) -> String {
@@ -85,6 +83,11 @@ fn redirected(answer: &Response) -> String {
          correct endpoint",
         told(answer)
     )
+}
+
+/// The receiver's text as it is, up to [`MAX_SHOWN`] characters.
+pub(super) fn shown(answer: &Response) -> String {
+    String::from_utf8_lossy(&answer.body).trim().chars().take(MAX_SHOWN).collect()
 }
 
 /// `Retry-After` as seconds or as a date.

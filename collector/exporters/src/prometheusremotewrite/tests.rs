@@ -7,13 +7,21 @@ use expect_test::{Expect, expect};
 use model::{Family, Kind, Point, SeriesTable, TargetInfo as Target, Timestamp};
 use wire::compress::{Encoding, Limit, decompress};
 
+use wire::remote_write::v1;
+
 use super::*;
 
 mod histograms;
+mod protocol;
+mod version_2;
 
+/// An exporter that speaks 1.0.
 fn exporter(yaml: &str) -> PrometheusRemoteWrite {
-    let node: Node =
-        config::parse(&format!("endpoint: http://127.0.0.1:1/w\n{yaml}"), "test.yaml").unwrap().root;
+    built(&format!("endpoint: http://127.0.0.1:1/w\nprotobuf_message: prometheus.WriteRequest\n{yaml}"))
+}
+
+fn built(yaml: &str) -> PrometheusRemoteWrite {
+    let node: Node = config::parse(yaml, "test.yaml").unwrap().root;
     let config = config::read::<Config>(&node, "exporters::prometheusremotewrite").unwrap();
     PrometheusRemoteWrite::build(config, &Site::for_test("prometheusremotewrite", None)).unwrap()
 }
@@ -104,20 +112,20 @@ fn a_large_scrape_is_cut_at_max_batch_size_bytes_and_stays_in_one_shard() {
 
 #[test]
 fn settings_that_cannot_work_are_refused_by_name() {
-    let node = config::parse(
-        "{endpoint: 'http://h/w', protobuf_message: io.prometheus.write.v2.Request, wal: {}}",
-        "x",
-    );
+    let node = config::parse("{endpoint: 'http://h/w', include_metadata_keys: [x], wal: {}}", "x");
     let config = config::read::<Config>(&node.unwrap().root, "x").unwrap();
     let problems = PrometheusRemoteWrite::build(config, &Site::for_test("x", None)).unwrap_err();
     let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
-    assert_eq!(paths, ["protobuf_message", "wal"]);
+    assert_eq!(paths, ["include_metadata_keys", "wal"]);
 }
 
 #[test]
-fn strategies_that_need_remote_write_2_are_refused_by_name() {
+fn strategies_that_need_remote_write_2_are_refused_with_1_by_name() {
     for name in ["NoUTF8EscapingWithSuffixes", "NoTranslation"] {
-        let node = config::parse(&format!("{{endpoint: 'http://h/w', translation_strategy: {name}}}"), "x");
+        let yaml = format!(
+            "{{endpoint: 'http://h/w', protobuf_message: prometheus.WriteRequest, translation_strategy: {name}}}"
+        );
+        let node = config::parse(&yaml, "x");
         let config = config::read::<Config>(&node.unwrap().root, "x").unwrap();
         let problems = PrometheusRemoteWrite::build(config, &Site::for_test("x", None)).unwrap_err();
         assert_eq!(problems[0].path, "translation_strategy");

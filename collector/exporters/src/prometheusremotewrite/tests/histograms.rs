@@ -6,7 +6,7 @@ use translate::{ScopeInfo, scrape_to_otlp};
 use super::*;
 
 /// A target with a counter, a classic and a native histogram; exemplars on all of them.
-fn mixed() -> Scrape {
+pub(super) fn mixed() -> Scrape {
     let mut table = SeriesTable::new();
     let mut points = Vec::new();
     let mut add = |family: &str, kind, name: &str, le: &str, value: f64| {
@@ -59,7 +59,7 @@ fn native() -> Histogram {
 }
 
 fn through_otlp(scrape: &Scrape) -> Batch {
-    Batch::Metrics(Metrics::Otlp(scrape_to_otlp(scrape, &ScopeInfo::prometheus_receiver("1"))))
+    Batch::Metrics(Points::Otlp(scrape_to_otlp(scrape, &ScopeInfo::prometheus_receiver("1"))))
 }
 
 /// Everything that is sent, in an order of its own, because shards have none between them.
