@@ -6,6 +6,7 @@ use pipeline::{Entry, Registry};
 pub(crate) const REGISTRY: Registry = Registry { entries: COMPONENTS, version: env!("CARGO_PKG_VERSION") };
 
 const COMPONENTS: &[Entry] = &[
+    Entry::scraper::<receivers::HostMetrics>(),
     Entry::receiver::<receivers::Otlp>(),
     Entry::receiver::<receivers::Prometheus>(),
     Entry::stage::<processors::Batch>(),

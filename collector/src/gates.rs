@@ -10,6 +10,16 @@ pub(crate) const GATES: &[(&str, bool, &str)] = &[
         "Scrapes reach exporters as they are; switched off, every scrape leaves the prometheus receiver as OTLP.",
     ),
     (
+        "muster.hostmetrics.upstreamValues",
+        true,
+        "hostmetrics tells some values as wrong as the upstream collector does (paging counters times 4096, for one); switched off, the true ones.",
+    ),
+    (
+        "receiver.hostmetricsreceiver.UseLinuxMemAvailable",
+        true,
+        "Used memory is what is not available; switched off, what is neither free, nor buffers, nor cache.",
+    ),
+    (
         "receiver.prometheusreceiver.EnableCreatedTimestampZeroIngestion",
         false,
         "The prometheus receiver passes on when series began to count; _created series of OpenMetrics become that time.",
@@ -28,6 +38,7 @@ const UPSTREAM: &[&str] = &[
     "filter.filterlog.",
     "filter.filtermetric.",
     "filter.filterspan.",
+    "hostmetrics.process.bootTimeCache",
     "ottl.",
     "otelcol.printInitialConfig",
     "pdata.useProtoPooling",

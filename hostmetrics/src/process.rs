@@ -34,7 +34,7 @@ use crate::table::{Attribute, Decision, Metric, Table, Verdict, row};
 use crate::text;
 use crate::turn::{Scraper, Turn};
 use attributes::{Fact, Wanted};
-use identity::{Identity, Reader};
+use identity::{Identity, Reader, Unread};
 use owners::Owners;
 use stat::{Io, Stat, Status, pages};
 
@@ -373,6 +373,9 @@ impl Process {
         }
         let mut known = known?;
         known.turn = self.turn;
+        for Unread { what: (what, remedy), file, error } in &known.identity.unread {
+            turn.failures.add_one_of_many(("process", what), file, error, remedy);
+        }
         let is_there =
             !known.identity.is_taken || self.tell(pid, &stat, &mut known, started, turn, around).is_some();
         out.take(&mut self.points, &known.identity.resource);
@@ -387,6 +390,7 @@ impl Process {
             mutes: &self.mutes,
             owners: &mut self.owners,
             path: &mut self.path,
+            unread: Vec::new(),
         };
         reader.read(pid, stat, turn)
     }

@@ -30,6 +30,16 @@ pub(super) struct Identity {
     pub(super) is_taken: bool,
     /// The attributes of its resource, encoded.
     pub(super) resource: Vec<u8>,
+    /// What could not be read; it is told in every scrape, as long as it lasts.
+    pub(super) unread: Vec<Unread>,
+}
+
+/// A file of a process that could not be read.
+#[derive(Debug)]
+pub(super) struct Unread {
+    pub(super) what: (&'static str, &'static str),
+    pub(super) file: String,
+    pub(super) error: io::Error,
 }
 
 /// A process younger than this may still be changing its user and its command line.
@@ -64,6 +74,7 @@ pub(super) struct Reader<'a> {
     pub(super) mutes: &'a Mutes,
     pub(super) owners: &'a mut Owners,
     pub(super) path: &'a mut String,
+    pub(super) unread: Vec<Unread>,
 }
 
 impl Reader<'_> {
@@ -78,8 +89,10 @@ impl Reader<'_> {
             read_at: turn.now.millis(),
             is_taken: self.filter.takes(&name),
             resource: Vec::new(),
+            unread: Vec::new(),
         };
         if !identity.is_taken {
+            identity.unread = std::mem::take(&mut self.unread);
             return Some(identity);
         }
         self.put_number(Fact::Pid, u64::from(pid), &mut identity);
@@ -99,6 +112,7 @@ impl Reader<'_> {
             let cgroup = self.cgroup(pid, turn);
             self.put(Fact::Cgroup, &cgroup, &mut identity);
         }
+        identity.unread = std::mem::take(&mut self.unread);
         Some(identity)
     }
 
@@ -131,19 +145,19 @@ impl Reader<'_> {
             }
             Err(error) if is_gone(&error) => None,
             Err(error) => {
-                self.fail(self.mutes.name, WHAT.command_line, &error, turn);
+                self.fail(self.mutes.name, WHAT.command_line, error);
                 Some(Vec::new())
             }
         }
     }
 
-    fn executable_path(&mut self, pid: u32, turn: &mut Turn<'_>) -> String {
+    fn executable_path(&mut self, pid: u32, turn: &Turn<'_>) -> String {
         turn.root.process(self.path, pid, "exe");
         match std::fs::read_link(&*self.path) {
             Ok(path) => path.to_string_lossy().into_owned(),
             Err(error) if is_gone(&error) => String::new(),
             Err(error) => {
-                self.fail(self.mutes.exe, WHAT.executable, &error, turn);
+                self.fail(self.mutes.exe, WHAT.executable, error);
                 String::new()
             }
         }
@@ -155,7 +169,7 @@ impl Reader<'_> {
             Ok(text) => Status::parse(text).user,
             Err(error) if is_gone(&error) => return String::new(),
             Err(error) => {
-                self.fail(self.mutes.user, WHAT.owner, &error, turn);
+                self.fail(self.mutes.user, WHAT.owner, error);
                 return String::new();
             }
         };
@@ -163,7 +177,7 @@ impl Reader<'_> {
         if name.is_none() {
             let user = user.map_or_else(|| "the user".to_owned(), |user| format!("user {user}"));
             let error = io::Error::other(format!("{user} is not in the host's passwd file"));
-            self.fail(self.mutes.user, WHAT.owner, &error, turn);
+            self.fail(self.mutes.user, WHAT.owner, error);
         }
         self.owners.name(user.unwrap_or(u32::MAX)).unwrap_or_default().to_owned()
     }
@@ -174,21 +188,15 @@ impl Reader<'_> {
             Ok(text) => String::from_utf8_lossy(text.strip_suffix(b"\n").unwrap_or(text)).into_owned(),
             Err(error) if is_gone(&error) => String::new(),
             Err(error) => {
-                self.fail(self.mutes.cgroup, WHAT.cgroup, &error, turn);
+                self.fail(self.mutes.cgroup, WHAT.cgroup, error);
                 String::new()
             }
         }
     }
 
-    fn fail(
-        &self,
-        is_muted: bool,
-        (what, remedy): (&'static str, &'static str),
-        error: &io::Error,
-        turn: &mut Turn<'_>,
-    ) {
+    fn fail(&mut self, is_muted: bool, what: (&'static str, &'static str), error: io::Error) {
         if !is_muted {
-            turn.failures.add_one_of_many(("process", what), self.path, error, remedy);
+            self.unread.push(Unread { what, file: self.path.clone(), error });
         }
     }
 }

@@ -106,6 +106,17 @@ fn what_can_be_read_of_a_process_is_told_although_the_rest_cannot() {
 }
 
 #[test]
+fn what_cannot_be_read_is_told_in_every_scrape_in_the_same_words() {
+    let tree = Tree::new();
+    tree.write("etc/passwd", "");
+    let mut host = tree.host("{process: }");
+    let first = Told::by(&mut host, NOW);
+    let second = Told::by(&mut host, Timestamp(NOW.0 + 10_000));
+    assert_eq!(first.errors(), second.errors());
+    assert_eq!((first.failures[0].n, second.failures[0].n), (4, 4));
+}
+
+#[test]
 fn every_kind_of_error_can_be_muted() {
     let tree = Tree::new();
     for file in ["io", "cmdline", "cgroup", "exe"] {
