@@ -224,7 +224,7 @@ struct Surroundings {
 
 impl Table for Process {
     const SCRAPER: &'static str = "process";
-    const SCHEMA_URL: &'static str = "https://opentelemetry.io/schemas/1.9.0";
+    const SCHEMA_URL: &'static str = "https://opentelemetry.io/schemas/1.43.0";
     const METRICS: &'static [Metric] = METRICS;
     const DECISIONS: &'static [Decision] = &[
         Decision {

@@ -9,6 +9,7 @@ mod debug_commands;
 mod exposing;
 mod fixtures;
 mod following;
+mod host_agent;
 mod hostile;
 mod messages;
 mod otlp;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         ("alerts", alerts::CASES),
         ("allocator", allocator::CASES),
         ("following", following::CASES),
+        ("host_agent", host_agent::CASES),
         ("real_input", real_input::CASES),
         ("pages", pages::CASES),
         ("paths", paths::CASES),
