@@ -73,6 +73,7 @@ async fn what_can_be_read_is_sent_and_what_cannot_is_counted() {
 }
 
 #[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "that it is held is what is tested")]
 async fn a_scrape_that_does_not_come_back_is_not_waited_for() {
     let folder = host();
     let mut receiver = on(&folder, "load: ");
