@@ -30,7 +30,7 @@ struct World {
 impl World {
     fn new(n_series: usize, exporter: &str) -> Self {
         let mut builder = tokio::runtime::Builder::new_current_thread();
-        let runtime = builder.enable_time().start_paused(true).build().unwrap();
+        let runtime = builder.enable_time().start_paused(true).build().expect("a runtime");
         let target = [("__address__", "t:1")].into_iter().collect();
         let group = Group { source: "g".into(), labels: Labels::new(), targets: vec![target] };
         let found = Snapshot { groups: [Arc::new(group)].into(), settled: true, problems: [].into() };
@@ -101,7 +101,7 @@ impl Fetch for Page {
         Box::pin(std::future::ready(Ok(Fetched {
             content_type: Some("text/plain; version=0.0.4; charset=utf-8".to_owned()),
             content_encoding: Some("gzip".to_owned()),
-            body: self.bodies[usize::try_from(turn).unwrap()].clone(),
+            body: self.bodies[usize::from(turn == 1)].clone(),
         })))
     }
 }
@@ -116,10 +116,11 @@ struct Requests {
 
 impl Requests {
     fn new(n_series: usize, yaml: &str) -> Self {
-        let node = config::parse(&format!("{{endpoint: 'http://127.0.0.1:1/w', {yaml}}}"), "a.yaml").unwrap();
-        let config = config::read(&node.root, "").unwrap();
+        let node = config::parse(&format!("{{endpoint: 'http://127.0.0.1:1/w', {yaml}}}"), "a.yaml")
+            .expect("that is YAML");
+        let config = config::read(&node.root, "").expect("that is an exporter");
         let exporter = PrometheusRemoteWrite::build(config, &Site::for_test("prometheusremotewrite", None));
-        let (exporter, bodies) = (exporter.unwrap(), Mutex::new(Bodies::new(1)));
+        let (exporter, bodies) = (exporter.expect("the exporter is right"), Mutex::new(Bodies::new(1)));
         Self { n_series, exporter, bodies, made: Notify::new() }
     }
 }
@@ -127,8 +128,8 @@ impl Requests {
 impl Sink for Requests {
     fn append(&self, scrape: Scrape) -> BoxFuture<'_, Result<(), Refused>> {
         assert!(scrape.points.len() >= self.n_series, "a scrape has failed");
-        let mut bodies = self.bodies.lock().unwrap();
-        self.exporter.encode(&Batch::Metrics(Metrics::Scrape(scrape)), &mut bodies).unwrap();
+        let mut bodies = self.bodies.lock().expect("one thread");
+        self.exporter.encode(&Batch::Metrics(Metrics::Scrape(scrape)), &mut bodies).expect("it is a scrape");
         let sealed = self.exporter.seal(&mut bodies.of(0).bytes);
         assert!(!sealed.payload.is_empty());
         self.made.notify_one();
@@ -137,9 +138,10 @@ impl Sink for Requests {
 }
 
 fn job() -> Job {
-    let root = config::parse("{job_name: shop, scrape_interval: 15s}", "job.yaml").unwrap().root;
-    let config = config::read(&root, "").unwrap();
-    Job::build(&config, &GlobalConfig::default(), ".".as_ref()).unwrap()
+    let root =
+        config::parse("{job_name: shop, scrape_interval: 15s}", "job.yaml").expect("that is YAML").root;
+    let config = config::read(&root, "").expect("that is a job");
+    Job::build(&config, &GlobalConfig::default(), ".".as_ref()).expect("the job is right")
 }
 
 #[test]
