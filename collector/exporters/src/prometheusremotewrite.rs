@@ -252,7 +252,10 @@ impl PrometheusRemoteWrite {
     /// A whole scrape goes to one shard: its series are written by nobody else, so their order is kept.
     fn encode_scrape(&self, scrape: &Scrape, buffers: &mut Buffers, bodies: &mut Bodies) -> Report {
         let shard = bodies.shard(scrape.target.labels.hash64());
-        let how = self.how();
+        // The symbols of a table are worth their place where most of its series are written, into one request or few.
+        let is_whole = 2 * scrape.points.len() >= scrape.table.len();
+        let takes_tables = is_whole && 4 * scrape.table.n_text_bytes() <= self.max_batch_bytes;
+        let how = How { takes_tables, ..self.how() };
         let (mut writer, scratch) = Writer::new(how, bodies, buffers);
         let to_series = self.to_series(how.protocol);
         let report = to_series.scrape(scrape, scratch, &mut |series| writer.append(shard, &series));
@@ -278,6 +281,7 @@ impl PrometheusRemoteWrite {
             protocol: self.negotiation.spoken(),
             send_metadata: self.send_metadata,
             max_bytes: self.max_batch_bytes,
+            takes_tables: false,
         }
     }
 

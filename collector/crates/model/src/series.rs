@@ -191,6 +191,12 @@ impl SeriesTable {
         self.texts.symbols()
     }
 
+    /// Bytes of all [`Self::symbols`] at most.
+    #[must_use]
+    pub fn n_text_bytes(&self) -> usize {
+        self.texts.n_bytes()
+    }
+
     /// Appends the labels of a series as numbers of symbols, name and value in turn, in order of name: what stands in
     /// `labels_refs` of remote write 2, without tag and length.
     #[inline]

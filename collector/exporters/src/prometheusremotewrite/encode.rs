@@ -37,6 +37,8 @@ pub(super) struct How {
     pub(super) send_metadata: bool,
     /// Bytes from which a body is closed.
     pub(super) max_bytes: usize,
+    /// Whether so many series of a table are written that 2.0 may carry all of its symbols.
+    pub(super) takes_tables: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -85,11 +87,27 @@ impl<'a> Writer<'a> {
 
     fn append_v2(&mut self, shard: usize, series: &SeriesRef<'_>) -> usize {
         let writer = &mut self.shards[shard].v2;
-        let family =
-            FamilyText { kind: series.family.kind, help: series.family.help, unit: series.family.unit };
         let start = series.start.map_or(0, |start| start.millis());
         let stamp = Stamp { at: series.at.millis(), start };
-        let (labels, exemplars) = (series.labels.iter(), series.exemplars.iter());
+        let exemplars = series.exemplars.iter();
+        if let Some((table, id)) = series.labels.in_table().filter(|_| self.how.takes_tables) {
+            if writer.is_empty() {
+                writer.take_table(table);
+            }
+            if writer.has_table() {
+                let (series_of_table, kind) = ((table, id), series.family.kind);
+                match series.histogram {
+                    Some(histogram) => {
+                        writer.table_histogram(series_of_table, kind, (histogram, stamp), exemplars);
+                    }
+                    None => writer.table_sample(series_of_table, kind, (series.bits, stamp), exemplars),
+                }
+                return self.bodies.of(shard).bytes.len() + writer.n_bytes();
+            }
+        }
+        let family =
+            FamilyText { kind: series.family.kind, help: series.family.help, unit: series.family.unit };
+        let labels = series.labels.iter();
         match series.histogram {
             Some(histogram) => writer.histogram(labels, family, (histogram, stamp), exemplars),
             None => writer.sample(labels, family, (series.bits, stamp), exemplars),

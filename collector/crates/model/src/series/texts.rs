@@ -103,6 +103,10 @@ impl Texts {
         self.symbols.iter().map(|place| of_place(&self.bytes, *place))
     }
 
+    pub(super) fn n_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The number of a label.
     pub(super) fn pair(&mut self, name: &str, value: &str) -> u32 {
         let mut index = self.take_index();

@@ -76,7 +76,7 @@ fn metadata_and_start_stand_on_every_series() {
         {__name__="requests_total", instance="h:1", job="j", n="1"} 1@1000 since 400 type 1 help "All of them." unit "" exemplars 0"#]]
     .assert_eq(&told(&requests).join("\n"));
     let want =
-        ["", "__name__", "requests_total", "instance", "h:1", "job", "j", "n", "0", "All of them.", "1"];
+        ["", "All of them.", "__name__", "requests_total", "instance", "h:1", "job", "j", "n", "0", "1"];
     assert_eq!(requests[0].symbols, want);
 }
 
@@ -88,6 +88,27 @@ fn scrapes_that_are_joined_share_one_symbol_table() {
     assert_eq!(requests.len(), 1);
     assert_eq!((requests[0].timeseries.len(), requests[0].symbols.len()), (12, 12));
     assert_eq!(told(&requests[..1])[0], told(&requests[..1])[3]);
+}
+
+#[test]
+fn a_scrape_carries_the_symbols_of_its_table_only_where_it_has_most_of_its_series() {
+    for (n_points, n_symbols) in [(100, 109), (50, 109), (49, 58), (1, 10)] {
+        let mut scrape = scrape(100);
+        scrape.points.truncate(n_points);
+        let requests =
+            requests_of(&exporter_of_2_0("target_info: {enabled: false}"), &[Batch::from_scrape(scrape)]);
+        assert_eq!((requests.len(), requests[0].timeseries.len()), (1, n_points));
+        assert_eq!(requests[0].symbols.len(), n_symbols, "{n_points} points");
+    }
+}
+
+#[test]
+fn symbols_that_are_large_beside_a_request_are_not_repeated_in_every_part() {
+    let exporter = exporter_of_2_0("max_batch_size_bytes: 4000\ntarget_info: {enabled: false}");
+    let mut bodies = Bodies::new(1);
+    exporter.encode(&Batch::from_scrape(scrape(2000)), &mut bodies).unwrap();
+    let sizes: Vec<usize> = bodies.iter().map(|(_, body)| body.bytes.len()).collect();
+    assert!(sizes.len() < 50 && sizes.iter().all(|size| *size < 5000), "{sizes:?}");
 }
 
 #[test]

@@ -61,6 +61,11 @@ impl Symbols {
         self.places.push((0, 0));
     }
 
+    #[inline]
+    pub(super) fn has_table(&self) -> bool {
+        self.n_of_table > 0
+    }
+
     /// The number of a text, which is added if it is new.
     ///
     /// # Panics

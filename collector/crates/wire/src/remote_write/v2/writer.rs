@@ -183,6 +183,13 @@ impl SeriesWriter {
         self.symbols.take_table(table);
     }
 
+    /// Whether series of a table can be written, because its symbols were taken over.
+    #[inline]
+    #[must_use]
+    pub fn has_table(&self) -> bool {
+        self.symbols.has_table()
+    }
+
     /// As [`Self::sample`], for a series of the table that was taken.
     #[inline]
     pub fn table_sample<'e>(
