@@ -13,10 +13,22 @@
 //!   external_labels:
 //!     cluster: home
 //! ```
+//!
+//! Who comes from Prometheus may paste an entry of its `remote_write`:
+//!
+//! ```yaml
+//! prometheusremotewrite:
+//!   remote_write:
+//!     url: http://prometheus:9090/api/v1/write
+//!     write_relabel_configs:
+//!       - {action: drop, source_labels: [__name__], regex: go_.*}
+//! ```
 
 mod encode;
+mod entry;
 mod metrics;
 mod negotiation;
+mod relabeling;
 mod response;
 mod seal;
 mod settings;
@@ -24,7 +36,7 @@ mod written;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use config::Problem;
@@ -41,9 +53,12 @@ use translate::{HistogramOptions, Report, ResourceLabels, ToSeries};
 use wire::remote_write::v2::{Counts, ToV1};
 use wire::remote_write::{self, Protocol};
 
-use encode::{Buffers, How, Writer};
+use encode::{Buffers, How, Selection, Writer};
+use entry::Entry;
 use metrics::Metrics;
 use negotiation::{Finding, Negotiation};
+use relabel::Rules;
+use relabeling::Relabeling;
 use seal::{Format, Sealer};
 use settings::Config;
 
@@ -72,8 +87,11 @@ pub struct PrometheusRemoteWrite {
     to_series: ToSeries,
     /// For receivers that know only 1.0.
     to_series_of_v1: ToSeries,
+    selection: Selection,
     send_metadata: bool,
     max_batch_bytes: usize,
+    /// Requests whose newest sample is older are not sent.
+    age_limit: Option<Duration>,
     buffers: Mutex<Vec<Buffers>>,
     sealer: Sealer,
     metrics: Metrics,
@@ -87,23 +105,38 @@ impl Component for PrometheusRemoteWrite {
     const SIGNALS: Signals = Signals::METRICS;
     type Config = Config;
 
-    fn build(config: Config, _site: &Site) -> Result<Self, Vec<Problem>> {
+    fn build(config: Config, site: &Site) -> Result<Self, Vec<Problem>> {
         let mut problems = settings::refused(&config);
-        let client = Client::build_http(&config.client).map_err(|error| {
-            problems.push(Problem::at(error.key.replace('.', "::"), telemetry::error_chain(&error)))
-        });
+        let client = client(&config, site).map_err(|problem| problems.push(problem));
+        let rules = match config.remote_write.as_ref().map(Entry::rules) {
+            None => Rules::default(),
+            Some(Ok(rules)) => rules,
+            Some(Err(wrong)) => {
+                problems.extend(wrong);
+                Rules::default()
+            }
+        };
         let escape_names = !config.strategy().escapes();
-        match client {
-            Ok(client) if problems.is_empty() => Ok(Self {
-                endpoint: config.endpoint.as_str().to_owned(),
+        match (client, config.url()) {
+            (Ok(client), Some(url)) if problems.is_empty() => Ok(Self {
+                endpoint: url.as_str().to_owned(),
                 client,
-                negotiation: Negotiation::new(config.protobuf_message),
+                negotiation: Negotiation::new(config.message()),
                 to_series_of_v1: ToSeries { strategy: config.strategy_of_v1(), ..to_series(&config) },
                 to_series: to_series(&config),
-                send_metadata: config.send_metadata,
+                selection: Selection {
+                    relabeling: (!rules.is_empty()).then(|| Relabeling::new(rules)),
+                    sends_exemplars: config.remote_write.as_ref().is_none_or(|entry| entry.send_exemplars),
+                    sends_histograms: config
+                        .remote_write
+                        .as_ref()
+                        .is_none_or(|entry| entry.send_native_histograms),
+                },
+                send_metadata: config.sends_metadata(),
                 max_batch_bytes: config.max_batch_size_bytes.max(1),
+                age_limit: config.remote_write.as_ref().and_then(Entry::age_limit),
                 buffers: Mutex::default(),
-                sealer: Sealer::new(ToV1 { metadata: config.send_metadata, escape_names }),
+                sealer: Sealer::new(ToV1 { metadata: config.sends_metadata(), escape_names }),
                 metrics: Metrics::new(&Registry::new(), ""),
                 drops: RateLimited::every(LOG_EVERY),
                 unwritten: RateLimited::every(LOG_EVERY),
@@ -121,6 +154,19 @@ impl Component for PrometheusRemoteWrite {
         self.metrics.speaks(self.negotiation.spoken());
         Ok(())
     }
+}
+
+/// By the keys of the entry where there is one, else by those of `confighttp`.
+fn client(config: &Config, site: &Site) -> Result<Client, Problem> {
+    let built = match &config.remote_write {
+        Some(entry) => Client::build(&entry.client(), &site.base_dir),
+        None => Client::build_http(&config.client),
+    };
+    built.map_err(|error| {
+        let key = error.key.replace('.', "::");
+        let path = if config.remote_write.is_some() { format!("remote_write::{key}") } else { key };
+        Problem::at(path, telemetry::error_chain(&error))
+    })
 }
 
 fn to_series(config: &Config) -> ToSeries {
@@ -180,6 +226,14 @@ impl Exporter for PrometheusRemoteWrite {
                 joining.min_bytes = joining.min_bytes.min(config.max_batch_size_bytes);
             }
         }
+        if let Some(entry) = &config.remote_write {
+            sending.timeout =
+                common.timeout.map_or(Some(entry.remote_timeout.as_duration()), |limit| limit.as_duration());
+            sending.retry = entry.backoff(Self::DEFAULTS.retry, &common.retry_on_failure);
+            if asked_for.is_none() {
+                sending.queue.iter_mut().for_each(|queue| entry.shape(queue));
+            }
+        }
         sending
     }
 
@@ -204,6 +258,7 @@ impl Exporter for PrometheusRemoteWrite {
     }
 
     async fn send(&self, request: &Request, n_before: u32) -> Result<(), ExportError> {
+        self.check_age(request)?;
         let sealed_as = Format::of(request.head.format).protocol;
         if sealed_as == Protocol::V1 {
             let answer = self.post(Protocol::V1, request.payload.clone(), n_before).await?;
@@ -245,7 +300,7 @@ impl Exporter for PrometheusRemoteWrite {
 /// What an answer means for a request whose protocol the receiver knows.
 fn judge(answer: &Response, request: &Request, protocol: Protocol) -> Result<(), ExportError> {
     let sent = response::Sent { n_items: request.head.n_items, is_v2: protocol == Protocol::V2 };
-    response::judge(answer, sent, std::time::SystemTime::now())
+    response::judge(answer, sent, SystemTime::now())
 }
 
 impl PrometheusRemoteWrite {
@@ -254,9 +309,10 @@ impl PrometheusRemoteWrite {
         let shard = bodies.shard(scrape.target.labels.hash64());
         // The symbols of a table are worth their place where most of its series are written, into one request or few.
         let is_whole = 2 * scrape.points.len() >= scrape.table.len();
-        let takes_tables = is_whole && 4 * scrape.table.n_text_bytes() <= self.max_batch_bytes;
+        let is_small = 4 * scrape.table.n_text_bytes() <= self.max_batch_bytes;
+        let takes_tables = is_whole && is_small && self.selection.relabeling.is_none();
         let how = How { takes_tables, ..self.how() };
-        let (mut writer, scratch) = Writer::new(how, bodies, buffers);
+        let (mut writer, scratch) = Writer::new(how, &self.selection, bodies, buffers);
         let to_series = self.to_series(how.protocol);
         let report = to_series.scrape(scrape, scratch, &mut |series| writer.append(shard, &series));
         writer.finish();
@@ -265,7 +321,7 @@ impl PrometheusRemoteWrite {
 
     fn encode_otlp(&self, frames: &Frames, buffers: &mut Buffers, bodies: &mut Bodies) -> Report {
         let how = self.how();
-        let (mut writer, scratch) = Writer::new(how, bodies, buffers);
+        let (mut writer, scratch) = Writer::new(how, &self.selection, bodies, buffers);
         let report = self.to_series(how.protocol).otlp(frames, scratch, &mut |series| {
             let mut hasher = DefaultHasher::new();
             series.labels.iter().for_each(|label| label.hash(&mut hasher));
@@ -274,6 +330,19 @@ impl PrometheusRemoteWrite {
         });
         writer.finish();
         report
+    }
+
+    fn check_age(&self, request: &Request) -> Result<(), ExportError> {
+        let Some(limit) = self.age_limit else { return Ok(()) };
+        let since_epoch = Duration::from_millis(request.head.newest.millis().max(0) as u64);
+        let age = SystemTime::UNIX_EPOCH.checked_add(since_epoch).and_then(|newest| newest.elapsed().ok());
+        match age.filter(|age| *age > limit) {
+            None => Ok(()),
+            Some(age) => Err(ExportError::never(
+                "too_old",
+                format!("the newest sample is {age:.0?} old, more than sample_age_limit ({limit:?})"),
+            )),
+        }
     }
 
     fn how(&self) -> How {

@@ -1,16 +1,28 @@
 //! Series into the bodies of their shards, as chunks of one protocol.
 
+use model::{Labels, SeriesId, SeriesTable};
 use pipeline::Bodies;
-use translate::{Scratch, SeriesRef};
+use translate::{Exemplars, Scratch, SeriesRef};
 use wire::remote_write::body::OpenChunk;
 use wire::remote_write::v2::{FamilyText, SeriesWriter, Stamp};
 use wire::remote_write::{Protocol, v1};
+
+use super::relabeling::{Relabeling, Verdict};
 
 /// Buffers of an encoding, kept from one batch to the next.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     pub(super) translation: Scratch,
     shards: Vec<Shard>,
+    text: Vec<u8>,
+}
+
+/// What is sent of what there is.
+#[derive(Debug)]
+pub(super) struct Selection {
+    pub(super) relabeling: Option<Relabeling>,
+    pub(super) sends_exemplars: bool,
+    pub(super) sends_histograms: bool,
 }
 
 /// What is being written for a shard.
@@ -24,6 +36,8 @@ struct Shard {
 pub(super) struct Writer<'a> {
     pub(super) bodies: &'a mut Bodies,
     shards: &'a mut Vec<Shard>,
+    text: &'a mut Vec<u8>,
+    selection: &'a Selection,
     how: How,
     /// The family whose metadata was appended last, in 1.0.
     family: String,
@@ -42,19 +56,44 @@ pub(super) struct How {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(how: How, bodies: &'a mut Bodies, buffers: &'a mut Buffers) -> (Self, &'a mut Scratch) {
-        let Buffers { translation, shards } = buffers;
-        (Self { bodies, shards, how, family: String::new() }, translation)
+    pub(super) fn new(
+        how: How,
+        selection: &'a Selection,
+        bodies: &'a mut Bodies,
+        buffers: &'a mut Buffers,
+    ) -> (Self, &'a mut Scratch) {
+        let Buffers { translation, shards, text } = buffers;
+        (Self { bodies, shards, text, selection, how, family: String::new() }, translation)
+    }
+
+    /// Appends a series, or what the user wants to be sent of it.
+    #[inline]
+    pub(super) fn append(&mut self, shard: usize, series: &SeriesRef<'_>) {
+        let selection = self.selection;
+        if series.histogram.is_some() && !selection.sends_histograms {
+            return;
+        }
+        let exemplars = if selection.sends_exemplars { series.exemplars } else { Exemplars::default() };
+        let series = &SeriesRef { exemplars, ..*series };
+        let Some(relabeling) = &selection.relabeling else {
+            self.append_as(shard, series, None);
+            return;
+        };
+        match relabeling.verdict(series.labels.iter(), self.text) {
+            Verdict::Unchanged => self.append_as(shard, series, None),
+            Verdict::Relabeled(labels) => self.append_as(shard, series, Some(&labels)),
+            Verdict::Dropped => {}
+        }
     }
 
     #[inline]
-    pub(super) fn append(&mut self, shard: usize, series: &SeriesRef<'_>) {
+    fn append_as(&mut self, shard: usize, series: &SeriesRef<'_>, labels: Option<&Labels>) {
         if shard >= self.shards.len() {
             self.shards.resize_with(shard + 1, Shard::default);
         }
         let n_bytes = match self.how.protocol {
-            Protocol::V1 => self.append_v1(shard, series),
-            Protocol::V2 => self.append_v2(shard, series),
+            Protocol::V1 => self.append_v1(shard, series, labels),
+            Protocol::V2 => self.append_v2(shard, series, labels),
         };
         self.bodies.of(shard).note(1, series.at);
         if n_bytes >= self.how.max_bytes {
@@ -63,18 +102,16 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn append_v1(&mut self, shard: usize, series: &SeriesRef<'_>) -> usize {
+    fn append_v1(&mut self, shard: usize, series: &SeriesRef<'_>, labels: Option<&Labels>) -> usize {
         let body = &mut self.bodies.of(shard).bytes;
         self.shards[shard].v1.get_or_insert_with(|| OpenChunk::v1(body));
-        let (at, exemplars) = (series.at.millis(), series.exemplars.iter());
-        match (series.histogram, series.labels.in_table()) {
-            (Some(histogram), _) => {
-                v1::append_histogram_series(body, series.labels.iter(), histogram, at, exemplars);
+        let is_plain = series.histogram.is_none() && series.exemplars.is_empty();
+        match (labels, series.labels.in_table().filter(|_| is_plain)) {
+            (Some(labels), _) => put_v1(body, labels.iter(), series),
+            (None, Some((table, id))) => {
+                v1::append_encoded_series(body, table.encoded_labels(id), (series.bits, series.at.millis()));
             }
-            (None, Some((table, id))) if series.exemplars.is_empty() => {
-                v1::append_encoded_series(body, table.encoded_labels(id), (series.bits, at));
-            }
-            (None, _) => v1::append_series(body, series.labels.iter(), &[(series.bits, at)], exemplars),
+            (None, None) => put_v1(body, series.labels.iter(), series),
         }
         if self.how.send_metadata && self.family != series.family.name {
             self.family.clear();
@@ -85,34 +122,21 @@ impl<'a> Writer<'a> {
         body.len()
     }
 
-    fn append_v2(&mut self, shard: usize, series: &SeriesRef<'_>) -> usize {
+    fn append_v2(&mut self, shard: usize, series: &SeriesRef<'_>, labels: Option<&Labels>) -> usize {
         let writer = &mut self.shards[shard].v2;
-        let start = series.start.map_or(0, |start| start.millis());
-        let stamp = Stamp { at: series.at.millis(), start };
-        let exemplars = series.exemplars.iter();
-        if let Some((table, id)) = series.labels.in_table().filter(|_| self.how.takes_tables) {
-            if writer.is_empty() {
-                writer.take_table(table);
-            }
-            if writer.has_table() {
-                let (series_of_table, kind) = ((table, id), series.family.kind);
-                match series.histogram {
-                    Some(histogram) => {
-                        writer.table_histogram(series_of_table, kind, (histogram, stamp), exemplars);
-                    }
-                    None => writer.table_sample(series_of_table, kind, (series.bits, stamp), exemplars),
-                }
-                return self.bodies.of(shard).bytes.len() + writer.n_bytes();
-            }
+        let table = series.labels.in_table().filter(|_| self.how.takes_tables);
+        if let Some((table, _)) = table
+            && writer.is_empty()
+        {
+            writer.take_table(table);
         }
-        let family =
-            FamilyText { kind: series.family.kind, help: series.family.help, unit: series.family.unit };
-        let labels = series.labels.iter();
-        match series.histogram {
-            Some(histogram) => writer.histogram(labels, family, (histogram, stamp), exemplars),
-            None => writer.sample(labels, family, (series.bits, stamp), exemplars),
+        match (labels, table.filter(|_| writer.has_table())) {
+            (Some(labels), _) => put_v2(writer, labels.iter(), series),
+            (None, Some(series_of_table)) => put_v2_of_table(writer, series_of_table, series),
+            (None, None) => put_v2(writer, series.labels.iter(), series),
         }
-        self.bodies.of(shard).bytes.len() + self.shards[shard].v2.n_bytes()
+        let n_bytes = writer.n_bytes();
+        self.bodies.of(shard).bytes.len() + n_bytes
     }
 
     /// Ends what is open, so that bodies are whole.
@@ -132,4 +156,49 @@ impl<'a> Writer<'a> {
             open.v2.finish(body);
         }
     }
+}
+
+fn put_v1<'l>(
+    body: &mut Vec<u8>,
+    labels: impl Iterator<Item = (&'l str, &'l str)> + Clone,
+    series: &SeriesRef<'_>,
+) {
+    let (at, exemplars) = (series.at.millis(), series.exemplars.iter());
+    match series.histogram {
+        Some(histogram) => v1::append_histogram_series(body, labels, histogram, at, exemplars),
+        None => v1::append_series(body, labels, &[(series.bits, at)], exemplars),
+    }
+}
+
+fn put_v2<'l>(
+    writer: &mut SeriesWriter,
+    labels: impl Iterator<Item = (&'l str, &'l str)>,
+    series: &SeriesRef<'_>,
+) {
+    let family = FamilyText { kind: series.family.kind, help: series.family.help, unit: series.family.unit };
+    let exemplars = series.exemplars.iter();
+    match series.histogram {
+        Some(histogram) => writer.histogram(labels, family, (histogram, stamp(series)), exemplars),
+        None => writer.sample(labels, family, (series.bits, stamp(series)), exemplars),
+    }
+}
+
+#[inline]
+fn put_v2_of_table(
+    writer: &mut SeriesWriter,
+    series_of_table: (&SeriesTable, SeriesId),
+    series: &SeriesRef<'_>,
+) {
+    let (kind, exemplars) = (series.family.kind, series.exemplars.iter());
+    match series.histogram {
+        Some(histogram) => {
+            writer.table_histogram(series_of_table, kind, (histogram, stamp(series)), exemplars);
+        }
+        None => writer.table_sample(series_of_table, kind, (series.bits, stamp(series)), exemplars),
+    }
+}
+
+#[inline]
+fn stamp(series: &SeriesRef<'_>) -> Stamp {
+    Stamp { at: series.at.millis(), start: series.start.map_or(0, |start| start.millis()) }
 }

@@ -8,11 +8,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use translate::Strategy;
 
+use super::entry::Entry;
+
 /// Samples to a Prometheus by remote write.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct Config {
-    /// Where requests go, for example `http://mimir:8080/api/v1/push`.
-    pub endpoint: HttpUrl,
+    /// Where requests go, for example `http://mimir:8080/api/v1/push`. Needed unless `remote_write` says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<HttpUrl>,
+    /// An entry of Prometheus' `remote_write` as it is there, instead of the keys here that say the same. Not known to others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_write: Option<Entry>,
     /// Stands in front of every name of OTLP metrics, with an underscore between.
     #[serde(default)]
     pub namespace: String,
@@ -153,6 +159,21 @@ pub enum TranslationStrategy {
 }
 
 impl Config {
+    /// Where requests go.
+    pub(super) fn url(&self) -> Option<&HttpUrl> {
+        self.remote_write.as_ref().map(|entry| &entry.url).or(self.endpoint.as_ref())
+    }
+
+    /// The protocol that was asked for.
+    pub(super) fn message(&self) -> Option<ProtobufMessage> {
+        self.remote_write.as_ref().and_then(|entry| entry.protobuf_message).or(self.protobuf_message)
+    }
+
+    /// Whether 1.0 carries metadata.
+    pub(super) fn sends_metadata(&self) -> bool {
+        self.send_metadata || self.remote_write.as_ref().is_some_and(|entry| entry.metadata_config.send)
+    }
+
     /// How names are made, as the translation wants to know it.
     pub(super) fn strategy(&self) -> Strategy {
         match self.translation_strategy {
@@ -204,8 +225,26 @@ pub(super) fn refused(config: &Config) -> Vec<Problem> {
         config.strategy().as_str(),
         config.strategy_of_v1().as_str()
     );
-    let is_v1 = config.protobuf_message == Some(ProtobufMessage::V1);
+    let is_v1 = config.message() == Some(ProtobufMessage::V1);
     refuse(is_v1 && !config.strategy().escapes(), "translation_strategy", &message);
+    refuse(config.url().is_none(), "endpoint", "is missing: where do requests go?");
+    if let Some(entry) = &config.remote_write {
+        let twice = "stands beside remote_write, which says it; keep one of them";
+        refuse(config.endpoint.is_some(), "endpoint", twice);
+        refuse(
+            config.protobuf_message.is_some() && entry.protobuf_message.is_some(),
+            "protobuf_message",
+            twice,
+        );
+        // The time of an attempt is the spine's too, and may say something else.
+        let beside = HttpClientConfig { timeout: None, ..config.client.clone() };
+        refuse(
+            beside != HttpClientConfig::default(),
+            "remote_write",
+            "stands beside keys of confighttp, such as tls or headers; say in remote_write how requests are made",
+        );
+        problems.extend(entry.refused());
+    }
     problems
 }
 
@@ -219,5 +258,6 @@ pub(super) fn warnings(config: &Config) -> Vec<Problem> {
             "has no effect without convert_explicit_histograms_to_nhcb; set that, or remove the key";
         warnings.push(Problem::warning("keep_classic_histograms", message));
     }
+    warnings.extend(config.remote_write.iter().flat_map(Entry::warnings));
     warnings
 }

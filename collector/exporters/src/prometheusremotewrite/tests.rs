@@ -11,6 +11,7 @@ use wire::remote_write::v1;
 
 use super::*;
 
+mod entry;
 mod histograms;
 mod protocol;
 mod version_2;

@@ -129,7 +129,7 @@ pub(super) fn refused(config: &Config) -> Vec<Problem> {
         (
             is_given(section.remote_write.as_ref()),
             "config::remote_write",
-            "a receiver writes nothing; configure a prometheusremotewrite exporter",
+            "a receiver writes nothing; paste the entry below exporters.prometheusremotewrite.remote_write",
         ),
         (is_given(section.remote_read.as_ref()), "config::remote_read", elsewhere),
         (is_given(section.rule_files.as_ref()), "config::rule_files", elsewhere),

@@ -42,7 +42,7 @@ fn sections_of_other_programs_are_refused_unless_they_are_empty() {
              alerting: {{alertmanagers: [{{}}], alert_relabel_configs: [{{}}]}}}}"
         ),
         expect![[r#"
-            error: config::remote_write: a receiver writes nothing; configure a prometheusremotewrite exporter
+            error: config::remote_write: a receiver writes nothing; paste the entry below exporters.prometheusremotewrite.remote_write
             error: config::remote_read: belongs to another program; remove the section
             error: config::rule_files: belongs to another program; remove the section
             error: config::alerting::alertmanagers: belongs to another program; remove the section

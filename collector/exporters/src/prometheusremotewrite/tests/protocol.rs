@@ -16,7 +16,7 @@ async fn writing_to(sink: &Sink, yaml: &str) -> (PrometheusRemoteWrite, Registry
 }
 
 /// The requests that a scrape of two series at this time becomes.
-fn sealed(exporter: &PrometheusRemoteWrite, at: i64) -> Request {
+pub(super) fn sealed(exporter: &PrometheusRemoteWrite, at: i64) -> Request {
     let scrape = Scrape { at: Timestamp(at), ..scrape(2) };
     let mut bodies = Bodies::new(1);
     exporter.encode(&Batch::from_scrape(scrape), &mut bodies).unwrap();

@@ -11,7 +11,7 @@ fn exporter_of_2_0(yaml: &str) -> PrometheusRemoteWrite {
 }
 
 /// Requests as they are sent, batches of one shard joined as the pipeline joins them.
-fn requests_of(exporter: &PrometheusRemoteWrite, batches: &[Batch]) -> Vec<v2::Request> {
+pub(super) fn requests_of(exporter: &PrometheusRemoteWrite, batches: &[Batch]) -> Vec<v2::Request> {
     let mut joined: Vec<Vec<u8>> = vec![Vec::new(); 3];
     for batch in batches {
         let mut bodies = Bodies::new(3);
@@ -30,7 +30,7 @@ fn requests_of(exporter: &PrometheusRemoteWrite, batches: &[Batch]) -> Vec<v2::R
 }
 
 /// Labels, type, HELP, UNIT, value and start of each series, sorted.
-fn told(requests: &[v2::Request]) -> Vec<String> {
+pub(super) fn told(requests: &[v2::Request]) -> Vec<String> {
     let mut lines = Vec::new();
     for request in requests {
         for series in &request.timeseries {
