@@ -147,8 +147,12 @@ impl Component for Debug {
 }
 
 impl Exporter for Debug {
-    const DEFAULTS: SendingDefaults =
-        SendingDefaults { timeout: None, retry: Backoff { enabled: false, ..Backoff::HELPER }, queue: None };
+    const DEFAULTS: SendingDefaults = SendingDefaults {
+        timeout: None,
+        retry: Backoff { enabled: false, ..Backoff::HELPER },
+        queue: None,
+        uses_data_dir: false,
+    };
 
     fn encode(&self, batch: &Batch, bodies: &mut Bodies) -> Result<(), Refused> {
         let now = Instant::now();

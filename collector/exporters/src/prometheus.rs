@@ -115,7 +115,8 @@ impl Drop for Prometheus {
 }
 
 impl Exporter for Prometheus {
-    const DEFAULTS: SendingDefaults = SendingDefaults { timeout: None, retry: Backoff::HELPER, queue: None };
+    const DEFAULTS: SendingDefaults =
+        SendingDefaults { timeout: None, retry: Backoff::HELPER, queue: None, uses_data_dir: false };
 
     fn sending(_config: &Config, common: &SendingConfig) -> Sending {
         Sending { queue: None, ..Sending::new(common, &Self::DEFAULTS) }

@@ -207,6 +207,7 @@ impl Exporter for PrometheusRemoteWrite {
                 min_bytes: 3_000_000,
             }),
         }),
+        uses_data_dir: true,
     };
 
     fn sending(config: &Config, common: &SendingConfig) -> Sending {

@@ -1,8 +1,8 @@
 //! `file_storage`: a directory in which components keep what must survive a restart.
 //!
 //! Spelled as contrib `extension/storage/filestorage`. The form inside differs: upstream keeps one bbolt database a component,
-//! here each component writes files of its own below `directory/<component>`. Keys that tune bbolt are accepted and have
-//! no effect.
+//! here each component writes files of its own below it: sending queues in `queue/<exporter>.<signal>`. Keys that tune bbolt are
+//! accepted and have no effect: a queue is always synced, several times a second, and its files go as they are sent.
 //!
 //! ```yaml
 //! file_storage:
@@ -30,16 +30,16 @@ pub struct Config {
     /// Rights of a directory that is made, in octal.
     #[serde(default = "usual_permissions")]
     pub directory_permissions: String,
-    /// Accepted for compatibility: there is no file lock to wait for.
+    /// Accepted for compatibility: a directory that another process holds is refused at once.
     #[serde(default = "config::timeout_secs::<1>")]
     pub timeout: Timeout,
-    /// Accepted for compatibility: each component decides what it flushes.
+    /// Accepted for compatibility: sending queues are synced whatever it says.
     #[serde(default)]
     pub fsync: bool,
-    /// Accepted for compatibility: a damaged file costs only itself.
+    /// Accepted for compatibility: damage costs only what is damaged, and is named in the log.
     #[serde(default)]
     pub recreate: bool,
-    /// Accepted for compatibility: there is no database to compact.
+    /// Accepted for compatibility: there is no database to compact, files shrink by being sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compaction: Option<serde_json::Value>,
 }

@@ -1,6 +1,7 @@
 //! `debug`: one thing that the collector does, shown by itself. One file a command.
 
 mod parse;
+mod queue;
 mod relabel;
 
 use clap::Subcommand;
@@ -11,6 +12,7 @@ use super::Failure;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Debug {
     Parse(parse::ParseArgs),
+    Queue(queue::Args),
     /// Show what relabelling rules make of a label set, rule by rule.
     Relabel(relabel::Args),
 }
@@ -19,6 +21,7 @@ pub(crate) enum Debug {
 pub(crate) fn run(command: &Debug) -> Result<(), Failure> {
     match command {
         Debug::Parse(args) => parse::run(args),
+        Debug::Queue(args) => queue::run(args),
         Debug::Relabel(args) => relabel::run(args),
     }
 }

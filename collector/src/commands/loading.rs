@@ -11,6 +11,9 @@ use crate::components::REGISTRY;
 use crate::gates;
 use crate::world::RealWorld;
 
+/// Environment variable that stands in for `--data-dir`.
+const DATA_DIR: &str = "MUSTER_DATA_DIR";
+
 /// A configuration that can run.
 #[derive(Debug)]
 pub(crate) struct Loaded {
@@ -44,7 +47,9 @@ pub(crate) fn load(args: &SourceArgs) -> Result<Loaded, Failure> {
     let sources = Sources { configs: args.configs.clone(), sets: args.sets.clone() };
     let loaded = config::load(&sources, &RealWorld).map_err(|problems| failure(&problems))?;
     let base_dir = base_dir(&args.configs);
-    match Plan::build(&loaded.root, &REGISTRY, base_dir, gates) {
+    let data_dir = args.data_dir.clone().or_else(|| std::env::var_os(DATA_DIR).map(PathBuf::from));
+    let data_dir = data_dir.filter(|directory| !directory.as_os_str().is_empty());
+    match Plan::build(&loaded.root, &REGISTRY, base_dir, data_dir, gates) {
         Ok(plan) => Ok(Loaded { plan, warnings: loaded.warnings }),
         Err(mut problems) => {
             problems.extend(loaded.warnings);

@@ -8,6 +8,7 @@ mod run;
 mod schema;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -36,6 +37,11 @@ pub(crate) struct SourceArgs {
     /// One value over the configuration, as in `receivers.otlp.protocols.http.endpoint=0.0.0.0:4318`.
     #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
     sets: Vec<String>,
+    /// Where what must survive a restart is kept without being configured: the sending queues of remote write. The
+    /// environment variable MUSTER_DATA_DIR says the same. Without either they are in memory, unless
+    /// `sending_queue.storage` names a storage extension.
+    #[arg(long = "data-dir", value_name = "DIR", global = true)]
+    data_dir: Option<PathBuf>,
     /// Feature gates to switch on (`+gate` or `gate`) or off (`-gate`), separated by commas.
     #[arg(long = "feature-gates", value_name = "GATES", global = true, allow_hyphen_values = true)]
     gates: Vec<String>,

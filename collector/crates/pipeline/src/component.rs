@@ -26,6 +26,8 @@ pub struct Site {
     pub signal: Option<Signal>,
     /// Where relative file names start.
     pub base_dir: PathBuf,
+    /// The data directory of the process, where it was given one.
+    pub data_dir: Option<PathBuf>,
     /// Directories that storage extensions offer, by extension id.
     pub storages: Arc<HashMap<String, PathBuf>>,
     /// Feature gates that were switched, by name.
@@ -42,6 +44,7 @@ impl Site {
             id: ComponentId::parse(id).unwrap_or_else(|_| ComponentId { kind: id.to_owned(), name: None }),
             signal,
             base_dir: PathBuf::from("."),
+            data_dir: None,
             storages: Arc::default(),
             gates: Arc::default(),
             version: "0.0.0",

@@ -171,16 +171,15 @@ impl Entry {
     /// An exporter.
     #[must_use]
     pub const fn exporter<E: Exporter>() -> Self {
-        let entry = Self::new::<E>(
+        Self::new::<E>(
             ComponentKind::Exporter,
             || vec![config::schema_of::<E::Config>(), config::schema_of::<SendingConfig>()],
             |node, path, site| {
-                let sending = sending_of::<E>(node, path).map_err(|problem| vec![problem])?;
+                let sending = sending_of::<E>(node, path, site).map_err(|problem| vec![problem])?;
                 Ok(Built::Exporter(Box::new(build::<E>(node, path, site)?), sending))
             },
             |node, path| both(&own_keys::<E>(node, path)?, &resolved::<SendingConfig>(node, path)?),
-        );
-        Self { warnings: exporter_warnings::<E>, ..entry }
+        )
     }
 
     /// An extension.
@@ -248,22 +247,18 @@ fn warnings_of<C: Component>(node: &Node, path: &str) -> Vec<Problem> {
     }
 }
 
-fn exporter_warnings<E: Exporter>(node: &Node, path: &str) -> Vec<Problem> {
-    let mut warnings = warnings_of::<E>(node, path);
-    let common = config::fill::<SendingConfig>(node, path).unwrap_or_default();
-    if common.sending_queue.is_some_and(|queue| queue.storage.is_some()) {
-        let message = "has no effect: the queue is kept in memory in this version and ends with the process";
-        warnings.push(Problem::warning("sending_queue::storage", message).under(path));
-    }
-    warnings
-}
-
-fn sending_of<E: Exporter>(node: &Node, path: &str) -> Result<Sending, Problem> {
+fn sending_of<E: Exporter>(node: &Node, path: &str, site: &Site) -> Result<Sending, Problem> {
     let common = config::fill::<SendingConfig>(node, path)?;
     let own = config::fill::<E::Config>(node, path)?;
     let mut sending = E::sending(&own, &common);
     if node.get("sending_queue").is_some_and(Node::is_null) {
         sending.queue = None;
+    }
+    if sending.queue.is_some() {
+        sending.directory = sending.storing.directory(site).map_err(|problem| problem.under(path))?;
+    }
+    if sending.directory.is_some() {
+        sending.be_kept();
     }
     Ok(sending)
 }

@@ -4,16 +4,19 @@
 //! holds only finished requests; requests of one shard stay in order through retries; items wait for company in an
 //! open body and are sent at the latest after the joining deadline.
 
+mod hand_over;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use model::{Batch, Signal, Timestamp};
-use queue::{Head, Limits, Queue, Reason, Request, Sizer};
+use queue::{Head, InFlight, Limits, Queue, Reason, Request, Sizer};
 use telemetry::Registry;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, RwLock};
 use tokio::task::JoinSet;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::component::Body;
 use crate::delivery::{Delivery, Sender};
@@ -21,7 +24,7 @@ use crate::entry::AnyExporter;
 use crate::flow::Consume;
 use crate::parallelism::Backlog;
 use crate::sending::{Joining, Queueing};
-use crate::{Bodies, ComponentId, Refused, Sending};
+use crate::{Bodies, ComponentId, Fatal, Refused, Sending, storing};
 
 /// Scratch bodies kept for the next batch, so that encoding reuses their memory.
 const MAX_SPARE_BODIES: usize = 4;
@@ -32,13 +35,20 @@ const MAX_SPARE_BYTES: usize = 8 << 20;
 /// Bytes that one queue may hold, whatever `queue_size` counts, unless it counts bytes.
 const MAX_QUEUE_BYTES: u64 = 64 << 20;
 
+pub(crate) use hand_over::Door;
+
 /// An exporter at the end of its pipelines, for one signal.
 pub(crate) struct Exporting {
     signal: Signal,
     sender: Sender,
     waiting: Option<Waiting>,
     spare: std::sync::Mutex<Vec<Bodies>>,
-    tasks: std::sync::Mutex<JoinSet<()>>,
+    /// What takes from the queue, and ends with it.
+    consumers: std::sync::Mutex<JoinSet<()>>,
+    /// What goes on until it is stopped.
+    helpers: std::sync::Mutex<JoinSet<()>>,
+    /// Whoever has the directory of the queue now. Locked while it changes hands; batches wait then.
+    successor: Arc<RwLock<Option<Arc<Exporting>>>>,
 }
 
 /// The queue and the bodies that are being filled for it.
@@ -53,59 +63,63 @@ struct Waiting {
 }
 
 impl Exporting {
-    pub(crate) fn start(
+    /// Opens the queue and begins to send.
+    ///
+    /// # Errors
+    /// When the directory of the queue cannot be taken.
+    pub(crate) async fn start(
         id: &ComponentId,
         signal: Signal,
         exporter: Box<dyn AnyExporter>,
         sending: Sending,
         telemetry: &Registry,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>, Fatal> {
         let sender = Sender::new(id, signal, exporter, sending, telemetry);
-        let waiting = sender.sending.queue.map(|settings| {
-            let n_shards = settings.n_shards.max(1);
-            let capacity = settings.capacity as u64;
-            sender.counters.queue_capacity(capacity);
-            Waiting {
-                settings,
-                queue: Queue::new(
-                    n_shards,
-                    Limits::of(Sizer::Bytes, MAX_QUEUE_BYTES).and(settings.sizer, capacity),
-                ),
-                open: Mutex::new(vec![Body::default(); n_shards]),
-                opened: Notify::new(),
-            }
-        });
+        let waiting = match sender.sending.queue {
+            Some(settings) => Some(Waiting::open(&sender, settings).await?),
+            None => None,
+        };
         let exporting = Arc::new(Self {
             signal,
             sender,
             waiting,
             spare: std::sync::Mutex::default(),
-            tasks: std::sync::Mutex::default(),
+            consumers: std::sync::Mutex::default(),
+            helpers: std::sync::Mutex::default(),
+            successor: Arc::default(),
         });
         exporting.spawn_tasks();
-        exporting
+        Ok(exporting)
+    }
+
+    /// The directory of the queue.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.sender.sending.directory.as_deref()
     }
 
     fn spawn_tasks(self: &Arc<Self>) {
         let Some(waiting) = &self.waiting else { return };
-        let mut tasks = self.tasks.lock().expect("no code panics while it holds this lock");
+        let mut consumers = self.consumers.lock().expect("no code panics while it holds this lock");
         for shard in 0..waiting.queue.n_shards() {
             for _consumer in 0..waiting.settings.n_consumers.max(1) {
                 let this = Arc::clone(self);
-                tasks.spawn(async move { this.send_queued(shard).await });
+                consumers.spawn(async move { this.send_queued(shard).await });
             }
         }
+        let mut helpers = self.helpers.lock().expect("no code panics while it holds this lock");
         let this = Arc::clone(self);
         let queue = waiting.queue.clone();
-        tasks.spawn(async move {
+        helpers.spawn(async move {
             let backlog =
                 || Backlog { n_items: queue.sizes().items, delay: queue.oldest_age().unwrap_or_default() };
             this.sender.follow(backlog).await;
         });
         if let Some(joining) = waiting.settings.joining {
             let this = Arc::clone(self);
-            tasks.spawn(async move { this.flush_in_time(joining).await });
+            helpers.spawn(async move { this.flush_in_time(joining).await });
         }
+        let queue = waiting.queue.clone();
+        helpers.spawn(async move { queue.keep().await });
     }
 
     /// Lets the exporter give up what its successor needs. Says whether it did.
@@ -113,23 +127,42 @@ impl Exporting {
         self.sender.exporter.make_room().await
     }
 
-    /// Sends what was accepted, within the deadline; what is left then is counted, logged and dropped.
+    /// Sends what was accepted, within the deadline, or leaves it on disk; what is left then is counted, logged and dropped.
     pub(crate) async fn drain(&self, deadline: Duration) {
         if let Some(waiting) = &self.waiting {
             self.flush(waiting).await;
-            let left = waiting.queue.drain(deadline).await;
-            let n_items: u64 = left.iter().map(|request| request.head.n_items).sum();
-            if !left.is_empty() {
-                self.sender.counters.send_failed(n_items);
-                error!(
-                    exporter = %self.sender.id, dropped_items = n_items, requests = left.len(), limit = ?deadline,
-                    "Dropping data: the sending queue could not be emptied before the end"
-                );
-            }
+            waiting.queue.save_and_drain(deadline).await;
         }
-        let mut tasks =
-            std::mem::take(&mut *self.tasks.lock().expect("no code panics while it holds this lock"));
-        tasks.shutdown().await;
+        self.stop(deadline).await;
+    }
+
+    /// Ends all work on the queue. What is neither sent nor on disk is lost.
+    async fn stop(&self, deadline: Duration) {
+        for tasks in [&self.consumers, &self.helpers] {
+            let mut tasks =
+                std::mem::take(&mut *tasks.lock().expect("no code panics while it holds this lock"));
+            tasks.shutdown().await;
+        }
+        let Some(waiting) = &self.waiting else { return };
+        waiting.queue.save_all().await;
+        let n_kept = waiting.queue.sizes();
+        let left = waiting.queue.take_rest();
+        waiting.queue.release();
+        let n_items: u64 = left.iter().map(|request| request.head.n_items).sum();
+        if !left.is_empty() {
+            self.sender.counters.dropped("shutdown", n_items);
+            error!(
+                exporter = %self.sender.id, dropped_items = n_items, requests = left.len(), limit = ?deadline,
+                "Dropping data: the sending queue could not be emptied before the end"
+            );
+        }
+        let n_kept = n_kept.items.saturating_sub(n_items);
+        if n_kept > 0 {
+            info!(
+                exporter = %self.sender.id, items = n_kept, directory = ?self.directory(),
+                "the rest of the sending queue stays on disk for the next start"
+            );
+        }
     }
 
     fn bodies(&self) -> Bodies {
@@ -271,16 +304,53 @@ impl Exporting {
         let Some(waiting) = &self.waiting else { return };
         while let Some(request) = waiting.queue.pop(shard).await {
             self.sender.counters.in_flight(waiting.queue.sizes().in_flight);
-            // How it ended is logged and counted by `deliver`; either way the request has left the queue.
-            let _ended = self.sender.deliver(&request, Some(request.age())).await;
-            request.done();
+            self.send_in_time(request).await;
             self.sender.counters.queue_size(waiting.queue.len());
             self.sender.counters.in_flight(waiting.queue.sizes().in_flight);
         }
     }
+
+    /// Sends until it ended one way or the other, or is too old for a queue that has an age limit.
+    async fn send_in_time(&self, request: InFlight) {
+        let age = request.age();
+        let max_age = self.sender.sending.storing.max_age.filter(|_| self.directory().is_some());
+        let sending = self.sender.deliver(&request, Some(age));
+        let is_over = match max_age {
+            None => {
+                // How it ended is logged and counted by `deliver`; either way the request has left the queue.
+                let _ended = sending.await;
+                false
+            }
+            Some(max_age) => tokio::time::timeout(max_age.saturating_sub(age), sending).await.is_err(),
+        };
+        if is_over { request.expire() } else { request.done() }
+    }
 }
 
 impl Waiting {
+    async fn open(sender: &Sender, settings: Queueing) -> Result<Self, Fatal> {
+        let n_shards = settings.n_shards.max(1);
+        let size = Limits::of(settings.sizer, settings.capacity as u64);
+        let storing = &sender.sending.storing;
+        let queue = match &sender.sending.directory {
+            None => Queue::new(
+                n_shards,
+                Limits::of(Sizer::Bytes, MAX_QUEUE_BYTES).and(settings.sizer, settings.capacity as u64),
+            ),
+            Some(directory) => {
+                let limits = if storing.has_size { size } else { Limits::default() };
+                let meters = sender.counters.queue_meters();
+                storing::open(&sender.id, directory, n_shards, limits, storing, meters).await?
+            }
+        };
+        if let Some(capacity) = queue.capacity().get(settings.sizer) {
+            sender.counters.queue_capacity(capacity);
+        }
+        sender.counters.observe_queue(&queue);
+        let open = Mutex::new(vec![Body::default(); n_shards]);
+        Ok(Self { settings, queue, open, opened: Notify::new() })
+    }
+
     /// Whether a body need not wait for more.
     fn is_full(&self, body: &Body) -> bool {
         self.fills(body.n_items, body.bytes.len())
@@ -331,7 +401,16 @@ impl Waiting {
 
 impl Consume for Exporting {
     fn consume(&self, batch: Batch) -> BoxFuture<'_, Result<(), Refused>> {
-        Box::pin(async move { self.accept(&batch).await })
+        Box::pin(async move {
+            if self.directory().is_none() {
+                return self.accept(&batch).await;
+            }
+            let successor = self.successor.read().await;
+            match &*successor {
+                None => self.accept(&batch).await,
+                Some(successor) => successor.consume(batch).await,
+            }
+        })
     }
 }
 

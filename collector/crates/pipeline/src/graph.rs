@@ -5,6 +5,7 @@
 //! cannot be built changes nothing.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +18,13 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::entry::{AnyExtension, AnyReceiver, AnyTransform, Built};
-use crate::exporting::Exporting;
+use crate::exporting::{Door, Exporting};
 use crate::flow::{Consume, Outlet, Outlets};
 use crate::metrics::{ProcessorCounters, ReceiverCounters};
 use crate::plan::{PlannedPipeline, downstream_order};
 use crate::stage::{Inlet, StageEntrance};
-use crate::{ComponentId, ComponentKind, Fatal, Health, Life, PipelineId, Plan, Refused, Stop};
+use crate::storing::warn_of_strays;
+use crate::{ComponentId, ComponentKind, Fatal, Health, Life, PipelineId, Plan, Refused, Sending, Stop};
 
 /// Longest time that a receiver or an extension may take to end.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -155,6 +157,8 @@ impl Graph {
         drain_steps(old_steps).await;
         drain_exporters(old_exporters).await;
         outcome?;
+        let directories = self.exporters.values().filter_map(|exporter| exporter.exporting.directory());
+        warn_of_strays(directories.map(Path::to_owned).collect()).await;
         self.health.send_replace(Health::Ready);
         Ok(())
     }
@@ -277,7 +281,11 @@ impl Graph {
         for (key, (source, built)) in fresh {
             let Built::Exporter(mut exporter, sending) = built else { continue };
             exporter.start(&self.life(&key.0, &Stop::new())).await?;
-            let exporting = Exporting::start(&key.0, key.1, exporter, sending, &self.telemetry);
+            let door = self.take_directory(&sending).await;
+            let exporting = Exporting::start(&key.0, key.1, exporter, sending, &self.telemetry).await?;
+            if let Some(door) = door {
+                door.lead_to(&exporting);
+            }
             started.push((key, RunningExporter { source, exporting, is_leaving: false }));
         }
         let is_old = |key: &ExporterKey| {
@@ -287,6 +295,16 @@ impl Graph {
         let old = old_keys.iter().filter_map(|key| self.exporters.remove(key)).collect();
         self.exporters.extend(started);
         Ok(old)
+    }
+
+    /// Lets a running exporter give up the directory that one which is about to start keeps its queue in.
+    async fn take_directory(&mut self, sending: &Sending) -> Option<Door> {
+        let wanted = sending.directory.as_deref()?;
+        let holder =
+            self.exporters.values_mut().find(|exporter| exporter.exporting.directory() == Some(wanted))?;
+        // Whatever becomes of the new one, this one has no queue any more.
+        holder.is_leaving = true;
+        Some(holder.exporting.give_up_directory().await)
     }
 
     async fn start_steps(

@@ -27,6 +27,7 @@ mod scraping;
 mod sending;
 mod service;
 mod stage;
+mod storing;
 
 #[cfg(test)]
 mod tests;
@@ -48,3 +49,4 @@ pub use scraping::ScraperConfig;
 pub use sending::{BatchConfig, Joining, QueueConfig, Queueing, Sending, SendingConfig, SendingDefaults};
 pub use service::{MetricsConfig, PipelineConfig, ServiceConfig, TelemetryConfig};
 pub use stage::Inlet;
+pub use storing::{Storage, Storing};

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use model::Signal;
+use queue::Queue;
 use telemetry::{Counter, Gauge, Registry, Scope};
 
 use crate::ComponentId;
@@ -151,13 +152,15 @@ impl ProcessorCounters {
 
 /// What an exporter sent, and what waits in front of it.
 pub(crate) struct ExporterCounters {
-    _scope: Scope,
+    scope: Scope,
     sent: Counter,
     send_failed: Counter,
     enqueue_failed: Counter,
     queue_size: Gauge,
     queue_capacity: Gauge,
     in_flight: Gauge,
+    exporter: String,
+    signal: Signal,
     denied: Gauge,
     retries: Counter,
     bisections: Counter,
@@ -205,7 +208,9 @@ impl ExporterCounters {
                 &by_type,
             ),
             dropped: DroppedCounters::new(&scope, &id, signal),
-            _scope: scope.clone(),
+            exporter: id.clone(),
+            signal,
+            scope: scope.clone(),
         }
     }
 
@@ -221,6 +226,55 @@ impl ExporterCounters {
     pub(crate) fn dropped(&self, reason: &'static str, n_items: u64) {
         self.send_failed(n_items);
         self.dropped.add(reason, n_items);
+    }
+
+    /// Counters of a queue that is kept on disk.
+    pub(crate) fn queue_meters(&self) -> queue::Meters {
+        queue::Meters::new(&self.scope, &[("exporter", &*self.exporter), ("data_type", self.signal.as_str())])
+    }
+
+    /// Shows what waits in a queue.
+    pub(crate) fn observe_queue(&self, queue: &Queue) {
+        let labels = [("exporter", &*self.exporter), ("data_type", self.signal.as_str())];
+        let scope = &self.scope;
+        let of = |value: fn(&Queue) -> Option<f64>| {
+            // The metrics must not keep the queue alive.
+            let queue = queue.downgrade();
+            move || queue.upgrade().and_then(|queue| value(&queue))
+        };
+        scope.observe_gauge(
+            "muster_exporter_queue_memory_bytes",
+            "Bytes of queued requests in memory.",
+            &labels,
+            of(|queue| Some(queue.memory_bytes() as f64)),
+        );
+        scope.observe_gauge(
+            "muster_exporter_queue_oldest_age_seconds",
+            "How long the oldest request has been in the queue; 0 when it is empty.",
+            &labels,
+            of(|queue| Some(queue.oldest_age().unwrap_or_default().as_secs_f64())),
+        );
+        if queue.is_disk_usable().is_none() {
+            return;
+        }
+        scope.observe_gauge(
+            "muster_exporter_queue_disk_bytes",
+            "Bytes of queued requests on disk.",
+            &labels,
+            of(|queue| Some(queue.disk_bytes() as f64)),
+        );
+        scope.observe_gauge(
+            "muster_exporter_queue_disk_usable",
+            "1 while the disk takes what it is given, 0 while the queue is in memory alone.",
+            &labels,
+            of(|queue| queue.is_disk_usable().map(|is_usable| f64::from(u8::from(is_usable)))),
+        );
+        scope.observe_gauge(
+            "muster_exporter_queue_full_in_seconds",
+            "Estimated time until the queue on disk is full; absent while it does not grow.",
+            &labels,
+            of(Queue::seconds_to_full),
+        );
     }
 
     pub(crate) fn retry(&self) {

@@ -73,7 +73,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Checks a whole configuration. Opens nothing.
+    /// Checks a whole configuration. Opens nothing. Relative names of files start at `base_dir`; `data_dir` is where
+    /// components keep what must survive a restart without being told where.
     ///
     /// # Errors
     /// Every problem that was found, warnings among them.
@@ -81,6 +82,7 @@ impl Plan {
         root: &Node,
         registry: &Registry,
         base_dir: PathBuf,
+        data_dir: Option<PathBuf>,
         gates: HashMap<String, bool>,
     ) -> Result<Self, Vec<Problem>> {
         let mut checker = Checker::new(registry);
@@ -95,6 +97,7 @@ impl Plan {
                 id: ComponentId { kind: String::new(), name: None },
                 signal: None,
                 base_dir,
+                data_dir,
                 storages: Arc::default(),
                 gates: Arc::new(gates),
                 version: registry.version,

@@ -1,13 +1,15 @@
 //! Settings of the way from an exporter to its endpoint: timeout, retry, queue.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use config::{Period, Timeout};
+use config::{ByteSize, Period, Timeout};
 use queue::Sizer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Backoff, RetryConfig};
+use crate::storing::{MAX_DISK_BYTES, MAX_JOINING};
+use crate::{Backoff, RetryConfig, Storage, Storing};
 
 /// The keys that every exporter has (the collector's exporterhelper); what is absent takes the exporter's default.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -44,9 +46,16 @@ pub struct QueueConfig {
     /// Whether the sender waits for the outcome of the export.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_for_result: Option<bool>,
-    /// Storage extension that keeps the queue over a restart.
+    /// Storage extension that keeps the queue over a restart. Then requests are retried without a limit of time unless
+    /// `max_elapsed_time` is set, and `max_disk_bytes` and `max_age` bind the queue; `queue_size` does where it is set too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<String>,
+    /// Bytes that a kept queue may take on disk, 4GiB if absent; then its oldest requests are dropped. Not a key of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_disk_bytes: Option<ByteSize>,
+    /// How old a request of a kept queue may become, without limit if absent or 0; then it is dropped. Not a key of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Timeout>,
     /// Joins what arrives into larger requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchConfig>,
@@ -78,12 +87,18 @@ pub struct SendingDefaults {
     pub retry: Backoff,
     /// Queue; `None` sends directly unless the user asks for one.
     pub queue: Option<Queueing>,
+    /// Whether the queue is kept in the data directory, where the process has one.
+    pub uses_data_dir: bool,
 }
 
 impl SendingDefaults {
     /// The defaults of the collector's exporterhelper.
-    pub const HELPER: Self =
-        Self { timeout: Some(Duration::from_secs(5)), retry: Backoff::HELPER, queue: Some(Queueing::HELPER) };
+    pub const HELPER: Self = Self {
+        timeout: Some(Duration::from_secs(5)),
+        retry: Backoff::HELPER,
+        queue: Some(Queueing::HELPER),
+        uses_data_dir: false,
+    };
 }
 
 /// A queue as it will run.
@@ -139,9 +154,19 @@ pub struct Sending {
     pub retry: Backoff,
     /// Queue; `None` sends directly.
     pub queue: Option<Queueing>,
+    /// How the queue is kept.
+    pub storing: Storing,
+    /// The directory of the queue; `None` keeps it in memory.
+    pub directory: Option<PathBuf>,
 }
 
 impl Sending {
+    /// The defaults of the collector's exporterhelper, for tests to start from.
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> Self {
+        Self::new(&SendingConfig::default(), &SendingDefaults::HELPER)
+    }
+
     /// What the user wrote over an exporter's defaults.
     #[must_use]
     pub fn new(config: &SendingConfig, defaults: &SendingDefaults) -> Self {
@@ -161,6 +186,18 @@ impl Sending {
             timeout: config.timeout.map_or(defaults.timeout, |timeout| timeout.as_duration()),
             retry: defaults.retry.with(&config.retry_on_failure),
             queue,
+            storing: storing(config, defaults.uses_data_dir),
+            directory: None,
+        }
+    }
+
+    /// What changes because the queue is kept in a directory.
+    pub(crate) fn be_kept(&mut self) {
+        if !self.storing.has_retry_limit {
+            self.retry.max_elapsed = None;
+        }
+        if let Some(joining) = self.queue.as_mut().and_then(|queue| queue.joining.as_mut()) {
+            joining.deadline = joining.deadline.min(MAX_JOINING);
         }
     }
 }
@@ -182,5 +219,18 @@ fn queueing(config: &QueueConfig, defaults: Queueing) -> Queueing {
         block_on_overflow: config.block_on_overflow.unwrap_or(defaults.block_on_overflow),
         joining: joining.or(defaults.joining),
         ..defaults
+    }
+}
+
+fn storing(config: &SendingConfig, uses_data_dir: bool) -> Storing {
+    let queue = config.sending_queue.as_ref();
+    let storage = queue.and_then(|queue| queue.storage.clone()).map(Storage::Extension);
+    let default = if uses_data_dir { Storage::DataDir } else { Storage::Memory };
+    Storing {
+        storage: storage.unwrap_or(default),
+        max_bytes: queue.and_then(|queue| queue.max_disk_bytes).map_or(MAX_DISK_BYTES, ByteSize::as_u64),
+        max_age: queue.and_then(|queue| queue.max_age).and_then(|age| age.as_duration()),
+        has_size: queue.is_some_and(|queue| queue.queue_size.is_some()),
+        has_retry_limit: config.retry_on_failure.max_elapsed_time.is_some(),
     }
 }

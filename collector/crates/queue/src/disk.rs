@@ -371,8 +371,15 @@ impl Queue {
         self.inner.lock().on_disk.unsaved.is_empty()
     }
 
-    /// As [`Self::drain`] with everything saved first: where that worked there is no reason to wait for an endpoint that
-    /// does not answer.
+    /// Gives the directory up. Nothing may be done with the queue afterwards.
+    pub fn release(&self) {
+        if let Some(disk) = &self.inner.disk {
+            disk.storage.release();
+        }
+    }
+
+    /// Takes nothing any more and waits until everything was acknowledged, but not longer than `within`. What can be saved is
+    /// saved first; where that is all, there is no reason to wait long for an endpoint that does not answer.
     pub async fn save_and_drain(&self, within: Duration) {
         self.close();
         let within = if self.save_all().await { within.min(SAVED_DRAIN) } else { within };
@@ -469,12 +476,13 @@ impl Disk {
         let Some(entry) = state.shards[shard].remove(index) else { return false };
         let begins_run = state.leave(entry.number, entry.run, &entry.weight, entry.is_resident);
         state.on_disk.finish(entry.place);
+        state.tally.left(Some(reason), entry.weight.items);
         self.count(state, reason, &entry.request, entry.weight.items);
         begins_run
     }
 
-    fn count(&self, state: &mut State, reason: Dropped, request: &Request, n_items: u64) {
-        state.tally.left(Some(reason), n_items);
+    /// Counts and logs what is given up.
+    fn count(&self, state: &State, reason: Dropped, request: &Request, n_items: u64) {
         self.options.meters.dropped(reason, n_items);
         if let Some(suppressed) = self.drops.pass() {
             let (oldest, newest) = (request.head.oldest, request.head.newest);
@@ -649,6 +657,16 @@ impl Inner {
         }
         taken.drop_as(reason);
         Loaded::Gone
+    }
+}
+
+impl InFlight {
+    /// It is older than `max_age`: the queue gives it up.
+    pub fn expire(self) {
+        if let Some(disk) = &self.queue.disk {
+            disk.count(&self.queue.lock(), Dropped::MaxAge, &self, self.head.n_items);
+        }
+        self.drop_as(Dropped::MaxAge);
     }
 }
 

@@ -23,6 +23,6 @@ pub use inspect::{CursorReport, Inspection, LossReport, SegmentReport};
 pub use limits::{Full, Limits, Sizer, TooLarge};
 pub use log::Loss;
 pub use meters::Meters;
-pub use queue::{InFlight, Queue, Reason, Rejected, Sizes};
+pub use queue::{InFlight, Queue, Reason, Rejected, Sizes, WeakQueue};
 pub use request::{Head, Request};
 pub use storage::{Files, Space, Storage, StoredFile};

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +26,24 @@ use crate::{Dropped, Request};
 #[derive(Clone)]
 pub struct Queue {
     pub(crate) inner: Arc<Inner>,
+}
+
+/// A handle that does not keep its queue alive.
+#[derive(Clone)]
+pub struct WeakQueue(Weak<Inner>);
+
+impl WeakQueue {
+    /// The queue, while it lives.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Queue> {
+        self.0.upgrade().map(|inner| Queue { inner })
+    }
+}
+
+impl fmt::Debug for WeakQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakQueue")
+    }
 }
 
 pub(crate) struct Inner {
@@ -327,6 +345,17 @@ impl Queue {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.inner.lock().phase != Phase::Open
+    }
+
+    /// Takes and gives nothing any more; what is in flight may still end.
+    pub fn stop_giving(&self) {
+        self.inner.enter(Phase::Abandoned);
+    }
+
+    /// A handle that does not keep the queue alive.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakQueue {
+        WeakQueue(Arc::downgrade(&self.inner))
     }
 
     /// Closes the queue and waits until everything was acknowledged, but not longer than `within`. Then

@@ -32,6 +32,9 @@ pub trait Storage: Send + Sync + 'static {
     /// How large the file system is and how much of it is free, in bytes, where that is known.
     fn space(&self) -> Option<Space>;
 
+    /// Gives the directory up, so that another queue can have it. Nothing is written any more.
+    fn release(&self) {}
+
     /// Where this is, for messages.
     fn place(&self) -> String;
 }

@@ -350,7 +350,7 @@ async fn a_signal_that_no_pipeline_takes_is_unimplemented() {
         service: {pipelines: {traces: {receivers: [lender], exporters: [lender]}}}
     ";
     let root = config::parse(yaml, "test.yaml").unwrap().root;
-    let plan = Plan::build(&root, &REGISTRY, PathBuf::from("."), HashMap::new()).unwrap();
+    let plan = Plan::build(&root, &REGISTRY, PathBuf::from("."), None, HashMap::new()).unwrap();
     let (lend, lent) = oneshot::channel();
     *BORROWER.lock().unwrap() = Some(lend);
     let mut graph = Graph::new(telemetry::Registry::new());

@@ -110,7 +110,7 @@ impl Endpoint {
     /// Where it is exported to, with one lane.
     fn sender(&self, backoff: Backoff) -> (Sender, Registry) {
         let queue = Queueing { n_consumers: 1, ..Queueing::HELPER };
-        let sending = Sending { timeout: None, retry: backoff, queue: Some(queue) };
+        let sending = Sending { timeout: None, retry: backoff, queue: Some(queue), ..Sending::in_memory() };
         let registry = Registry::new();
         let id = ComponentId::parse("out").unwrap();
         (Sender::new(&id, Signal::Logs, Box::new(self.clone()), sending, &registry), registry)

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -254,6 +255,7 @@ impl Exporter for Out {
         timeout: Some(Duration::from_secs(5)),
         retry: Backoff { randomization: 0.0, ..Backoff::HELPER },
         queue: Some(Queueing { capacity: 2, n_consumers: 1, ..Queueing::HELPER }),
+        uses_data_dir: false,
     };
 
     fn sending(_config: &Config, common: &SendingConfig) -> Sending {
@@ -367,6 +369,37 @@ impl Extension for Beside {
     }
 }
 
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub(super) struct StoreConfig {
+    /// Name of the test's board.
+    board: String,
+    /// Where components keep what must survive.
+    directory: String,
+}
+
+/// Offers a directory.
+pub(super) struct Store(StoreConfig);
+
+impl Component for Store {
+    const TYPE: &'static str = "store";
+    const SIGNALS: Signals = Signals::NONE;
+    type Config = StoreConfig;
+    fn build(config: StoreConfig, _site: &Site) -> Result<Self, Vec<Problem>> {
+        Ok(Self(config))
+    }
+}
+
+impl Extension for Store {
+    fn storage(&self) -> Option<PathBuf> {
+        Some(PathBuf::from(&self.0.directory))
+    }
+    async fn run(self, life: Life) -> Result<(), Fatal> {
+        life.stopped().await;
+        board(&self.0.board).note("store stopped".to_owned());
+        Ok(())
+    }
+}
+
 pub(super) const REGISTRY: Registry = Registry {
     entries: &[
         Entry::receiver::<In>(),
@@ -378,6 +411,7 @@ pub(super) const REGISTRY: Registry = Registry {
         Entry::exporter::<Join>(),
         Entry::exporter::<Only>(),
         Entry::extension::<Beside>(),
+        Entry::extension::<Store>(),
     ],
     version: "0.0.0",
 };

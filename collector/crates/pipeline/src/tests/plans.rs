@@ -10,7 +10,7 @@ use crate::Plan;
 
 pub(super) fn plan(yaml: &str) -> Result<Plan, String> {
     let root = config::parse(yaml, "test.yaml").expect("the test's YAML parses").root;
-    Plan::build(&root, &REGISTRY, PathBuf::from("."), HashMap::new()).map_err(|problems| {
+    Plan::build(&root, &REGISTRY, PathBuf::from("."), None, HashMap::new()).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         lines.join("\n")
     })
@@ -115,7 +115,7 @@ fn unused_components_are_checked_and_reported_but_allowed() {
     let plan = plan(
         "receivers: {in: {board: x}, in/spare: {board: x}}
 processors:
-exporters: {out: {board: x, sending_queue: {storage: disk}}}
+exporters: {out: {board: x}}
 extensions: {beside: {board: x}}
 service: {pipelines: {logs: {receivers: [in], processors: [], exporters: [out]}}}
 ",
@@ -124,8 +124,19 @@ service: {pipelines: {logs: {receivers: [in], processors: [], exporters: [out]}}
     let warnings: Vec<String> = plan.warnings.iter().map(ToString::to_string).collect();
     expect![[r#"
         warning: test.yaml:1:29: receivers::in/spare: receiver `in/spare` is not listed in any pipeline and does not run
-        warning: test.yaml:4:14: extensions::beside: extension `beside` is not listed in service::extensions and does not run
-        warning: test.yaml:3:45: exporters::out::sending_queue::storage: has no effect: the queue is kept in memory in this version and ends with the process"#]].assert_eq(&warnings.join("\n"));
+        warning: test.yaml:4:14: extensions::beside: extension `beside` is not listed in service::extensions and does not run"#]].assert_eq(&warnings.join("\n"));
+}
+
+#[test]
+fn a_storage_extension_that_does_not_run_is_named() {
+    refused(
+        "receivers: {in: {board: x}}
+exporters: {out: {board: x, sending_queue: {storage: store/far}}}
+extensions: {store: {board: x, directory: /tmp}}
+service: {extensions: [store], pipelines: {logs: {receivers: [in], exporters: [out]}}}
+",
+        &expect!["error: test.yaml:2:45: exporters::out::sending_queue::storage: no storage extension `store/far` is running; configure it under extensions and list it in service::extensions"],
+    );
 }
 
 #[test]

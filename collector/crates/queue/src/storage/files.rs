@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::FallocateFlags;
 
@@ -13,8 +14,9 @@ use super::{Space, Storage, StoredFile};
 #[derive(Debug)]
 pub struct Files {
     directory: PathBuf,
+    is_writable: bool,
     /// Held while the queue is open; absent for who only looks.
-    _lock: Option<File>,
+    lock: Mutex<Option<File>>,
 }
 
 /// Name of the file that is locked. It holds the owner's name, for the message to others.
@@ -57,13 +59,13 @@ impl Files {
         // The name serves messages only, so a full disk does not matter.
         let _written =
             lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(owner.as_bytes()));
-        Ok(Self { directory: directory.to_owned(), _lock: Some(lock) })
+        Ok(Self { directory: directory.to_owned(), is_writable: true, lock: Mutex::new(Some(lock)) })
     }
 
     /// A directory to look at, without taking it. Another process may be using it.
     #[must_use]
     pub fn read_only(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), _lock: None }
+        Self { directory: directory.to_owned(), is_writable: false, lock: Mutex::default() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -117,7 +119,7 @@ impl Storage for Files {
 
     fn open(&self, name: &str) -> io::Result<Box<dyn StoredFile>> {
         let path = self.path(name);
-        let file = if self._lock.is_some() {
+        let file = if self.is_writable {
             OpenOptions::new().read(true).write(true).open(path)?
         } else {
             File::open(path)?
@@ -140,6 +142,10 @@ impl Storage for Files {
             total: stat.f_blocks.saturating_mul(stat.f_frsize),
             free: stat.f_bavail.saturating_mul(stat.f_frsize),
         })
+    }
+
+    fn release(&self) {
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     fn place(&self) -> String {

@@ -9,7 +9,7 @@ use crate::flow::Consume;
 use crate::{Queueing, Sizer};
 
 /// Lanes `a`, `b` and so on.
-fn lanes(endpoint: &Endpoint, n_lanes: usize, min_requests: usize) -> (Arc<Exporting>, Registry) {
+async fn lanes(endpoint: &Endpoint, n_lanes: usize, min_requests: usize) -> (Arc<Exporting>, Registry) {
     let queue = Queueing {
         n_shards: n_lanes,
         n_consumers: 1,
@@ -18,10 +18,11 @@ fn lanes(endpoint: &Endpoint, n_lanes: usize, min_requests: usize) -> (Arc<Expor
         sizer: Sizer::Requests,
         ..Queueing::HELPER
     };
-    let sending = Sending { timeout: None, retry: BACKOFF, queue: Some(queue) };
+    let sending = Sending { timeout: None, retry: BACKOFF, queue: Some(queue), ..Sending::in_memory() };
     let registry = Registry::new();
     let id = ComponentId::parse("out").unwrap();
-    (Exporting::start(&id, Signal::Logs, Box::new(endpoint.clone()), sending, &registry), registry)
+    let started = Exporting::start(&id, Signal::Logs, Box::new(endpoint.clone()), sending, &registry).await;
+    (started.expect("nothing has to be opened"), registry)
 }
 
 fn lane_name(lane: usize) -> char {
@@ -71,7 +72,7 @@ async fn follows(plan: &Plan) -> Result<(), TestCaseError> {
         };
         (Duration::from_millis(latency), outcome)
     });
-    let (exporting, registry) = lanes(&endpoint, plan.n_lanes, plan.min_requests);
+    let (exporting, registry) = lanes(&endpoint, plan.n_lanes, plan.min_requests).await;
     let mut produced: Vec<String> = Vec::new();
     for (wait, items) in &plan.batches {
         tokio::time::sleep(Duration::from_millis(*wait)).await;
@@ -130,7 +131,7 @@ async fn feed(exporting: &Exporting, n_rounds: usize, period: Duration) {
 #[tokio::test(start_paused = true)]
 async fn requests_under_way_follow_the_backlog_up_and_down() {
     let endpoint = Endpoint::new(|_| (Duration::from_millis(500), Ok(())));
-    let (exporting, registry) = lanes(&endpoint, 4, 1);
+    let (exporting, registry) = lanes(&endpoint, 4, 1).await;
     let desired = || value(&registry, "muster_exporter_desired_requests");
     assert_eq!(desired_after_start(&desired).await, 1.0);
     // Four requests a second; one at a time can send two.
@@ -158,7 +159,7 @@ async fn a_failing_endpoint_sees_one_request_at_a_time_from_all_lanes_and_then_a
         let works = began.elapsed() >= works_from;
         (Duration::from_millis(100), if works { Ok(()) } else { Err(ExportError::later("503")) })
     });
-    let (exporting, _registry) = lanes(&endpoint, 4, 4);
+    let (exporting, _registry) = lanes(&endpoint, 4, 4).await;
     feed(&exporting, 100, Duration::from_secs(1)).await;
     let seconds = endpoint.seconds();
     let n_in_outage = seconds.iter().filter(|at| **at < 60).count();
@@ -180,7 +181,7 @@ async fn a_request_that_alone_makes_the_endpoint_fail_holds_up_its_own_lane_only
         "a3" => Err(ExportError::later("500")),
         _ => Ok(()),
     });
-    let (exporting, _registry) = lanes(&endpoint, 4, 4);
+    let (exporting, _registry) = lanes(&endpoint, 4, 4).await;
     feed(&exporting, 60, Duration::from_secs(1)).await;
     let taken = endpoint.taken();
     assert_eq!(of_lane(&taken, 0).len(), 3);
