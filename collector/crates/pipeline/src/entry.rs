@@ -176,7 +176,7 @@ impl Entry {
             || vec![config::schema_of::<E::Config>(), config::schema_of::<SendingConfig>()],
             |node, path, site| {
                 let sending = sending_of::<E>(node, path, site).map_err(|problem| vec![problem])?;
-                Ok(Built::Exporter(Box::new(build::<E>(node, path, site)?), sending))
+                Ok(Built::Exporter(Box::new(build::<E>(node, path, site)?), Box::new(sending)))
             },
             |node, path| both(&own_keys::<E>(node, path)?, &resolved::<SendingConfig>(node, path)?),
         )
@@ -205,7 +205,7 @@ pub(crate) enum Built {
     Receiver(Box<dyn AnyReceiver>),
     Transform(Box<dyn AnyTransform>),
     Stage(Box<dyn AnyStage>),
-    Exporter(Box<dyn AnyExporter>, Sending),
+    Exporter(Box<dyn AnyExporter>, Box<Sending>),
     Extension(Box<dyn AnyExtension>),
 }
 

@@ -343,9 +343,9 @@ impl Waiting {
                 storing::open(&sender.id, directory, n_shards, limits, storing, meters).await?
             }
         };
-        if let Some(capacity) = queue.capacity().get(settings.sizer) {
-            sender.counters.queue_capacity(capacity);
-        }
+        // What only bytes and age bind is never full in what `queue_size` counts.
+        let capacity = queue.capacity().get(settings.sizer).map_or(f64::INFINITY, |size| size as f64);
+        sender.counters.queue_capacity(capacity);
         sender.counters.observe_queue(&queue);
         let open = Mutex::new(vec![Body::default(); n_shards]);
         Ok(Self { settings, queue, open, opened: Notify::new() })

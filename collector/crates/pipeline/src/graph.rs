@@ -282,7 +282,7 @@ impl Graph {
             let Built::Exporter(mut exporter, sending) = built else { continue };
             exporter.start(&self.life(&key.0, &Stop::new())).await?;
             let door = self.take_directory(&sending).await;
-            let exporting = Exporting::start(&key.0, key.1, exporter, sending, &self.telemetry).await?;
+            let exporting = Exporting::start(&key.0, key.1, exporter, *sending, &self.telemetry).await?;
             if let Some(door) = door {
                 door.lead_to(&exporting);
             }

@@ -184,7 +184,7 @@ impl ExporterCounters {
             ),
             queue_capacity: scope.gauge(
                 "otelcol_exporter_queue_capacity",
-                "Size of the sending queue.",
+                "Size of the sending queue; +Inf where only bytes and age bind it.",
                 &by_type,
             ),
             in_flight: scope.gauge(
@@ -297,8 +297,8 @@ impl ExporterCounters {
         self.queue_size.set(requests as f64);
     }
 
-    pub(crate) fn queue_capacity(&self, size: u64) {
-        self.queue_capacity.set(size as f64);
+    pub(crate) fn queue_capacity(&self, size: f64) {
+        self.queue_capacity.set(size);
     }
 
     pub(crate) fn in_flight(&self, requests: u64) {

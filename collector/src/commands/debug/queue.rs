@@ -31,7 +31,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut text = String::new();
     for inspection in &inspections {
         if args.json {
-            let line = serde_json::to_string(inspection).map_err(|error| Failure(format!("Error: {error}")))?;
+            let line =
+                serde_json::to_string(inspection).map_err(|error| Failure(format!("Error: {error}")))?;
             text += &(line + "\n");
         } else {
             text += &shown(inspection);
@@ -68,12 +69,15 @@ fn shown(inspection: &Inspection) -> String {
     match &inspection.cursor {
         None => line(out, format_args!("  cursor    none: everything that is found would be sent")),
         Some(cursor) => {
-            let above: Vec<String> = cursor.done.iter().map(|(first, last)| format!("{first}-{last}")).collect();
+            let above: Vec<String> =
+                cursor.done.iter().map(|(first, last)| format!("{first}-{last}")).collect();
             let above = if above.is_empty() { String::new() } else { format!(" and {}", above.join(", ")) };
             let (below, next, generation) = (cursor.done_below, cursor.next_seq, cursor.generation);
             line(
                 out,
-                format_args!("  cursor    done below {below}{above}; next is {next}; written {generation} times"),
+                format_args!(
+                    "  cursor    done below {below}{above}; next is {next}; written {generation} times"
+                ),
             );
         }
     }

@@ -135,7 +135,9 @@ exporters: {out: {board: x, sending_queue: {storage: store/far}}}
 extensions: {store: {board: x, directory: /tmp}}
 service: {extensions: [store], pipelines: {logs: {receivers: [in], exporters: [out]}}}
 ",
-        &expect!["error: test.yaml:2:45: exporters::out::sending_queue::storage: no storage extension `store/far` is running; configure it under extensions and list it in service::extensions"],
+        &expect![
+            "error: test.yaml:2:45: exporters::out::sending_queue::storage: no storage extension `store/far` is running; configure it under extensions and list it in service::extensions"
+        ],
     );
 }
 
