@@ -36,6 +36,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("crc32c", &["queue"]),
     ("flate2", &["wire"]),
     ("granit-parser", &["config"]),
+    ("httparse", &["net"]),
     ("hickory-resolver", &["discovery"]),
     ("hyper", &["net"]),
     ("hyper-util", &["net"]),

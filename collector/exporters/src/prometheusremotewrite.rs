@@ -82,6 +82,8 @@ const JOINING_DEADLINE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct PrometheusRemoteWrite {
     endpoint: String,
+    /// The same, read once for all requests.
+    destination: net::Destination,
     client: Client,
     negotiation: Negotiation,
     to_series: ToSeries,
@@ -120,6 +122,7 @@ impl Component for PrometheusRemoteWrite {
         match (client, config.url()) {
             (Ok(client), Some(url)) if problems.is_empty() => Ok(Self {
                 endpoint: url.as_str().to_owned(),
+                destination: url.as_str().into(),
                 client,
                 negotiation: Negotiation::new(config.message()),
                 to_series_of_v1: ToSeries { strategy: config.strategy_of_v1(), ..to_series(&config) },
@@ -370,7 +373,7 @@ impl PrometheusRemoteWrite {
     }
 
     async fn post(&self, protocol: Protocol, payload: Bytes, n_before: u32) -> Result<Response, ExportError> {
-        let request = net::Request::post(self.endpoint.clone(), payload, Duration::ZERO, MAX_ANSWER_BYTES);
+        let request = net::Request::post(self.destination.clone(), payload, Duration::ZERO, MAX_ANSWER_BYTES);
         let mut request = net::Request { timeout: None, ..request };
         let headers = &mut request.headers;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(protocol.content_type()));

@@ -81,7 +81,8 @@ impl Auth {
             Self::None => return Ok(None),
             Self::Basic { user, password } => basic(&read(user)?, &read(password)?),
             Self::Token { scheme, credentials } => format!("{scheme} {}", read(credentials)?),
-            Self::OAuth2(source) => source.authorization().await?,
+            // In a box, since the futures of all requests would be as large otherwise.
+            Self::OAuth2(source) => Box::pin(source.authorization()).await?,
         };
         secret_header(&text, "authorization").map(Some)
     }

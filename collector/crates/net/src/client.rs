@@ -6,26 +6,27 @@
 //! not taken up again on the way back. (Prometheus also trusts subdomains; here they are other hosts. It sends
 //! `http_headers` along; here they stay at home, since they hold secrets as often as not.)
 
+mod destination;
 mod hop;
+mod http1;
 mod lane;
 mod link_local;
 mod progress;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::uri::PathAndQuery;
+use http::{Method, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
-use url::Url;
 
 use crate::auth::{Auth, AuthError, ExtraHeader};
 use crate::connect::{Connector, Tls, Uses};
@@ -33,11 +34,15 @@ use crate::error::{BuildError, MAX_HEAD_BYTES, NetError};
 use crate::files::Files;
 use crate::http_client::HttpClientConfig;
 use crate::prometheus::PrometheusClientConfig;
-use crate::proxy::{Proxy, ProxyKind, ProxyTarget, peer_of};
+use crate::proxy::{Proxy, ProxyKind, ProxyTarget};
 use crate::tls::{Contents, TlsError, TlsSource};
 
-use hop::{Hop, authorization_in, is_redirect, parse_url, uri_of};
-use lane::{Failed, Lane, Lanes};
+pub use destination::Destination;
+
+use destination::Place;
+use hop::{Hop, is_redirect};
+use http1::{AnswerHead, Lane, RequestHead};
+use lane::Lanes;
 use progress::{BodyLimits, Progress, read_answer, was_stale};
 
 /// Redirects that are followed for one request, as in Go.
@@ -52,7 +57,7 @@ pub struct Request {
     /// Usually GET or POST.
     pub method: Method,
     /// `http` or `https`; a user and password in it are used and not shown.
-    pub url: String,
+    pub url: Destination,
     /// Sent as they are, beside what the client's configuration adds.
     pub headers: HeaderMap,
     /// Sent as it is; compression is the caller's.
@@ -79,7 +84,7 @@ pub struct Request {
 impl Request {
     /// A GET.
     #[must_use]
-    pub fn get(url: impl Into<String>, timeout: Duration, body_limit: usize) -> Self {
+    pub fn get(url: impl Into<Destination>, timeout: Duration, body_limit: usize) -> Self {
         let (headers, body) = (HeaderMap::new(), Bytes::new());
         let (method, timeout, unix_socket) = (Method::GET, Some(timeout), None);
         Self {
@@ -99,7 +104,7 @@ impl Request {
     /// A POST.
     #[must_use]
     pub fn post(
-        url: impl Into<String>,
+        url: impl Into<Destination>,
         body: impl Into<Bytes>,
         timeout: Duration,
         body_limit: usize,
@@ -148,6 +153,21 @@ struct Inner {
 }
 
 type Connections = Pool<Connector, Full<Bytes>>;
+
+/// An answer whose body is still to be read.
+enum Answer {
+    Pooled(http::Response<Incoming>),
+    Lane(AnswerHead, Box<Lane>),
+}
+
+impl Answer {
+    fn head(&self) -> (StatusCode, &HeaderMap) {
+        match self {
+            Self::Pooled(answer) => (answer.status(), answer.headers()),
+            Self::Lane(head, _) => (head.status, &head.headers),
+        }
+    }
+}
 
 /// What is made of certificates, and the connections that use it.
 struct Secure {
@@ -232,10 +252,13 @@ impl Client {
     /// # Errors
     /// When there is no answer, see [`NetError`].
     pub async fn send(&self, request: Request) -> Result<Response, NetError> {
-        let url = parse_url(&request.url)?;
+        let place = request.url.place()?;
         let limit = request.timeout.or(self.inner.settings.timeout);
-        let progress = Progress::new(&url);
-        let exchange = self.exchange(request, url, &progress);
+        let limits =
+            BodyLimits { most: request.body_limit, kept: request.kept_limit, is_cut: request.cuts_answer };
+        let progress = Progress::new(&place);
+        let mut hop = Hop::first(request, place);
+        let exchange = self.exchange(&mut hop, limits, &progress);
         match limit {
             None => exchange.await,
             Some(limit) => match tokio::time::timeout(limit, exchange).await {
@@ -245,37 +268,40 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, request: Request, url: Url, progress: &Progress) -> Result<Response, NetError> {
+    async fn exchange(
+        &self,
+        hop: &mut Hop,
+        limits: BodyLimits,
+        progress: &Progress,
+    ) -> Result<Response, NetError> {
         let _slot = match &self.inner.slots {
             Some(slots) => Some(slots.acquire().await.expect("the semaphore is never closed")),
             None => None,
         };
-        let limits =
-            BodyLimits { most: request.body_limit, kept: request.kept_limit, is_cut: request.cuts_answer };
-        let mut hop = Hop::first(request, url);
         for _ in 0..=MAX_REDIRECTS {
-            progress.enter(&hop.url);
-            let (answer, lane) = match self.inner.lane_of(&hop) {
-                Some(host) => {
-                    let (answer, lane) = self.hop_by_lane(&hop, &host, progress).await?;
-                    (answer, Some((host, lane)))
-                }
-                None => (self.hop(&hop, progress).await?, None),
+            progress.enter(&hop.place);
+            let answer = if self.inner.goes_by_lane(hop) {
+                self.hop_by_lane(hop, progress).await?
+            } else {
+                // In a box like everything that is rare and large: a future is moved as a whole.
+                Answer::Pooled(Box::pin(self.hop(hop, progress)).await?)
             };
-            let location = answer.headers().get(header::LOCATION);
-            let (follows, status) = (self.inner.settings.follow_redirects, answer.status());
+            let (status, headers) = answer.head();
+            let location = headers.get(header::LOCATION);
+            let follows = self.inner.settings.follow_redirects;
             match location.filter(|to| follows && is_redirect(status) && hop.may_follow(status, to)) {
                 Some(location) => {
-                    hop = hop.redirected(status, location)?;
-                    self.inner.check_redirect(&hop, progress).await?;
+                    hop.redirect(status, location)?;
+                    Box::pin(self.inner.check_redirect(hop, progress)).await?;
                 }
-                None => {
-                    let reading = read_answer(answer, limits, progress);
-                    let Some((host, mut lane)) = lane else { return reading.await };
-                    let response = lane.drive(reading).await?;
-                    self.inner.park(&host, lane).await;
-                    return Ok(response);
-                }
+                None => match answer {
+                    Answer::Pooled(answer) => return Box::pin(read_answer(answer, limits, progress)).await,
+                    Answer::Lane(head, mut lane) => {
+                        let response = lane.read(head, limits, progress).await?;
+                        self.inner.park(hop.place.peer(), lane);
+                        return Ok(response);
+                    }
+                },
             }
         }
         let reason = format!("more than the limit of {MAX_REDIRECTS} redirects");
@@ -283,38 +309,39 @@ impl Client {
     }
 
     /// As [`Self::hop`], over a connection that this task drives.
-    async fn hop_by_lane(
-        &self,
-        hop: &Hop,
-        host: &str,
-        progress: &Progress,
-    ) -> Result<(http::Response<Incoming>, Lane), NetError> {
-        let mut headers = self.inner.headers(hop).await?;
-        let host_header = HeaderValue::try_from(host.strip_suffix(":80").unwrap_or(host));
-        let host_header = host_header
-            .map_err(|error| unsendable(&hop.url, AuthError::ours("not a host", Some(error.into()))))?;
-        headers.entry(header::HOST).or_insert(host_header);
-        let uri = uri_of(&hop.url)?;
-        let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    async fn hop_by_lane(&self, hop: &Hop, progress: &Progress) -> Result<Answer, NetError> {
+        let headers = self.inner.headers(hop).await?;
+        let place = &hop.place;
         let mut may_repeat = true;
         loop {
             let idle_timeout = self.inner.settings.idle_timeout;
-            let mut lane = match self.inner.lanes.take(host, idle_timeout).await {
+            let parked = self.inner.lanes.take(place.peer(), idle_timeout).await;
+            let was_used = parked.is_some();
+            let mut lane = match parked {
                 Some(lane) => lane,
                 None => {
-                    let opened = Lane::open(&self.inner.connector, &uri).await;
-                    opened.map_err(|source| NetError::Connect { peer: progress.peer(), source })?
+                    let opening = self.inner.connector.clone().connect(place.uri()?);
+                    let opened = Box::pin(opening).await;
+                    let conn =
+                        opened.map_err(|source| NetError::Connect { peer: progress.peer(), source })?;
+                    Box::new(Lane::new(conn))
                 }
             };
             progress.connected();
-            let mut request = http::Request::new(Full::new(hop.body.clone()));
-            *request.method_mut() = hop.method.clone();
-            *request.uri_mut() = path.clone().into();
-            *request.headers_mut() = headers.clone();
-            match lane.send(request).await {
-                Ok(answer) => return Ok((answer, lane)),
-                Err(Failed { was_used: true, was_unsent, .. })
-                    if may_repeat && (was_unsent || hop.method.is_safe()) =>
+            let head = RequestHead {
+                method: &hop.method,
+                path: place.path(),
+                host: place.host_header(),
+                user_agent: USER_AGENT,
+                headers: &headers,
+            };
+            match lane.send(head, hop.body.clone()).await {
+                Ok(head) => return Ok(Answer::Lane(head, lane)),
+                Err(failed)
+                    if was_used
+                        && may_repeat
+                        && failed.was_unanswered
+                        && (failed.was_unsent || hop.method.is_safe()) =>
                 {
                     may_repeat = false;
                 }
@@ -327,11 +354,13 @@ impl Client {
     /// fail a request that may be repeated (as in Go).
     async fn hop(&self, hop: &Hop, progress: &Progress) -> Result<http::Response<Incoming>, NetError> {
         let headers = self.inner.headers(hop).await?;
+        let mut headers = headers.into_owned();
+        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
         let connections = match &hop.unix_socket {
-            None => self.inner.connections(&hop.url)?,
-            Some(socket) => self.inner.connections_over(socket, &hop.url)?,
+            None => self.inner.connections(&hop.place)?,
+            Some(socket) => self.inner.connections_over(socket, &hop.place)?,
         };
-        let uri = uri_of(&hop.url)?;
+        let uri = hop.place.uri()?;
         let mut may_repeat = hop.method.is_safe();
         loop {
             let mut request = http::Request::new(Full::new(hop.body.clone()));
@@ -363,35 +392,35 @@ impl std::fmt::Debug for Client {
 }
 
 impl Inner {
-    /// Everything the request carries. On foreign ground, only what is no secret.
-    async fn headers(&self, hop: &Hop) -> Result<HeaderMap, NetError> {
-        let mut headers = hop.headers.clone();
-        let refused = |error: AuthError| unsendable(&hop.url, error);
+    /// Everything the request carries but for what HTTP itself adds. On foreign ground, only what is no secret.
+    async fn headers<'a>(&self, hop: &'a Hop) -> Result<Cow<'a, HeaderMap>, NetError> {
+        // Most requests carry nothing but what the caller gave.
+        let mut headers = Cow::Borrowed(&hop.headers);
+        let refused = |error: AuthError| unsendable(&hop.place, error);
         if hop.is_at_home {
             for extra in &self.settings.headers {
                 let value = extra.value().map_err(refused)?;
                 if extra.appends {
-                    headers.append(extra.name.clone(), value);
+                    headers.to_mut().append(extra.name.clone(), value);
                 } else {
-                    headers.insert(extra.name.clone(), value);
+                    headers.to_mut().insert(extra.name.clone(), value);
                 }
             }
             if !headers.contains_key(header::AUTHORIZATION)
                 && let Some(value) = self.settings.auth.header().await.map_err(refused)?
             {
-                headers.insert(header::AUTHORIZATION, value);
+                headers.to_mut().insert(header::AUTHORIZATION, value);
             }
         }
         if !headers.contains_key(header::AUTHORIZATION)
-            && let Some(value) = authorization_in(&hop.url)
+            && let Some(value) = hop.place.authorization()
         {
-            headers.insert(header::AUTHORIZATION, value);
+            headers.to_mut().insert(header::AUTHORIZATION, value);
         }
-        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
         if hop.unix_socket.is_none()
-            && let Some(value) = self.proxy_authorization(&hop.url)
+            && let Some(value) = self.proxy_authorization(&hop.place)
         {
-            headers.insert(header::PROXY_AUTHORIZATION, value);
+            headers.to_mut().insert(header::PROXY_AUTHORIZATION, value);
         }
         Ok(headers)
     }
@@ -400,60 +429,58 @@ impl Inner {
         if self.settings.follows_to_link_local || hop.is_same_host() || hop.unix_socket.is_some() {
             return Ok(());
         }
-        let is_resolved_by_us = self.proxy_of(&hop.url).is_none();
-        link_local::refuse(&hop.url, is_resolved_by_us)
+        let is_resolved_by_us = self.proxy_of(&hop.place).is_none();
+        link_local::refuse(hop.place.url(), is_resolved_by_us)
             .await
             .map_err(|reason| NetError::Redirect { peer: progress.peer(), reason })
     }
 
     /// For a proxy that forwards; one that tunnels gets it with its CONNECT.
-    fn proxy_authorization(&self, url: &Url) -> Option<HeaderValue> {
-        let target = self.proxy_of(url)?;
-        if url.scheme() == "http" && target.kind != ProxyKind::Socks5 { target.authorization() } else { None }
+    fn proxy_authorization(&self, place: &Place) -> Option<HeaderValue> {
+        let target = self.proxy_of(place)?;
+        let is_forwarding = !place.is_secure() && target.kind != ProxyKind::Socks5;
+        if is_forwarding { target.authorization() } else { None }
     }
 
-    fn proxy_of(&self, url: &Url) -> Option<&ProxyTarget> {
+    fn proxy_of(&self, place: &Place) -> Option<&ProxyTarget> {
+        let url = place.url();
         let port = url.port_or_known_default()?;
-        self.settings.proxy.of(url.scheme() == "https", url.host_str()?, port).map(Arc::as_ref)
+        self.settings.proxy.of(place.is_secure(), url.host_str()?, port).map(Arc::as_ref)
     }
 
-    /// Host and port, where a request can go by a lane.
-    fn lane_of(&self, hop: &Hop) -> Option<String> {
-        let url = &hop.url;
+    fn goes_by_lane(&self, hop: &Hop) -> bool {
         let is_plain =
-            url.scheme() == "http" && hop.unix_socket.is_none() && self.settings.http2 != Http2::Always;
-        let host = url.host_str().filter(|_| is_plain && self.proxy_of(url).is_none())?;
-        Some(format!("{host}:{}", url.port_or_known_default()?))
+            !hop.place.is_secure() && hop.unix_socket.is_none() && self.settings.http2 != Http2::Always;
+        is_plain && self.proxy_of(&hop.place).is_none()
     }
 
-    async fn park(&self, host: &str, lane: Lane) {
+    fn park(&self, host: &str, lane: Box<Lane>) {
         let Settings { idle_timeout, max_idle_per_host, files, .. } = &self.settings;
-        if files.is_some_and(Files::are_wanted) {
-            return;
+        if !files.is_some_and(Files::are_wanted) {
+            self.lanes.park(host, lane, *idle_timeout, *max_idle_per_host);
         }
-        self.lanes.park(host, lane, *idle_timeout, *max_idle_per_host).await;
     }
 
-    fn connections(&self, url: &Url) -> Result<Connections, NetError> {
-        let is_proxy_secure = self.proxy_of(url).is_some_and(|target| target.kind == ProxyKind::Https);
-        if url.scheme() == "https" || is_proxy_secure {
-            Ok(self.secure(url)?.connections.clone())
+    fn connections(&self, place: &Place) -> Result<Connections, NetError> {
+        let is_proxy_secure = self.proxy_of(place).is_some_and(|target| target.kind == ProxyKind::Https);
+        if place.is_secure() || is_proxy_secure {
+            Ok(self.secure(place)?.connections.clone())
         } else {
             Ok(self.plain.clone())
         }
     }
 
     /// Connections are kept by host, which says nothing about a socket; so these are for one request.
-    fn connections_over(&self, socket: &Arc<Path>, url: &Url) -> Result<Connections, NetError> {
-        let tls = if url.scheme() == "https" { Some(self.secure(url)?.tls.clone()) } else { None };
+    fn connections_over(&self, socket: &Arc<Path>, place: &Place) -> Result<Connections, NetError> {
+        let tls = if place.is_secure() { Some(self.secure(place)?.tls.clone()) } else { None };
         let connector = Connector::over(Arc::clone(socket), tls).sharing(self.settings.files);
         Ok(self.settings.connections(connector, 0))
     }
 
-    fn secure(&self, url: &Url) -> Result<Arc<Secure>, NetError> {
+    fn secure(&self, place: &Place) -> Result<Arc<Secure>, NetError> {
         let refused = |error: TlsError| {
             let error = AuthError::ours("cannot set up TLS", Some(error.into()));
-            unsendable(url, error)
+            unsendable(place, error)
         };
         let contents = self.settings.tls.read().map_err(refused)?;
         let mut current = self.secure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -502,8 +529,8 @@ impl Settings {
     }
 }
 
-fn unsendable(url: &Url, error: AuthError) -> NetError {
-    let peer = peer_of(url);
+fn unsendable(place: &Place, error: AuthError) -> NetError {
+    let peer = place.peer().to_owned();
     if error.is_remote {
         return NetError::Connect { peer, source: error.into() };
     }

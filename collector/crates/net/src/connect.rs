@@ -207,12 +207,12 @@ pub(crate) struct Conn {
     _file: Option<File>,
 }
 
-trait Io: Read + Write + Send + Unpin {}
+pub(crate) trait Io: Read + Write + Send + Unpin {}
 
 impl<T: Read + Write + Send + Unpin> Io for T {}
 
 impl Conn {
-    fn new(io: impl Io + 'static, file: Option<File>) -> Self {
+    pub(crate) fn new(io: impl Io + 'static, file: Option<File>) -> Self {
         Self { io: Box::new(io), is_proxied: false, is_http2: false, _file: file }
     }
 

@@ -33,7 +33,7 @@ mod tls_server;
 mod testing;
 
 pub use body::{Body, BodyError, DecodeBody, decode_body, read_body};
-pub use client::{Client, Request, Response};
+pub use client::{Client, Destination, Request, Response};
 pub use error::{BoxError, BuildError, NetError, Phase};
 pub use http_client::{Compression, CompressionParams, Cookies, HttpClientConfig};
 pub use http_server::HttpServerConfig;

@@ -125,7 +125,7 @@ impl HttpFetch {
             headers,
             kept_limit: kept,
             unix_socket: target.unix_socket.clone(),
-            ..net::Request::get(&*target.url, target.timeout, self.body_limit)
+            ..net::Request::get(target.destination.clone(), target.timeout, self.body_limit)
         };
         let response = self.client.send(request).await.map_err(|error| match error {
             error if error.is_timeout() => {

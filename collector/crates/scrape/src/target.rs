@@ -24,6 +24,8 @@ pub struct Target {
     pub info: Arc<TargetInfo>,
     /// Where it is scraped.
     pub url: Box<str>,
+    /// The same, read once for all requests.
+    pub destination: net::Destination,
     /// How often.
     pub interval: Duration,
     /// How long a scrape may take.
@@ -158,13 +160,14 @@ pub fn assemble(job: &Job, group: &Labels, target: &Labels) -> Result<Option<Tar
     labels.retain(|name, _| !name.starts_with("__meta_"));
     let hash = identity(job, &labels);
     labels.set_if_absent("instance", &address);
-    let url = url_of(job, &labels, &address).into();
+    let url: Box<str> = url_of(job, &labels, &address).into();
     let unix_socket =
         labels.get("__unix_socket__").filter(|path| !path.is_empty()).map(|path| Path::new(path).into());
     labels.retain(|name, _| !name.starts_with("__"));
     let turn = Turn::of(&discovered);
     Ok(Some(Target {
         info: Arc::new(TargetInfo { labels, discovered }),
+        destination: (&*url).into(),
         url,
         interval: interval.as_duration(),
         timeout: timeout.as_duration(),

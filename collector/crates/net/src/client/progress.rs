@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -10,36 +10,36 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::Error as PoolError;
 use hyper_util::client::legacy::connect::CaptureConnection;
-use url::Url;
 
 use super::Response;
+use super::destination::Place;
+use super::http1::AnswerError;
 use crate::connect::Uses;
 use crate::error::{BoxError, FromCause, NetError, Phase};
-use crate::proxy::peer_of;
 
 /// What a peer only announces is not allocated beyond this.
-const MAX_RESERVED: usize = 8 << 20;
+pub(super) const MAX_RESERVED: usize = 8 << 20;
 
 /// How far a request has come, for the error that ends it.
 pub(super) struct Progress {
-    peer: Mutex<String>,
+    place: Mutex<Arc<Place>>,
     connection: Mutex<Option<CaptureConnection>>,
     is_connected: AtomicBool,
     is_reading: AtomicBool,
 }
 
 impl Progress {
-    pub(super) fn new(url: &Url) -> Self {
+    pub(super) fn new(place: &Arc<Place>) -> Self {
         Self {
-            peer: Mutex::new(peer_of(url)),
+            place: Mutex::new(Arc::clone(place)),
             connection: Mutex::new(None),
             is_connected: AtomicBool::new(false),
             is_reading: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn enter(&self, url: &Url) {
-        *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = peer_of(url);
+    pub(super) fn enter(&self, place: &Arc<Place>) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(place);
         self.is_connected.store(false, Ordering::Relaxed);
     }
 
@@ -47,12 +47,17 @@ impl Progress {
         self.is_connected.store(true, Ordering::Relaxed);
     }
 
+    /// The head of the answer is there.
+    pub(super) fn reading(&self) {
+        self.is_reading.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn watch(&self, connection: CaptureConnection) {
         *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
     }
 
     pub(super) fn peer(&self) -> String {
-        self.peer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).peer().to_owned()
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -78,11 +83,11 @@ impl Progress {
     }
 
     /// As [`Self::failed`], without a pool.
-    pub(super) fn lane_failed(&self, error: hyper::Error) -> NetError {
-        if is_head_too_large(&error) {
-            return NetError::HeadTooLarge { peer: self.peer() };
+    pub(super) fn lane_failed(&self, error: AnswerError) -> NetError {
+        match error {
+            AnswerError::HeadTooLarge => NetError::HeadTooLarge { peer: self.peer() },
+            error => self.broken(error),
         }
-        self.broken(error)
     }
 
     pub(super) fn broken(&self, source: impl Into<BoxError>) -> NetError {
@@ -104,7 +109,7 @@ pub(super) async fn read_answer(
     limits: BodyLimits,
     progress: &Progress,
 ) -> Result<Response, NetError> {
-    progress.is_reading.store(true, Ordering::Relaxed);
+    progress.reading();
     let limit = limits.most;
     let too_large = || NetError::BodyTooLarge { peer: progress.peer(), limit };
     let (head, mut body) = answer.into_parts();

@@ -1,6 +1,7 @@
 //! Requests against servers on loopback: limits, kept connections, errors.
 
 mod hostile;
+mod lanes;
 mod redirects;
 mod unix_sockets;
 

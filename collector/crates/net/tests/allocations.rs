@@ -1,0 +1,59 @@
+//! A request over a kept connection allocates little: a scraper of small targets does hardly anything else.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+
+/// Of an answer: its head, what that shares, two of the map of headers, the body.
+const MOST_ALLOCATIONS: u64 = 6;
+
+const N_REQUESTS: u64 = 100;
+
+/// Answers each request of one connection, in a thread whose allocations are not counted.
+fn serve() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/metrics", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut head = Vec::new();
+        let mut piece = [0; 1024];
+        while let Ok(n_read @ 1..) = stream.read(&mut piece) {
+            head.extend_from_slice(&piece[..n_read]);
+            if head.ends_with(b"\r\n\r\n") {
+                head.clear();
+                let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: 4\r\n\r\nup 1";
+                stream.write_all(answer.as_bytes()).expect("the client reads");
+            }
+        }
+    });
+    url
+}
+
+#[test]
+fn a_request_on_a_kept_connection_allocates_a_handful_of_times() {
+    let destination = net::Destination::from(serve());
+    let config = config::parse("{}", "test.yaml").expect("YAML").root;
+    let config: net::PrometheusClientConfig = config::read(&config, "").expect("a client");
+    let client = net::Client::build(&config, Path::new("")).expect("a client");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let ask = || {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        let request = net::Request::get(destination.clone(), Duration::from_secs(20), 100);
+        let answer = runtime.block_on(client.send(net::Request { headers, ..request })).expect("an answer");
+        assert_eq!(&answer.body[..], b"up 1");
+    };
+    // The first request connects.
+    ask();
+    let of_the_caller = allocation_counter::measure(|| {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    });
+    let all = allocation_counter::measure(|| (0..N_REQUESTS).for_each(|_| ask()));
+    let most = N_REQUESTS * (MOST_ALLOCATIONS + of_the_caller.count_total);
+    assert!(all.count_total <= most, "{} allocations in {N_REQUESTS} requests", all.count_total);
+    assert_eq!(all.count_current, 0, "nothing piles up");
+}
