@@ -19,6 +19,7 @@ mod paths;
 mod programs;
 mod real_input;
 mod reload;
+mod sender;
 mod side_by_side;
 mod tidy;
 
@@ -60,7 +61,7 @@ impl Case {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 17] = [
+    let areas: [(&str, &[Case]); 18] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         ("real_input", real_input::CASES),
         ("pages", pages::CASES),
         ("paths", paths::CASES),
+        ("sender", sender::CASES),
         ("side_by_side", side_by_side::CASES),
         ("hostile", hostile::CASES),
         ("outages", outages::CASES),

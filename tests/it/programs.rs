@@ -197,7 +197,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Result<std::result::Result<
 }
 
 /// Runs a test that waits for sockets.
-pub(crate) fn block_on<F: Future<Output = Result<()>>>(test: F) -> Result<()> {
+pub(crate) fn block_on<T, F: Future<Output = Result<T>>>(test: F) -> Result<T> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -3,7 +3,7 @@
 //! As contrib `exporter/prometheusremotewriteexporter`, with these differences on purpose: without `protobuf_message`, 2.0 is tried
 //! and 1.0 is sent from then on if the receiver does not know it (415, 400 or 406 to the first request, or success
 //! without a word on what was written); a scrape is written straight from its series table, without a detour through
-//! OTLP; requests of one series are sent in order, one at a time; `Retry-After` is obeyed and 429 is retried (upstream does
+//! OTLP; `randomization_factor` is 0.1, so that no wait is much shorter than the one before; requests of one series are sent in order, one at a time; `Retry-After` is obeyed and 429 is retried (upstream does
 //! neither unless told to); items wait up to a second for others, so that small targets share a request. Native
 //! histograms are sent from scrapes and from OTLP alike.
 //!
@@ -196,7 +196,7 @@ fn to_series(config: &Config) -> ToSeries {
 impl Exporter for PrometheusRemoteWrite {
     const DEFAULTS: SendingDefaults = SendingDefaults {
         timeout: Some(Duration::from_secs(5)),
-        retry: Backoff { initial: Duration::from_millis(50), ..Backoff::HELPER },
+        retry: Backoff { initial: Duration::from_millis(50), randomization: 0.1, ..Backoff::HELPER },
         queue: Some(Queueing {
             n_shards: 5,
             n_consumers: 1,

@@ -138,6 +138,7 @@ pub struct Ledger {
     violations: Vec<String>,
     remembered: HashMap<u64, Remembered>,
     remember: usize,
+    largest_request: usize,
 }
 
 #[derive(Debug)]
@@ -164,6 +165,11 @@ impl Ledger {
     /// Sums since the start.
     pub fn totals(&self) -> Totals {
         self.totals
+    }
+
+    /// Samples and histograms of the request that had most of them.
+    pub fn largest_request(&self) -> usize {
+        self.largest_request
     }
 
     /// How many different series ever arrived.
@@ -225,6 +231,9 @@ impl Ledger {
         let collector = self.collector(collector);
         self.totals.requests += 1;
         self.totals.metadata += request.metadata.len() as u64;
+        let n_values =
+            request.timeseries.iter().map(|series| series.samples.len() + series.histograms.len()).sum();
+        self.largest_request = self.largest_request.max(n_values);
         for series in &request.timeseries {
             self.take_series(collector, series);
         }

@@ -9,6 +9,9 @@ use wire::remote_write::{Protocol, v1};
 
 use super::relabeling::{Relabeling, Verdict};
 
+/// A longer scrape is cut: receivers expect no request of more than 10,000 samples, and up to 2,000 may wait for company.
+const MAX_SAMPLES_PER_CHUNK: usize = 8000;
+
 /// Buffers of an encoding, kept from one batch to the next.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
@@ -96,7 +99,7 @@ impl<'a> Writer<'a> {
             Protocol::V2 => self.append_v2(shard, series, labels),
         };
         self.bodies.of(shard).note(1, series.at);
-        if n_bytes >= self.how.max_bytes {
+        if n_bytes >= self.how.max_bytes || self.bodies.of(shard).n_items >= MAX_SAMPLES_PER_CHUNK {
             self.end(shard);
             self.bodies.close(shard);
         }
