@@ -13,6 +13,7 @@ mod assertion;
 mod auth;
 mod body;
 mod client;
+mod client_options;
 mod connect;
 mod error;
 mod file;
@@ -34,6 +35,7 @@ mod testing;
 
 pub use body::{Body, BodyError, DecodeBody, decode_body, read_body};
 pub use client::{Client, Destination, Request, Response};
+pub use client_options::{ClientOptions, Credentials, Route};
 pub use error::{BoxError, BuildError, NetError, Phase};
 pub use http_client::{Compression, CompressionParams, Cookies, HttpClientConfig};
 pub use http_server::HttpServerConfig;
