@@ -10,6 +10,7 @@
 //! - [`gate`]: the way to a receiver, with faults below HTTP.
 //! - [`verdict`]: fleet and ledger laid side by side: what was lost, what was never scraped, who owned what.
 //! - [`pages`]: pages that are another one at every scrape, and answers that go wrong below HTTP.
+//! - [`kubelet`]: a kubelet, and an API server, over TLS that ask who is there, and what a real node answers.
 //! - [`child`], [`peers`], [`browser`]: processes.
 //! - [`http`]: the small server and client under all of these.
 
@@ -18,6 +19,7 @@ pub mod child;
 pub mod fleet;
 pub mod gate;
 pub mod http;
+pub mod kubelet;
 pub mod ledger;
 pub mod pages;
 pub mod peers;
