@@ -24,7 +24,7 @@ pub(crate) const CASES: &[Case] = &[
 const BANDS: &[(&str, &[&str])] = &[
     ("ground", &["model", "config"]),
     ("words", &["exposition", "relabel", "wire", "translate"]),
-    ("reach", &["discovery", "hostmetrics", "net", "queue", "scrape", "telemetry"]),
+    ("reach", &["discovery", "hostmetrics", "kubelet", "net", "queue", "scrape", "telemetry"]),
     ("spine", &["pipeline"]),
     ("parts", &["receivers", "processors", "exporters", "extensions"]),
     ("bins", &["muster", "muster-allocator"]),
@@ -164,8 +164,9 @@ fn top_level_holds() -> Result<()> {
 /// Every Rust source of the workspace.
 fn sources() -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> =
-        ["collector", "hostmetrics", "target-allocator", "tests"].map(|name| root().join(name)).to_vec();
+    let mut folders: Vec<PathBuf> = ["collector", "hostmetrics", "kubelet", "target-allocator", "tests"]
+        .map(|name| root().join(name))
+        .to_vec();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder)? {
             let path = entry?.path();
