@@ -7,6 +7,7 @@ pub(crate) const REGISTRY: Registry = Registry { entries: COMPONENTS, version: e
 
 const COMPONENTS: &[Entry] = &[
     Entry::scraper::<receivers::HostMetrics>(),
+    Entry::scraper::<receivers::KubeletStats>(),
     Entry::receiver::<receivers::Otlp>(),
     Entry::receiver::<receivers::Prometheus>(),
     Entry::stage::<processors::Batch>(),

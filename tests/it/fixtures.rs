@@ -38,7 +38,7 @@ const PENDING: &[(&str, &[&str])] = &[
     ("eu24-07-markdown-transform-two-statements.yaml", &["otlp", "otlphttp", "transform"]),
     ("eu24-08-otel-daemonset.yaml", &["otlp"]),
     ("na23-05-markdown-ta-otlphttp.yaml", &["otlphttp"]),
-    ("na23-06-k8s-cluster-metrics-agent.yaml", &["k8sattributes", "kubeletstats", "resourcedetection"]),
+    ("na23-06-k8s-cluster-metrics-agent.yaml", &["k8sattributes", "resourcedetection"]),
     ("na23-06-k8s-cluster-metrics.yaml", &["k8s_cluster", "resourcedetection"]),
     ("na23-07-collector-correlation.yaml", &["k8sattributes", "otlp", "otlphttp", "spanmetrics"]),
     ("na23-07-markdown-resourcedetection.yaml", &["resourcedetection"]),

@@ -11,6 +11,7 @@ mod fixtures;
 mod following;
 mod host_agent;
 mod hostile;
+mod kubelets;
 mod messages;
 mod otlp;
 mod outages;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         ("sender", sender::CASES),
         ("side_by_side", side_by_side::CASES),
         ("hostile", hostile::CASES),
+        ("kubelets", kubelets::CASES),
         ("outages", outages::CASES),
     ];
     let trials = areas.iter().flat_map(|(area, cases)| cases.iter().map(|case| case.trial(area))).collect();
