@@ -5,6 +5,7 @@
 
 mod fleet;
 mod jitter;
+mod kubelet;
 mod machine;
 mod measure;
 mod outage;
@@ -41,10 +42,22 @@ enum Bench {
     Scrape(ScrapeArgs),
     /// Punctuality: many small targets, how evenly each is scraped, and what is kept open for it.
     Jitter(JitterArgs),
+    /// A kubelet over TLS: what reading a node costs, alone.
+    Kubelet(KubeletArgs),
     /// Remote write: bytes and CPU a sample by protocol, then an outage with each program.
     RemoteWrite(RemoteWriteArgs),
     /// Long runs that have to end without a fault.
     Soak(SoakArgs),
+}
+
+#[derive(Debug, Args)]
+struct KubeletArgs {
+    /// Pods of the node.
+    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u16).range(1..=2000))]
+    pods: u16,
+    /// Scrapes measured for each row.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    scrapes: u16,
 }
 
 #[derive(Debug, Args)]
@@ -203,6 +216,7 @@ fn main() -> ExitCode {
 async fn run(bench: Bench) -> Result<()> {
     match bench {
         Bench::Scrape(args) => scrape::run(args.settings()).await,
+        Bench::Kubelet(args) => kubelet::run(args.pods.into(), args.scrapes.into()).await,
         Bench::Jitter(args) => jitter::run(&args.setting()).await,
         Bench::RemoteWrite(args) => {
             let script = args.script.script();
