@@ -32,6 +32,7 @@ mod relabeling;
 mod response;
 mod seal;
 mod settings;
+mod vm_protocol;
 mod written;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -61,6 +62,7 @@ use relabel::Rules;
 use relabeling::Relabeling;
 use seal::{Format, Sealer};
 use settings::Config;
+use vm_protocol::VmProtocol;
 
 /// Answers are short; what is longer is not read.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
@@ -86,6 +88,7 @@ pub struct PrometheusRemoteWrite {
     destination: net::Destination,
     client: Client,
     negotiation: Negotiation,
+    vm_protocol: VmProtocol,
     to_series: ToSeries,
     /// For receivers that know only 1.0.
     to_series_of_v1: ToSeries,
@@ -125,6 +128,7 @@ impl Component for PrometheusRemoteWrite {
                 destination: url.as_str().into(),
                 client,
                 negotiation: Negotiation::new(config.message()),
+                vm_protocol: VmProtocol::new(config.vm_protocol),
                 to_series_of_v1: ToSeries { strategy: config.strategy_of_v1(), ..to_series(&config) },
                 to_series: to_series(&config),
                 selection: Selection {
@@ -265,7 +269,7 @@ impl Exporter for PrometheusRemoteWrite {
         self.check_age(request)?;
         let sealed_as = Format::of(request.head.format).protocol;
         if sealed_as == Protocol::V1 {
-            let answer = self.post(Protocol::V1, request.payload.clone(), n_before).await?;
+            let answer = self.post_v1(request.payload.clone(), n_before).await?;
             return judge(&answer, request, Protocol::V1);
         }
         if self.negotiation.spoken() == Protocol::V1 {
@@ -369,10 +373,34 @@ impl PrometheusRemoteWrite {
     async fn post_as_v1(&self, request: &Request, n_before: u32) -> Result<Response, ExportError> {
         let payload =
             self.sealer.rewrite(&request.payload).map_err(|error| ExportError::never("unreadable", error))?;
+        self.post_v1(payload, n_before).await
+    }
+
+    /// Sends a request of 1.0 in snappy, repacked if the receiver is spoken to in VictoriaMetrics' variant.
+    async fn post_v1(&self, payload: Bytes, n_before: u32) -> Result<Response, ExportError> {
+        if self.vm_protocol.is_spoken() {
+            let repacked =
+                self.sealer.repack(&payload).map_err(|error| ExportError::never("unreadable", error))?;
+            let mut request = self.request(Protocol::V1, repacked, n_before);
+            VmProtocol::set_headers(&mut request.headers);
+            let answer = self.client.send(request).await.map_err(ExportError::later)?;
+            if !self.vm_protocol.is_unknown(answer.status) {
+                return Ok(answer);
+            }
+            warn!(
+                endpoint = self.endpoint,
+                "The receiver does not know VictoriaMetrics' protocol (status {}): it is sent snappy from now on.",
+                answer.status
+            );
+        }
         self.post(Protocol::V1, payload, n_before).await
     }
 
     async fn post(&self, protocol: Protocol, payload: Bytes, n_before: u32) -> Result<Response, ExportError> {
+        self.client.send(self.request(protocol, payload, n_before)).await.map_err(ExportError::later)
+    }
+
+    fn request(&self, protocol: Protocol, payload: Bytes, n_before: u32) -> net::Request {
         let request = net::Request::post(self.destination.clone(), payload, Duration::ZERO, MAX_ANSWER_BYTES);
         let mut request = net::Request { timeout: None, ..request };
         let headers = &mut request.headers;
@@ -385,7 +413,7 @@ impl PrometheusRemoteWrite {
         if n_before > 0 {
             headers.insert(HeaderName::from_static("retry-attempt"), HeaderValue::from(n_before));
         }
-        self.client.send(request).await.map_err(ExportError::later)
+        request
     }
 
     fn settle_on_v1(&self, why: &str) {

@@ -60,6 +60,7 @@ pub(super) struct Sealer {
 struct Tools {
     assembler: Assembler,
     compressor: Compressor,
+    zstd: Compressor,
 }
 
 impl Sealer {
@@ -69,7 +70,7 @@ impl Sealer {
 
     pub(super) fn seal(&self, body: &mut Vec<u8>) -> Sealed {
         let mut tools = self.take();
-        let Tools { assembler, compressor } = &mut tools;
+        let Tools { assembler, compressor, .. } = &mut tools;
         let assembled = assembler.assemble(body, self.to_v1);
         let format = Format { protocol: assembled.protocol, has_exemplars: assembled.has_exemplars };
         let mut payload = Vec::new();
@@ -90,11 +91,22 @@ impl Sealer {
         Ok(payload.into())
     }
 
+    /// A sealed request, compressed by zstd instead.
+    pub(super) fn repack(&self, payload: &[u8]) -> Result<Bytes, Unreadable> {
+        let request = unpacked(payload)?;
+        let mut tools = self.take();
+        let mut payload = Vec::new();
+        tools.zstd.compress(&request, &mut payload);
+        self.give_back(tools);
+        Ok(payload.into())
+    }
+
     fn take(&self) -> Tools {
         let free = self.tools.lock().expect("no code panics while it holds this lock").pop();
         free.unwrap_or_else(|| Tools {
             assembler: Assembler::default(),
             compressor: Compressor::new(Encoding::Snappy, None),
+            zstd: Compressor::new(Encoding::Zstd, None),
         })
     }
 

@@ -15,6 +15,7 @@ mod entry;
 mod histograms;
 mod protocol;
 mod version_2;
+mod vm_protocol;
 
 /// An exporter that speaks 1.0.
 fn exporter(yaml: &str) -> PrometheusRemoteWrite {

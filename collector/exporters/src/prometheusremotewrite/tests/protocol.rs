@@ -8,7 +8,7 @@ use world::sink::{Dialect, Fault, Sink, Version};
 use super::*;
 
 /// An exporter with the metrics of this registry.
-async fn writing_to(sink: &Sink, yaml: &str) -> (PrometheusRemoteWrite, Registry) {
+pub(super) async fn writing_to(sink: &Sink, yaml: &str) -> (PrometheusRemoteWrite, Registry) {
     let mut exporter = built(&format!("endpoint: {}\ntarget_info: {{enabled: false}}\n{yaml}", sink.url()));
     let life = Life::for_test("prometheusremotewrite", &pipeline::Stop::new());
     exporter.start(&life).await.unwrap();
