@@ -1,5 +1,5 @@
 //! What writing a series costs: as remote write 1 of one sample, of any, with a native histogram; as remote write 2 from the
-//! table of a target.
+//! table of a target and from text; and what joining ten chunks of 2.0 costs, and rewriting a request as 1.0.
 //!
 //! One iteration is 1,000 samples, so microseconds read as nanoseconds a sample. `cargo bench -p wire`.
 
@@ -8,8 +8,9 @@ use std::io::Write;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use model::{BucketCounts, Histogram, Kind, SeriesId, SeriesTable, Span};
+use wire::remote_write::body::Assembler;
 use wire::remote_write::v1;
-use wire::remote_write::v2::{SeriesWriter, Stamp};
+use wire::remote_write::v2::{FamilyText, SeriesWriter, Stamp, ToV1, to_v1};
 
 const N_SERIES: usize = 1000;
 const AT: i64 = 1_700_000_000_000;
@@ -29,11 +30,12 @@ fn main() -> std::io::Result<()> {
 
 type Write1 = fn(&(SeriesTable, Vec<SeriesId>), &mut Vec<u8>);
 
-const WRITERS: [(&str, Write1); 4] = [
+const WRITERS: [(&str, Write1); 5] = [
     ("one sample", one_sample),
     ("any samples", any_samples),
     ("native histograms", histograms),
     ("remote write 2", of_table),
+    ("remote write 2 from text", of_text),
 ];
 
 /// Series as a web server exposes them: six labels each.
@@ -79,6 +81,24 @@ fn of_table((table, ids): &(SeriesTable, Vec<SeriesId>), body: &mut Vec<u8>) {
         writer.table_sample((table, *id), Kind::Counter, (bits, stamp), std::iter::empty());
     }
     writer.finish(body);
+}
+
+fn of_text((table, ids): &(SeriesTable, Vec<SeriesId>), body: &mut Vec<u8>) {
+    chunks(table, ids, N_SERIES, body);
+}
+
+/// Series as 2.0 from text, in chunks of so many.
+fn chunks(table: &SeriesTable, ids: &[SeriesId], n_series: usize, body: &mut Vec<u8>) {
+    let mut writer = SeriesWriter::default();
+    let family = FamilyText { kind: Kind::Counter, help: "All requests.", unit: "" };
+    let stamp = Stamp { at: AT, start: 0 };
+    for ids in ids.chunks(n_series) {
+        for (number, id) in ids.iter().enumerate() {
+            let bits = (number as f64 + 0.5).to_bits();
+            writer.sample(table.labels(*id), family, (bits, stamp), [].iter());
+        }
+        writer.finish(body);
+    }
 }
 
 fn histograms((table, ids): &(SeriesTable, Vec<SeriesId>), body: &mut Vec<u8>) {
@@ -135,4 +155,35 @@ fn native_histograms(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn of_one_sample_as_2_0(bencher: Bencher<'_, '_>) {
     bench(bencher, of_table);
+}
+
+#[divan::bench]
+fn of_text_as_2_0(bencher: Bencher<'_, '_>) {
+    bench(bencher, of_text);
+}
+
+#[divan::bench]
+fn joining_ten_chunks_of_2_0(bencher: Bencher<'_, '_>) {
+    let (table, ids) = table();
+    let mut body = Vec::new();
+    chunks(&table, &ids, N_SERIES / 10, &mut body);
+    let mut assembler = Assembler::default();
+    bencher
+        .counter(ItemsCount::new(N_SERIES))
+        .bench_local(|| black_box(assembler.assemble(black_box(&body), ToV1::default()).request.len()));
+}
+
+#[divan::bench]
+fn rewriting_as_1_0(bencher: Bencher<'_, '_>) {
+    let (table, ids) = table();
+    let mut body = Vec::new();
+    chunks(&table, &ids, N_SERIES, &mut body);
+    let mut assembler = Assembler::default();
+    let request = assembler.assemble(&body, ToV1::default()).request.to_vec();
+    let mut rewritten = Vec::new();
+    bencher.counter(ItemsCount::new(N_SERIES)).bench_local(|| {
+        rewritten.clear();
+        to_v1(black_box(&request), ToV1::default(), &mut rewritten).expect("it is a request of 2.0");
+        black_box(rewritten.len())
+    });
 }
