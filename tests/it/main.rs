@@ -19,6 +19,7 @@ mod pages;
 mod paths;
 mod programs;
 mod real_input;
+mod rejections;
 mod reload;
 mod sender;
 mod side_by_side;
@@ -62,7 +63,7 @@ impl Case {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 19] = [
+    let areas: [(&str, &[Case]); 20] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         ("exposing", exposing::CASES),
         ("reload", reload::CASES),
         ("alerts", alerts::CASES),
+        ("rejections", rejections::CASES),
         ("allocator", allocator::CASES),
         ("following", following::CASES),
         ("host_agent", host_agent::CASES),

@@ -3,8 +3,11 @@
 //! As contrib `exporter/prometheusremotewriteexporter`, with these differences on purpose: without `protobuf_message`, 2.0 is tried
 //! and 1.0 is sent from then on if the receiver does not know it (415, 400 or 406 to the first request, or success
 //! without a word on what was written); a scrape is written straight from its series table, without a detour through
-//! OTLP; `randomization_factor` is 0.1, so that no wait is much shorter than the one before; requests of one series are sent in order, one at a time; `Retry-After` is obeyed and 429 is retried (upstream does
-//! neither unless told to); items wait up to a second for others, so that small targets share a request. Native
+//! OTLP; `randomization_factor` is 0.1, so that no wait is much shorter than the one before; requests of one series are sent in order, one at
+//! a time; `Retry-After` is obeyed and 429 is retried (upstream does neither unless told to); nothing is given up while the queue can
+//! hold it (upstream: after five minutes), with waits of up to 5 s as in Prometheus; one bad sample does not cost its request; samples follow no
+//! redirect to another host, nor one that turns a POST into a GET; items wait up to a second for others, so that small targets share a
+//! request. Native
 //! histograms are sent from scrapes and from OTLP alike.
 //!
 //! ```yaml
@@ -32,6 +35,7 @@ mod relabeling;
 mod response;
 mod seal;
 mod settings;
+mod split;
 mod vm_protocol;
 mod written;
 
@@ -79,6 +83,16 @@ const MIN_SAMPLES_PER_REQUEST: usize = 2000;
 
 /// Longest time that a sample waits for others.
 const JOINING_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Nothing is given up as long as the queue can hold it. The jitter is small, so that waits never shrink by more than a fifth.
+const RETRY: Backoff = Backoff {
+    initial: Duration::from_millis(50),
+    randomization: 0.1,
+    multiplier: 2.0,
+    max: Duration::from_secs(5),
+    max_elapsed: None,
+    ..Backoff::HELPER
+};
 
 /// The running exporter.
 #[derive(Debug)]
@@ -200,7 +214,7 @@ fn to_series(config: &Config) -> ToSeries {
 impl Exporter for PrometheusRemoteWrite {
     const DEFAULTS: SendingDefaults = SendingDefaults {
         timeout: Some(Duration::from_secs(5)),
-        retry: Backoff { initial: Duration::from_millis(50), randomization: 0.1, ..Backoff::HELPER },
+        retry: RETRY,
         queue: Some(Queueing {
             n_shards: 5,
             n_consumers: 1,
@@ -242,6 +256,10 @@ impl Exporter for PrometheusRemoteWrite {
                 sending.queue.iter_mut().for_each(|queue| entry.shape(queue));
             }
         }
+        if sending.queue.is_none() && common.retry_on_failure.max_elapsed_time.is_none() {
+            // Somebody waits for the outcome.
+            sending.retry.max_elapsed = Backoff::HELPER.max_elapsed;
+        }
         sending
     }
 
@@ -263,6 +281,11 @@ impl Exporter for PrometheusRemoteWrite {
 
     fn seal(&self, body: &mut Vec<u8>) -> Sealed {
         self.sealer.seal(body)
+    }
+
+    fn split(&self, request: &Request) -> Result<Option<[Request; 2]>, ExportError> {
+        let protocol = Format::of(request.head.format).protocol;
+        split::split(request, protocol).map_err(|error| ExportError::never("unreadable", error))
     }
 
     async fn send(&self, request: &Request, n_before: u32) -> Result<(), ExportError> {
@@ -292,10 +315,8 @@ impl Exporter for PrometheusRemoteWrite {
                 let as_v1 = self.post_as_v1(request, n_before).await?;
                 match as_v1.status {
                     200..300 => self.settle_on_v1("it was rejected, and taken as 1.0"),
-                    400..500 if as_v1.status != 429 => {
-                        self.negotiation.known();
-                        return judge(&answer, request, Protocol::V2);
-                    }
+                    // It may still be the protocol, beside something bad in the data: the next request will tell.
+                    400..500 if as_v1.status != 429 => return judge(&answer, request, Protocol::V2),
                     _ => {}
                 }
                 judge(&as_v1, request, Protocol::V1)
@@ -402,7 +423,7 @@ impl PrometheusRemoteWrite {
 
     fn request(&self, protocol: Protocol, payload: Bytes, n_before: u32) -> net::Request {
         let request = net::Request::post(self.destination.clone(), payload, Duration::ZERO, MAX_ANSWER_BYTES);
-        let mut request = net::Request { timeout: None, ..request };
+        let mut request = net::Request { timeout: None, keeps_to_host: true, cuts_answer: true, ..request };
         let headers = &mut request.headers;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(protocol.content_type()));
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(remote_write::CONTENT_ENCODING));

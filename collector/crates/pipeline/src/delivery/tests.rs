@@ -150,16 +150,16 @@ impl AnyExporter for Endpoint {
         let Batch::Logs(frames) = batch else { unreachable!("tests send logs") };
         for word in &frames.resources {
             let body = bodies.of(usize::from(word[0] - b'a'));
-            if !body.bytes.is_empty() {
-                body.bytes.push(b' ');
-            }
             body.bytes.extend_from_slice(word);
+            body.bytes.push(b' ');
             body.note(1, Timestamp(0));
         }
         Ok(())
     }
 
     fn seal(&self, body: &mut Vec<u8>) -> Sealed {
+        // Bodies are joined by concatenation, so a space stands behind every word.
+        body.truncate(body.trim_ascii_end().len());
         Bytes::from(std::mem::take(body)).into()
     }
 

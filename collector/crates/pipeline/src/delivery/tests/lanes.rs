@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::exporting::Exporting;
 use crate::flow::Consume;
-use crate::{Queueing, Sizer};
+use crate::{Joining, Queueing, Sizer};
 
 /// Lanes `a`, `b` and so on.
 async fn lanes(endpoint: &Endpoint, n_lanes: usize, min_requests: usize) -> (Arc<Exporting>, Registry) {
@@ -23,6 +23,25 @@ async fn lanes(endpoint: &Endpoint, n_lanes: usize, min_requests: usize) -> (Arc
     let id = ComponentId::parse("out").unwrap();
     let started = Exporting::start(&id, Signal::Logs, Box::new(endpoint.clone()), sending, &registry).await;
     (started.expect("nothing has to be opened"), registry)
+}
+
+#[tokio::test(start_paused = true)]
+async fn whole_batches_share_a_request_and_leave_at_the_latest_after_the_deadline() {
+    let endpoint = Endpoint::at_once(|_| Ok(()));
+    let joining = Joining { deadline: Duration::from_secs(5), min_items: 5, min_bytes: usize::MAX };
+    let queue = Queueing { n_shards: 2, n_consumers: 1, joining: Some(joining), ..Queueing::HELPER };
+    let sending = Sending { timeout: None, retry: BACKOFF, queue: Some(queue) };
+    let id = ComponentId::parse("out").unwrap();
+    let exporting =
+        Exporting::start(&id, Signal::Logs, Box::new(endpoint.clone()), sending, &Registry::new());
+    for words in [["a1", "a2", "a3"], ["b1", "b2", "b3"], ["a4", "a5", "a6"], ["a7", "a8", "a9"]] {
+        exporting.consume(batch(&words.map(str::to_owned))).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(endpoint.seen(), ["a1 a2 a3 a4 a5 a6"]);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(endpoint.seen()[1..], ["a7 a8 a9", "b1 b2 b3"]);
+    assert!(endpoint.seconds()[2] <= 6, "{:?}", endpoint.seconds());
 }
 
 fn lane_name(lane: usize) -> char {
