@@ -13,6 +13,7 @@ mod host_agent;
 mod hostile;
 mod kubelets;
 mod messages;
+mod native;
 mod otlp;
 mod outages;
 mod pages;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
+        ("native", native::CASES),
         ("debug_commands", debug_commands::CASES),
         ("otlp", otlp::CASES),
         ("exposing", exposing::CASES),

@@ -22,10 +22,13 @@ use crate::programs::{self, Collector, block_on, eventually};
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("a_page_gives_the_same_remote_write_1_body_with_and_without_otlp_in_between", || {
-        block_on(both_ways("prometheus.WriteRequest"))
+        block_on(both_ways("prometheus.WriteRequest", "external_labels: {cluster: home}"))
     }),
     Case::new("a_page_gives_the_same_remote_write_2_body_with_and_without_otlp_in_between", || {
-        block_on(both_ways("io.prometheus.write.v2.Request"))
+        block_on(both_ways("io.prometheus.write.v2.Request", "external_labels: {cluster: home}"))
+    }),
+    Case::new("a_page_gives_the_same_series_by_the_symbols_of_its_table_as_by_otlp", || {
+        block_on(both_ways("io.prometheus.write.v2.Request", "external_labels: {}"))
     }),
     Case::new("the_gate_of_the_direct_path_is_described", gate_is_described),
     Case::new("an_exponential_histogram_from_otlp_arrives_as_a_native_one", || block_on(exponential())),
@@ -159,10 +162,12 @@ fn content(request: &WriteRequest) -> Content {
     (all, metadata)
 }
 
-async fn both_ways(message: &str) -> Result<()> {
+async fn both_ways(message: &str, exporter: &str) -> Result<()> {
     let page = Server::start(|_: http::Request| async { Ok(reply(200, OPENMETRICS, PAGE)) }).await?;
-    let direct = scraped(&page, message, &[]).await?;
-    let through = scraped(&page, message, &["--feature-gates=-muster.directPath"]).await?;
+    let job = Job { message, exporter, ..Job::default() };
+    let direct = content(&scraped(&page, &job).await?);
+    let args = &["--feature-gates=-muster.directPath"];
+    let through = content(&scraped(&page, &Job { args, ..job }).await?);
     let n_samples = PAGE.lines().filter(|line| !line.starts_with('#')).count();
     ensure!(direct.0.len() > n_samples, "{} series of {n_samples} samples", direct.0.len());
     ensure!(
@@ -184,8 +189,22 @@ fn gate_is_described() -> Result<()> {
     Ok(())
 }
 
-/// What a collector makes of the page.
-async fn scraped(page: &Server, message: &str, args: &[&str]) -> Result<Content> {
+/// How a page is scraped and written.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Job<'a> {
+    /// Of the exporter: which message it sends.
+    pub(crate) message: &'a str,
+    /// Another key of the scrape job.
+    pub(crate) keys: &'a str,
+    /// Another key of the exporter.
+    pub(crate) exporter: &'a str,
+    /// Of the program.
+    pub(crate) args: &'a [&'a str],
+}
+
+/// The first request that a collector makes of the page.
+pub(crate) async fn scraped(page: &Server, job: &Job<'_>) -> Result<WriteRequest> {
+    let Job { message, keys, exporter, args } = *job;
     let sink = Sink::start().await?;
     let yaml = format!(
         "
@@ -196,13 +215,14 @@ receivers:
         - job_name: page
           scrape_interval: 1s
           honor_labels: true
+          {keys}
           static_configs: [{{targets: ['{page}']}}]
 exporters:
   prometheusremotewrite:
     endpoint: {sink}
     send_metadata: true
     protobuf_message: {message}
-    external_labels: {{cluster: home}}
+    {exporter}
     remote_write_queue: {{num_consumers: 1}}
 extensions: {{health_check: {{endpoint: HEALTH}}}}
 service:
@@ -217,7 +237,7 @@ service:
     let request = sink.first().await?;
     let status = collector.child.terminate(Duration::from_secs(10)).await?;
     ensure!(status.success(), "{}", collector.child.last_words());
-    Ok(content(&request))
+    Ok(request)
 }
 
 async fn exponential() -> Result<()> {
