@@ -201,9 +201,7 @@ impl SeriesTable {
     /// `labels_refs` of remote write 2, without tag and length.
     #[inline]
     pub fn append_label_refs(&self, id: SeriesId, out: &mut Vec<u8>) {
-        for pair in self.refs_of(id) {
-            self.texts.append_refs(pair, out);
-        }
+        self.texts.append_refs(self.refs_of(id), out);
     }
 
     /// Notes that nothing about the series' labels needs a second look on the way to Prometheus; what that means is

@@ -12,6 +12,9 @@ use super::{put_varint, take_varint, varint_len};
 /// Bytes of varints that lie in a pair itself; 21 bits of a name and 28 of a value fit.
 const SHORT_BYTES: usize = 7;
 
+/// Bytes of the references of a series that is nothing special.
+const FEW_BYTES: usize = 96;
+
 /// In the length's place: the numbers lie elsewhere.
 const WIDE: u8 = u8::MAX;
 
@@ -46,9 +49,8 @@ struct Index {
 #[derive(Clone, Copy, Debug)]
 struct Pair {
     start: u32,
-    /// The numbers of two symbols as varints, ready to be copied.
-    varints: [u8; SHORT_BYTES],
-    n_bytes: u8,
+    /// The numbers of two symbols as varints, ready to be copied, and in the last byte how many bytes they take.
+    varints: [u8; SHORT_BYTES + 1],
 }
 
 impl Default for Texts {
@@ -82,20 +84,34 @@ impl Texts {
         (self.text(name), self.text(value))
     }
 
-    /// Appends the symbols of name and value as varints.
+    /// Appends the symbols of name and value of each label as varints.
     #[inline]
-    pub(super) fn append_refs(&self, pair: u32, out: &mut Vec<u8>) {
-        let pair = &self.pairs[pair as usize];
-        if pair.n_bytes == WIDE {
-            let (name, value) = self.wide[pair.place()];
+    pub(super) fn append_refs(&self, labels: impl Iterator<Item = u32> + Clone, out: &mut Vec<u8>) {
+        // All eight bytes of a label are written, and the next label over those that are not its own: cheaper than
+        // copying a number of bytes that varies.
+        let (mut few, mut n_bytes) = ([0; FEW_BYTES], 0);
+        for label in labels.clone() {
+            let Pair { varints, .. } = self.pairs[label as usize];
+            let Some(place) = few.get_mut(n_bytes..n_bytes + varints.len()) else {
+                return self.append_many_refs(labels, out);
+            };
+            place.copy_from_slice(&varints);
+            let n_own = varints[SHORT_BYTES];
+            if n_own == WIDE {
+                return self.append_many_refs(labels, out);
+            }
+            n_bytes += usize::from(n_own);
+        }
+        out.extend_from_slice(&few[..n_bytes]);
+    }
+
+    #[cold]
+    fn append_many_refs(&self, labels: impl Iterator<Item = u32>, out: &mut Vec<u8>) {
+        for label in labels {
+            let (name, value) = self.symbols_of(label);
             put_varint(out, name);
             put_varint(out, value);
-            return;
         }
-        // Copying all of it and taking the rest back is cheaper than copying a number of bytes that varies.
-        let n_before = out.len();
-        out.extend_from_slice(&pair.varints);
-        out.truncate(n_before + usize::from(pair.n_bytes));
     }
 
     /// All symbols in order of number.
@@ -244,15 +260,17 @@ impl Pair {
         let mut bytes = Vec::with_capacity(2 * SHORT_BYTES);
         put_varint(&mut bytes, name);
         put_varint(&mut bytes, value);
-        let mut varints = [0; SHORT_BYTES];
-        varints.get_mut(..bytes.len())?.copy_from_slice(&bytes);
-        Some(Self { start, varints, n_bytes: u8::try_from(bytes.len()).ok()? })
+        let mut varints = [0; SHORT_BYTES + 1];
+        varints[..SHORT_BYTES].get_mut(..bytes.len())?.copy_from_slice(&bytes);
+        varints[SHORT_BYTES] = u8::try_from(bytes.len()).ok()?;
+        Some(Self { start, varints })
     }
 
     fn at(start: u32, place: usize) -> Self {
-        let mut varints = [0; SHORT_BYTES];
+        let mut varints = [0; SHORT_BYTES + 1];
         varints[..4].copy_from_slice(&offset(place).to_le_bytes());
-        Self { start, varints, n_bytes: WIDE }
+        varints[SHORT_BYTES] = WIDE;
+        Self { start, varints }
     }
 
     fn place(&self) -> usize {
@@ -264,7 +282,7 @@ impl Pair {
 #[inline]
 fn symbols_of(pairs: &[Pair], wide: &[(u32, u32)], pair: u32) -> (u32, u32) {
     let pair = &pairs[pair as usize];
-    if pair.n_bytes == WIDE {
+    if pair.varints[SHORT_BYTES] == WIDE {
         return wide[pair.place()];
     }
     let mut varints = &pair.varints[..];
@@ -300,12 +318,17 @@ mod tests {
         for (pair, (name, value)) in (0..).zip(&all) {
             assert_eq!(texts.symbols_of(pair), (*name, *value));
             let (mut written, mut expected) = (vec![9], vec![9]);
-            texts.append_refs(pair, &mut written);
+            texts.append_refs([pair].into_iter(), &mut written);
             put_varint(&mut expected, *name);
             put_varint(&mut expected, *value);
             assert_eq!(written, expected);
         }
         assert!(!texts.wide.is_empty() && texts.wide.len() < all.len() / 2);
+        let (mut written, mut expected) = (Vec::new(), Vec::new());
+        let many = || (0..all.len() as u32).cycle().take(300);
+        texts.append_refs(many(), &mut written);
+        texts.append_many_refs(many(), &mut expected);
+        assert_eq!(written, expected);
     }
 
     #[test]
