@@ -278,6 +278,7 @@ impl Queue {
                     number: number as u64,
                     run: header.run,
                     order: header.order,
+                    home: header.shard,
                     pushed: now.checked_sub(Duration::from_millis(age)).unwrap_or(now),
                     weight,
                     request: Request { payload: Bytes::new(), head: header.head },
@@ -562,20 +563,21 @@ impl Inner {
             state.on_disk.unsaved.iter().map(|(n, shard)| (*n, *shard)).collect();
         for (number, shard) in numbers {
             let found = match state.in_flight.get(&number) {
-                Some(flight) => Some((flight.run, flight.order, flight.pushed, flight.request.clone())),
+                Some(flight) => {
+                    Some((flight.run, flight.order, flight.home, flight.pushed, flight.request.clone()))
+                }
                 None => state
                     .find(shard, number)
-                    .map(|entry| (entry.run, entry.order, entry.pushed, entry.request.clone())),
+                    .map(|entry| (entry.run, entry.order, entry.home, entry.pushed, entry.request.clone())),
             };
-            let Some((run, order, pushed, request)) = found else { continue };
+            let Some((run, order, home, pushed, request)) = found else { continue };
             let age = now.saturating_duration_since(pushed);
             if round == Round::Save && age < MIN_AGE {
                 continue;
             }
             let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-            let shard_of_run = u32::try_from(shard).unwrap_or(u32::MAX);
             let pushed = Timestamp(wall.millis().saturating_sub(age));
-            job.requests.push(Unsaved { run, order, shard: shard_of_run, pushed, request });
+            job.requests.push(Unsaved { run, order, shard: home, pushed, request });
             job.numbers.push((number, shard));
         }
         job

@@ -16,6 +16,7 @@
 
 pub(crate) mod cursor;
 pub(crate) mod frame;
+pub(crate) mod pack;
 pub(crate) mod segment;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use crate::storage::{Storage, StoredFile};
 use crate::{Head, Request};
 use cursor::{Cursor, CursorFile, Done};
 use frame::{HEADER_BYTES, Header};
+use pack::{Packed, Packer};
 use segment::SegmentId;
 
 /// Bytes of a slot of the cursor.
@@ -160,6 +162,7 @@ pub(crate) struct Log {
     is_stale: bool,
     /// Segments in which nothing is left.
     leaving: Vec<SegmentId>,
+    packer: Packer,
 }
 
 #[derive(Debug)]
@@ -238,6 +241,7 @@ impl Log {
             done,
             is_stale: true,
             leaving: Vec::new(),
+            packer: Packer::default(),
             storage,
             options,
         };
@@ -364,21 +368,30 @@ impl Log {
             items_before: self.items,
             pushed: unsaved.pushed,
             head: unsaved.request.head,
-            packing: 0,
-            n_packed: size(payload.len())?,
+            packing: pack::PLAIN,
+            n_packed: 0,
             packed_crc: 0,
             n_bytes: size(payload.len())?,
         };
-        if self.active.as_ref().is_none_or(|active| active.n_used + header.n_frame() > active.n_bytes) {
-            self.begin_segment(header.n_frame(), is_last, saved)?;
+        let fits = |log: &Self, packed: &Packed| {
+            let n_frame = (HEADER_BYTES + packed.bytes.len()) as u64;
+            log.active.as_ref().is_some_and(|active| active.n_used + n_frame <= active.n_bytes)
+        };
+        let mut packed = self.packer.pack(payload);
+        if !fits(self, &packed) {
+            // Frames lean on others of their own segment, so a new one begins with whole frames.
+            self.packer.clear();
+            packed = self.packer.pack(payload);
+            self.begin_segment((HEADER_BYTES + packed.bytes.len()) as u64, is_last, saved)?;
         }
+        (header.packing, header.n_packed) = (packed.packing, size(packed.bytes.len())?);
         let Some(active) = &mut self.active else {
             return Err(io::Error::other("a segment that was begun is there"));
         };
-        header.packed_crc = crc32c::crc32c_append(active.id.salt, payload);
-        let mut frame = Vec::with_capacity(HEADER_BYTES + payload.len());
+        header.packed_crc = crc32c::crc32c_append(active.id.salt, &packed.bytes);
+        let mut frame = Vec::with_capacity(HEADER_BYTES + packed.bytes.len());
         header.write(active.id.salt, &mut frame);
-        frame.extend_from_slice(payload);
+        frame.extend_from_slice(&packed.bytes);
         let place = Place {
             seq: self.next_seq,
             segment: active.id,
@@ -394,6 +407,7 @@ impl Log {
         }
         active.n_used += header.n_frame();
         active.unsynced.push((index, place));
+        self.packer.placed(packed, place.offset);
         self.next_seq += 1;
         self.items += header.head.n_items;
         // The cursor says how far the log went, so that a missing end is noticed.
@@ -515,23 +529,36 @@ fn trimmed(storage: &dyn Storage, id: SegmentId, segment: &SegmentContents) -> u
     if cut { segment.end } else { segment.n_bytes }
 }
 
-/// Reads one frame. `Err` with `InvalidData` when it is damaged.
+/// Reads one frame. `Err` with `InvalidData` when it, or the frame that it leans on, is damaged.
 pub(crate) fn read_frame(storage: &dyn Storage, place: Place) -> io::Result<Request> {
     let file = storage.open(&place.segment.name())?;
+    let salt = place.segment.salt;
+    let (header, packed) = read_packed(&*file, salt, place.offset)?;
+    if header.seq != place.seq {
+        return Err(damaged("another one stands in its place"));
+    }
+    let read_base = |offset| match read_packed(&*file, salt, offset) {
+        Ok((base, packed)) if base.packing == pack::WHOLE => Ok(packed),
+        Err(error) if error.kind() != ErrorKind::InvalidData => Err(error),
+        _ => Err(damaged("the one that it leans on is damaged")),
+    };
+    let payload = pack::unpack(header.packing, packed, read_base)?;
+    Ok(Request { payload: Bytes::from(payload), head: header.head })
+}
+
+fn read_packed(file: &dyn StoredFile, salt: u32, offset: u64) -> io::Result<(Header, Vec<u8>)> {
     let mut bytes = [0; HEADER_BYTES];
-    let n_read = file.read_at(place.offset, &mut bytes)?;
-    let header = Header::read(&bytes[..n_read], place.segment.salt)
-        .filter(|header| header.seq == place.seq)
-        .ok_or_else(|| damaged("its header is damaged"))?;
-    let mut payload = vec![0; header.n_packed as usize];
-    let n_read = file.read_at(place.offset + HEADER_BYTES as u64, &mut payload)?;
-    if n_read < payload.len() {
+    let n_read = file.read_at(offset, &mut bytes)?;
+    let header = Header::read(&bytes[..n_read], salt).ok_or_else(|| damaged("its header is damaged"))?;
+    let mut packed = vec![0; header.n_packed as usize];
+    let n_read = file.read_at(offset.saturating_add(HEADER_BYTES as u64), &mut packed)?;
+    if n_read < packed.len() {
         return Err(damaged("it is cut off"));
     }
-    if crc32c::crc32c_append(place.segment.salt, &payload) != header.packed_crc {
+    if crc32c::crc32c_append(salt, &packed) != header.packed_crc {
         return Err(damaged("its checksum does not match"));
     }
-    Ok(Request { payload: Bytes::from(payload), head: header.head })
+    Ok((header, packed))
 }
 
 fn damaged(what: &'static str) -> io::Error {

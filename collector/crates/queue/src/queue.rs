@@ -92,6 +92,8 @@ pub(crate) struct Entry {
     pub(crate) run: u32,
     /// Place in the order of its run.
     pub(crate) order: u64,
+    /// Shard in its run, which may have had other shards.
+    pub(crate) home: u32,
     pub(crate) pushed: Instant,
     pub(crate) weight: Weight,
     /// Its payload is empty while it is on disk alone.
@@ -105,6 +107,7 @@ pub(crate) struct Flight {
     pub(crate) shard: usize,
     pub(crate) run: u32,
     pub(crate) order: u64,
+    pub(crate) home: u32,
     pub(crate) pushed: Instant,
     pub(crate) request: Request,
     pub(crate) is_resident: bool,
@@ -212,6 +215,7 @@ impl Queue {
                 number,
                 run,
                 order: number,
+                home: u32::try_from(shard).unwrap_or(u32::MAX),
                 pushed: Instant::now(),
                 weight,
                 request: item,
@@ -294,6 +298,7 @@ impl Queue {
             shard,
             run: entry.run,
             order: entry.order,
+            home: entry.home,
             pushed: entry.pushed,
             request: entry.request.clone(),
             is_resident: entry.is_resident,

@@ -5,6 +5,7 @@
 //! [`v2::to_v1`].
 
 pub mod body;
+pub mod columns;
 mod place;
 mod split;
 pub mod v1;

@@ -366,3 +366,51 @@ async fn a_disk_that_cannot_be_read_for_a_while_loses_nothing() {
     assert_eq!(sent(&queue).await, [0]);
     adds_up(&queue);
 }
+
+/// Two targets in turn, each with the same series in every scrape.
+async fn scrapes(disk: &Faulty, n: u64) -> Vec<Bytes> {
+    let log = LogOptions { segment_bytes: 1 << 20, ..SMALL };
+    let storage = Arc::new(disk.clone());
+    let queue = Queue::open_with(1, Limits::default(), storage, options(), log, Timestamp(0)).unwrap();
+    let payloads: Vec<Bytes> =
+        (0..n).map(|turn| crate::log::pack::tests::scrape(100 + turn % 2 * 10, turn / 2).into()).collect();
+    for (turn, payload) in (0..).zip(&payloads) {
+        queue.push(0, Request { payload: payload.clone(), ..request(turn, 0) }).unwrap();
+    }
+    assert!(queue.save_all().await);
+    assert!(queue.disk_bytes() < n * 1000, "{} bytes", queue.disk_bytes());
+    payloads
+}
+
+async fn read_back(disk: &Faulty) -> (Vec<(u64, Bytes)>, Tally) {
+    let queue = open(disk, 1, options());
+    let mut read = Vec::new();
+    loop {
+        let Some(taken) = queue.take(0) else { break };
+        let Some(taken) = queue.load(taken).await else { continue };
+        read.push((number(&taken), taken.payload.clone()));
+        taken.done();
+    }
+    adds_up(&queue);
+    (read, queue.tally())
+}
+
+#[tokio::test]
+async fn packed_requests_come_back_byte_for_byte() {
+    let disk = Faulty::default();
+    let payloads = scrapes(&disk, 80).await;
+    let (read, _) = read_back(&disk).await;
+    assert_eq!(read, (0..).zip(payloads).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_damaged_base_costs_those_that_lean_on_it_and_no_others() {
+    let disk = Faulty::default();
+    let payloads = scrapes(&disk, 12).await;
+    // The first frame of the segment is the base of all scrapes of the first target.
+    disk.damage(&disk.names(".seg")[0], |bytes| bytes[200] ^= 1);
+    let (read, tally) = read_back(&disk).await;
+    let second: Vec<(u64, Bytes)> = (0..).zip(payloads).filter(|(turn, _)| turn % 2 == 1).collect();
+    assert_eq!(read, second);
+    assert_eq!(tally.dropped[Dropped::Damaged as usize], 6 * 2);
+}
