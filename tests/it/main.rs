@@ -26,9 +26,12 @@ mod sender;
 mod side_by_side;
 mod tidy;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
 use libtest_mimic::{Arguments, Trial};
+
+/// Stands among the needs of a test that mounts a file system, in a namespace of its own.
+const PERMISSION_TO_MOUNT: &str = "permission to mount";
 
 /// One test: what it states, what it needs beside the programs, how it is run.
 struct Case {
@@ -51,16 +54,25 @@ impl Case {
     }
 
     fn trial(&self, area: &str) -> Trial {
-        let missing: Vec<&str> =
-            self.needs.iter().copied().filter(|peer| world::peers::find(peer).is_none()).collect();
+        let missing: Vec<&str> = self.needs.iter().copied().filter(|need| !is_there(need)).collect();
         let name = match missing.as_slice() {
             [] => format!("{area}::{}", self.name),
-            missing => format!("{area}::{} (skipped: {} not installed)", self.name, missing.join(", ")),
+            missing => format!("{area}::{} (skipped: without {})", self.name, missing.join(", ")),
         };
         let run = self.run;
         Trial::test(name, move || run().map_err(|error| format!("{error:#}").into()))
             .with_ignored_flag(!missing.is_empty())
     }
+}
+
+fn is_there(need: &str) -> bool {
+    if need != PERMISSION_TO_MOUNT {
+        return world::peers::find(need).is_some();
+    }
+    let mut mount = Command::new("unshare");
+    mount.args(["--mount", "mount", "-t", "tmpfs", "-o", "size=64k", "none", "/mnt"]);
+    mount.stdin(Stdio::null()).stderr(Stdio::null());
+    mount.status().is_ok_and(|status| status.success())
 }
 
 fn main() -> ExitCode {

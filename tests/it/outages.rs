@@ -5,7 +5,9 @@
 
 mod beside;
 mod clock;
+mod full_disk;
 mod limits;
+mod process;
 mod receiver;
 mod scene;
 
@@ -13,6 +15,9 @@ use anyhow::{Result, ensure};
 
 use crate::Case;
 use crate::programs::{self, block_on};
+
+/// What a disk of one's own takes: programs, and the permission to mount.
+const MOUNTS: &[&str] = &["unshare", "nsenter", "stat", crate::PERMISSION_TO_MOUNT];
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("a_receiver_that_refuses_connections_costs_nothing", || block_on(receiver::refused())),
@@ -32,6 +37,22 @@ pub(crate) const CASES: &[Case] = &[
         block_on(limits::few_files())
     }),
     Case::new("a_slow_receiver_delays_neither_logs_nor_another_receiver", beside::slow_receiver),
+    Case::new("kill_in_an_outage_costs_at_most_what_was_not_saved_yet_and_nothing_comes_twice", || {
+        block_on(process::killed_in_an_outage())
+    }),
+    Case::new(
+        "kill_at_work_costs_at_most_what_was_not_saved_yet_and_repeats_at_most_what_was_in_flight",
+        || block_on(process::killed_at_work()),
+    ),
+    Case::new("an_end_in_an_outage_takes_less_than_ten_seconds_and_costs_nothing", || {
+        block_on(process::ended_in_an_outage())
+    }),
+    Case::needing("a_disk_that_fills_up_costs_nothing_while_there_is_memory", MOUNTS, || {
+        block_on(full_disk::fills_up())
+    }),
+    Case::needing("a_start_on_a_full_disk_works_and_sends_what_the_disk_has", MOUNTS, || {
+        block_on(full_disk::starts_full())
+    }),
     Case::needing(
         "a_real_prometheus_misses_nothing_and_has_nothing_twice_after_an_outage",
         &["prometheus"],

@@ -1,8 +1,9 @@
 //! A fleet, a collector, a gate and a sink behind it; the verdict over them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use world::child::Signal;
 use world::fleet::{Fleet, even};
 use world::gate::Gate;
 use world::ledger::Ledger;
@@ -61,6 +62,8 @@ pub(super) struct Scene {
     pub(super) gate: Gate,
     pub(super) collector: Collector,
     interval: Duration,
+    /// How long the process took to end, the last time.
+    pub(super) last_end: Duration,
     /// What is scraped from here on is judged.
     pub(super) from: i64,
 }
@@ -80,7 +83,15 @@ impl Scene {
         let gate = Gate::start(&base(&sink)).await?;
         let yaml = configuration(&fleet, &gate.url(PATH), &setup);
         let collector = Collector::start_in(name, &yaml, setup.manner).await?;
-        Ok(Self { fleet, sink, gate, collector, interval: setup.interval, from: now_ms() })
+        Ok(Self {
+            fleet,
+            sink,
+            gate,
+            collector,
+            interval: setup.interval,
+            last_end: Duration::ZERO,
+            from: now_ms(),
+        })
     }
 
     /// Waits until every target has been delivered once.
@@ -97,19 +108,28 @@ impl Scene {
 
     /// What the ledger says of the scrapes until now or until `to`.
     pub(super) fn verdict(&self, to: i64) -> Verdict {
-        verdict(&self.fleet, &self.sink.ledger(), Window { from: self.from, to, interval: self.interval })
+        self.verdict_of(self.from, to)
+    }
+
+    /// What the ledger says of the scrapes between two times.
+    pub(super) fn verdict_of(&self, from: i64, to: i64) -> Verdict {
+        verdict(&self.fleet, &self.sink.ledger(), Window { from, to, interval: self.interval })
     }
 
     /// Waits until all that was served up to now has arrived.
     pub(super) async fn caught_up(&self) -> Result<()> {
-        let to = now_ms();
+        self.arrived(self.from, now_ms()).await
+    }
+
+    /// Waits until all that was served between two times has arrived.
+    pub(super) async fn arrived(&self, from: i64, to: i64) -> Result<()> {
         eventually("what was scraped arrives", SETTLE, || async {
-            let verdict = self.verdict(to);
+            let verdict = self.verdict_of(from, to);
             let is_complete = verdict.lost <= self.failed_scrapes();
             Ok(if is_complete { Ok(()) } else { Err(told(&verdict)) })
         })
         .await
-        .with_context(|| self.collector.child.last_words())
+        .with_context(|| self.log())
     }
 
     /// Waits until what was scraped has arrived, ends the collector and judges: nothing lost, nothing twice, nothing out of
@@ -144,10 +164,19 @@ impl Scene {
         n_failed * u64::from(self.fleet.targets().first().map_or(0, |target| target.plan.series))
     }
 
+    /// What the collector logged, without the attempts that failed as they had to.
+    pub(super) fn log(&self) -> String {
+        let log = self.collector.child.stderr();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.contains("Will retry")).collect();
+        lines.join("\n")
+    }
+
     /// SIGTERM: it ends in time and with success.
     pub(super) async fn end(&mut self) -> Result<()> {
-        self.collector.child.signal(world::child::Signal::TERM)?;
+        let began = Instant::now();
+        self.collector.child.signal(Signal::TERM)?;
         let status = self.collector.child.wait(END).await?;
+        self.last_end = began.elapsed();
         ensure!(status.success(), "{status}: {}", self.collector.child.last_words());
         Ok(())
     }
