@@ -217,7 +217,8 @@ pub(super) fn refused(config: &Config) -> Vec<Problem> {
         "include_metadata_keys",
         "client metadata is not passed on yet",
     );
-    refuse(config.wal.is_some(), "wal", "is not built in; the queue is kept in memory in this version");
+    let instead = "is not read; pass --data-dir, or set sending_queue::storage, to keep the queue on disk";
+    refuse(config.wal.is_some(), "wal", instead);
     let (old, new) = (&config.resource_to_telemetry_conversion, &config.resource_constant_labels);
     refuse(
         (old.enabled || old.exclude_service_attributes)
