@@ -35,7 +35,7 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 
 const PAGE: &str = r#"# TYPE requests counter
 # HELP requests All "requests",\nof everybody.
-requests_total{method="GET",path="/ä \"q\" \\ \n"} 1027 # {trace_id="abc",span_id="def",user="u"} 0.5
+requests_total{method="GET",path="/UMLAUT \"q\" \\ \n"} 1027 # {trace_id="abc",span_id="def",user="u"} 0.5
 # TYPE temperature_celsius gauge
 # UNIT temperature_celsius celsius
 # HELP temperature_celsius Outside.
@@ -80,9 +80,14 @@ fn received() -> Result<&'static Received> {
     outcome.as_ref().map_err(|error| anyhow!("{error}"))
 }
 
+/// [`PAGE`] with a letter that is not ASCII, as sources are.
+fn page() -> String {
+    PAGE.replace("UMLAUT", "\u{e4}")
+}
+
 /// Scrapes a rich, an empty and a large page until each has arrived twice.
 async fn receive() -> Result<Received> {
-    let page = Server::start(|_: http::Request| async { Ok(reply(200, OPENMETRICS, PAGE)) }).await?;
+    let page = Server::start(|_: http::Request| async { Ok(reply(200, OPENMETRICS, page())) }).await?;
     let empty = Server::start(|_: http::Request| async { Ok(reply(200, OPENMETRICS, "# EOF\n")) }).await?;
     let huge = format!("huge{{text=\"{}\"}} 1\n", "x".repeat(10_000));
     let large: String = (0..12_000).map(|n| format!("large{{n=\"{n}\"}} {n}\n")).chain([huge]).collect();
@@ -300,7 +305,7 @@ fn refusals() -> Result<&'static Refusals> {
 
 /// Scrapes a page each second for eight seconds and sends it to receivers that take nothing.
 async fn refuse() -> Result<Refusals> {
-    let page = Server::start(|_: http::Request| async { Ok(reply(200, OPENMETRICS, PAGE)) }).await?;
+    let page = Server::start(|_: http::Request| async { Ok(reply(200, OPENMETRICS, page())) }).await?;
     let (mut exporters, mut names, mut sinks) = (String::new(), Vec::new(), Vec::new());
     for status in REJECTED.into_iter().chain(PASSING) {
         let sink = Sink::start().await?;
