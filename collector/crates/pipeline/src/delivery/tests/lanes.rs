@@ -30,10 +30,11 @@ async fn whole_batches_share_a_request_and_leave_at_the_latest_after_the_deadlin
     let endpoint = Endpoint::at_once(|_| Ok(()));
     let joining = Joining { deadline: Duration::from_secs(5), min_items: 5, min_bytes: usize::MAX };
     let queue = Queueing { n_shards: 2, n_consumers: 1, joining: Some(joining), ..Queueing::HELPER };
-    let sending = Sending { timeout: None, retry: BACKOFF, queue: Some(queue) };
+    let sending = Sending { timeout: None, retry: BACKOFF, queue: Some(queue), ..Sending::in_memory() };
     let id = ComponentId::parse("out").unwrap();
-    let exporting =
-        Exporting::start(&id, Signal::Logs, Box::new(endpoint.clone()), sending, &Registry::new());
+    let registry = Registry::new();
+    let started = Exporting::start(&id, Signal::Logs, Box::new(endpoint.clone()), sending, &registry).await;
+    let exporting = started.expect("nothing has to be opened");
     for words in [["a1", "a2", "a3"], ["b1", "b2", "b3"], ["a4", "a5", "a6"], ["a7", "a8", "a9"]] {
         exporting.consume(batch(&words.map(str::to_owned))).await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
