@@ -130,7 +130,9 @@ impl Sink for Requests {
         assert!(scrape.points.len() >= self.n_series, "a scrape has failed");
         let mut bodies = self.bodies.lock().expect("one thread");
         self.exporter.encode(&Batch::Metrics(Metrics::Scrape(scrape)), &mut bodies).expect("it is a scrape");
-        let sealed = self.exporter.seal(&mut bodies.of(0).bytes);
+        let body = bodies.of(0);
+        let sealed = self.exporter.seal(&mut body.bytes);
+        body.n_items = 0;
         assert!(!sealed.payload.is_empty());
         self.made.notify_one();
         Box::pin(std::future::ready(Ok(())))
