@@ -58,7 +58,7 @@ use translate::{HistogramOptions, Report, ResourceLabels, ToSeries};
 use wire::remote_write::v2::{Counts, ToV1};
 use wire::remote_write::{self, Protocol};
 
-use encode::{Buffers, How, Selection, Writer};
+use encode::{Buffers, How, Selection, ToShard, Writer};
 use entry::Entry;
 use metrics::Metrics;
 use negotiation::{Finding, Negotiation};
@@ -343,7 +343,7 @@ impl PrometheusRemoteWrite {
         let how = How { takes_tables, ..self.how() };
         let (mut writer, scratch) = Writer::new(how, &self.selection, bodies, buffers);
         let to_series = self.to_series(how.protocol);
-        let report = to_series.scrape(scrape, scratch, &mut |series| writer.append(shard, &series));
+        let report = to_series.scrape_runs(scrape, scratch, &mut ToShard { writer: &mut writer, shard });
         writer.finish();
         report
     }

@@ -16,7 +16,16 @@ pub(crate) fn leading(text: &[u8]) -> (u64, usize) {
     (value * POWERS[n_more] + more, 8 + n_more)
 }
 
-const POWERS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+/// Powers of ten for numbers of 15 digits.
+pub(crate) const POWERS: [u64; 16] = {
+    let mut powers = [1; 16];
+    let mut exponent = 1;
+    while exponent < powers.len() {
+        powers[exponent] = 10 * powers[exponent - 1];
+        exponent += 1;
+    }
+    powers
+};
 
 /// Of less than eight bytes.
 #[inline]

@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use crate::digits;
+
 /// Reads a number as Prometheus does: decimal digits with `.` and exponent, `inf` and `infinity` in any case with a
 /// sign or without, `nan` in any case without a sign. Too large is an error, too small is zero; hexadecimal numbers
 /// and `_` are refused.
@@ -26,6 +28,40 @@ pub fn parse(token: &[u8]) -> Option<f64> {
         b'n' | b'N' if sign.is_none() && is_one_of(digits, &["nan"]) => Some(f64::from_bits(model::NAN_BITS)),
         _ => None,
     }
+}
+
+/// Powers of ten that are whole numbers of 53 bits.
+const POWERS: [f64; 16] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// Reads the number that `text` begins with where it has at most 15 digits and no exponent, and its length: what nearly all
+/// values are. Whatever stands behind it is for the caller to look at; a digit, a point or an `e` there means that the
+/// number is a longer one.
+///
+/// Digits without the point and the power of ten are whole numbers that 53 bits hold, so that their quotient is rounded once
+/// and therefore right (Clinger, "How to read floating point numbers accurately", 1990).
+#[inline]
+pub(crate) fn parse_short(text: &[u8]) -> Option<(f64, usize)> {
+    let n_sign = usize::from(text.first() == Some(&b'-'));
+    let text = &text[n_sign..];
+    let (whole, n_whole) = digits::leading(text);
+    if n_whole == 0 {
+        return None;
+    }
+    let (mut value, mut length) = (whole, n_whole);
+    let mut n_behind = 0;
+    if text.get(n_whole) == Some(&b'.') {
+        let behind = digits::leading(&text[n_whole + 1..]);
+        n_behind = behind.1;
+        if n_behind == 0 || n_whole + n_behind > 15 {
+            return None;
+        }
+        value = whole * digits::POWERS[n_behind] + behind.0;
+        length += 1 + n_behind;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "15 decimal digits fit into 53 bits")]
+    let value = if n_behind == 0 { value as f64 } else { value as f64 / POWERS[n_behind] };
+    Some((if n_sign == 0 { value } else { -value }, n_sign + length))
 }
 
 /// Reads the finite decimal number that `text` begins with, and its length: the quick half of [`parse`].
@@ -119,6 +155,23 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_few_digits_are_short() {
+        for (text, value) in [
+            ("0\n", 0.0),
+            ("-0\n", -0.0),
+            ("17 ", 17.0),
+            ("-0.25\n", -0.25),
+            ("1234567.12345678\n", 1_234_567.123_456_78),
+        ] {
+            let found = parse_short(text.as_bytes()).map(|(value, length)| (value.to_bits(), length));
+            assert_eq!(found, Some((f64::to_bits(value), text.len() - 1)), "{text}");
+        }
+        for text in ["", "-", ".5", "5.", "NaN", "+1", "1234567.123456789"] {
+            assert_eq!(parse_short(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
     fn what_go_refuses_is_refused() {
         for text in [
             "", "+", "-", ".", "e5", "1e", "1e+", "--1", "+-1", "1.2.3", "1 ", " 1", "1\r", "1e999",
@@ -174,6 +227,16 @@ mod tests {
         fn a_written_number_is_read_back(value in proptest::num::f64::ANY) {
             let read = parse(printed(value).as_bytes()).map(f64::to_bits);
             proptest::prop_assert_eq!(read, Some(model::canonical_bits(value)));
+        }
+
+        #[test]
+        fn a_short_number_is_what_it_is_otherwise(text in "-?[0-9]{0,17}(\\.[0-9]{0,17})?[ \n]") {
+            if let Some((value, length)) = parse_short(text.as_bytes())
+                && length + 1 == text.len()
+            {
+                let number = &text.as_bytes()[..length];
+                proptest::prop_assert_eq!(Some(value.to_bits()), parse(number).map(f64::to_bits));
+            }
         }
 
         #[test]

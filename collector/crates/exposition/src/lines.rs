@@ -8,7 +8,6 @@ use memchr::memchr_iter;
 
 use crate::Expected;
 use crate::created::Starts;
-use crate::digits;
 use crate::event::{Bad, Event, ParseError, Place, Sample};
 use crate::float;
 use crate::names::{is_name_byte, is_name_start};
@@ -110,6 +109,40 @@ impl<'a> Lines<'a> {
         event.map_err(|bad| self.fail(bad)).transpose()
     }
 
+    /// Values of lines, as [`crate::Parser::plain_values`] has them.
+    #[inline]
+    pub(crate) fn plain_values(
+        &mut self,
+        expected: impl Iterator<Item = impl Expected>,
+        values: &mut [f64],
+    ) -> usize {
+        if self.is_done || self.starts.is_some() || self.refused.is_some() {
+            return 0;
+        }
+        let mut n_values = 0;
+        for (place, series) in values.iter_mut().zip(expected) {
+            let Some((value, end)) = self.plain_value(series) else { break };
+            *place = value;
+            (self.start, self.pos) = (self.pos, end);
+            n_values += 1;
+        }
+        n_values
+    }
+
+    /// The value on a line of a series, one blank and a number of few digits, and the position behind the line.
+    #[inline]
+    fn plain_value(&self, series: impl Expected) -> Option<(f64, usize)> {
+        let line = &self.body[self.pos..];
+        // What is no sample need not be compared.
+        if line.first() == Some(&b'#') {
+            return None;
+        }
+        let n_series = series.length_in(line)?;
+        let (b' ', number) = line[n_series..].split_first()? else { return None };
+        let (value, n_number) = float::parse_short(number)?;
+        (number.get(n_number) == Some(&b'\n')).then_some((value, self.pos + n_series + n_number + 2))
+    }
+
     /// Line of the last event. Counts the lines up to there.
     pub(crate) fn place(&self) -> Place {
         self.place_at(self.start)
@@ -181,12 +214,12 @@ impl<'a> Lines<'a> {
     /// The number at `at` and the position behind it.
     #[inline]
     pub(crate) fn number(&self, at: usize) -> Result<(f64, usize), Bad> {
-        // Most values are small whole numbers, and reading one finds its end.
+        // Most values have few digits, and reading one finds its end.
         let rest = &self.body[at..];
-        let (whole, n_digits) = digits::leading(rest);
-        if n_digits > 0 && matches!(rest.get(n_digits), None | Some(b' ' | b'\n')) {
-            #[expect(clippy::cast_precision_loss, reason = "15 decimal digits fit into 53 bits")]
-            return Ok((whole as f64, at + n_digits));
+        if let Some((value, length)) = float::parse_short(rest)
+            && matches!(rest.get(length), None | Some(b' ' | b'\n'))
+        {
+            return Ok((value, at + length));
         }
         let is_text = self.syntax == Syntax::Text;
         let ends = |byte: &u8| matches!(byte, b' ' | b'\n') || (is_text && matches!(byte, b'\t' | b'{'));

@@ -90,6 +90,23 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// Reads as many lines as are nothing but an expected series, a blank and a number of few digits: most of most bodies, at a
+    /// fraction of what an event costs. Their values are written to `values`, and it is said how many there are. Everything else
+    /// is left for [`Self::next`], so nothing may be read at all.
+    ///
+    /// `expected` are the series expected next, in order; the parser takes no more than there is place in `values`.
+    #[inline]
+    pub fn plain_values(
+        &mut self,
+        expected: impl Iterator<Item = impl Expected>,
+        values: &mut [f64],
+    ) -> usize {
+        match &mut self.source {
+            Source::Lines(lines) => lines.plain_values(expected, values),
+            Source::Converted(_) | Source::Families(_) => 0,
+        }
+    }
+
     /// Where the last event stands: its line, or the first byte of its message. Lines are counted up to there, so it
     /// is for errors, not for every event.
     #[must_use]

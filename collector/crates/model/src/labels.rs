@@ -15,8 +15,8 @@ pub struct Labels(Vec<(Box<str>, Box<str>)>);
 impl Labels {
     /// No labels.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self(Vec::new())
     }
 
     /// Number of labels.

@@ -204,6 +204,13 @@ impl SeriesTable {
         self.texts.append_refs(self.refs_of(id), out);
     }
 
+    /// Writes the same to the beginning of `place`, and says how many bytes they are; nothing where the place might not do,
+    /// which needs eight bytes more than the references. What stands behind them is of no use.
+    #[inline]
+    pub fn put_label_refs(&self, id: SeriesId, place: &mut [u8]) -> Option<usize> {
+        self.texts.put_refs(self.refs_of(id), place)
+    }
+
     /// Notes that nothing about the series' labels needs a second look on the way to Prometheus; what that means is
     /// `translate`'s. False for a series that was just added.
     pub fn set_plain(&mut self, id: SeriesId, is_plain: bool) {
@@ -224,6 +231,20 @@ impl SeriesTable {
     #[must_use]
     pub fn family(&self, id: SeriesId) -> Option<&Family> {
         self.listed(id).map(|listed| &listed.family)
+    }
+
+    /// Whether the exposition named a family of the series.
+    #[inline]
+    #[must_use]
+    pub fn has_family(&self, id: SeriesId) -> bool {
+        self.slot(id).is_some_and(|slot| slot.family & !PLAIN != 0)
+    }
+
+    /// The index of the family of a series ([`Self::family_index`]), where the exposition named one.
+    #[inline]
+    #[must_use]
+    pub fn family_of(&self, id: SeriesId) -> Option<u32> {
+        (self.slot(id)?.family & !PLAIN).checked_sub(1)
     }
 
     /// The symbols of the family of a series, where the exposition named one.
@@ -313,8 +334,7 @@ impl SeriesTable {
 
     #[inline]
     fn listed(&self, id: SeriesId) -> Option<&Listed> {
-        let index = (self.slot(id)?.family & !PLAIN).checked_sub(1)?;
-        self.families.get(index as usize)
+        self.families.get(self.family_of(id)? as usize)
     }
 
     #[inline]

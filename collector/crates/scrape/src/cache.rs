@@ -29,6 +29,9 @@ use crate::store::Store;
 use crate::walk::{Order, Walk};
 use crate::{Job, ScrapeError, Target};
 
+/// Lines of which the values are read before they are taken.
+const MAX_RUN: usize = 64;
+
 /// Failed scrapes in a row after which everything about the target's series is forgotten.
 const PATIENCE: u32 = 10;
 
@@ -85,6 +88,32 @@ struct Options {
     native: NativeLimits,
     /// What the parser is asked for.
     parsing: exposition::Options,
+}
+
+/// When it pays to try for a run of plain lines: nearly always, unless every line has more than a value.
+#[derive(Clone, Copy, Debug, Default)]
+struct Patience {
+    n_fruitless: u32,
+    n_to_wait: u32,
+}
+
+impl Patience {
+    #[inline]
+    fn tries(&mut self) -> bool {
+        if self.n_to_wait == 0 {
+            return true;
+        }
+        self.n_to_wait -= 1;
+        false
+    }
+
+    /// Notes how many lines a run had: after none at all, the next ones are tried ever more seldom.
+    #[inline]
+    fn note(&mut self, n_lines: usize) {
+        self.n_fruitless = if n_lines == 0 { self.n_fruitless + 1 } else { 0 };
+        // HELP and TYPE may stand in between, and a sample with an exemplar.
+        self.n_to_wait = self.n_fruitless.saturating_sub(4).min(32);
+    }
 }
 
 /// What holds only once the last scrape was delivered.
@@ -306,7 +335,11 @@ impl Cache {
         let (format, parsing) = self.format.expect("set before a body is read");
         let mut parser = Parser::with(format, body, parsing);
         let mut kind = Kind::Unknown;
+        let mut patience = Patience::default();
         loop {
+            if patience.tries() {
+                patience.note(self.run(&mut parser, kind.into(), walk));
+            }
             let expected = walk.expected(&self.order);
             let predicted = expected.map_or(Print::NOTHING, |id| self.keys.print(id));
             let next = parser.next(predicted);
@@ -353,6 +386,28 @@ impl Cache {
                     }
                 }
                 Event::Help { .. } | Event::Unit { .. } | Event::Comment | Event::End => {}
+            }
+        }
+    }
+
+    /// Takes the lines that are the expected ones and have nothing but a value, and says how many.
+    #[inline]
+    fn run(&mut self, parser: &mut Parser<'_>, spelling: Spelling, walk: &mut Walk) -> usize {
+        let mut values = [0.0; MAX_RUN];
+        let mut n_all = 0;
+        loop {
+            let keys = &self.keys;
+            let ahead = walk.ahead(&self.order).map_while(|id| keys.expected(id, spelling));
+            let n_values = parser.plain_values(ahead, &mut values);
+            for value in &values[..n_values] {
+                let key = walk.expected(&self.order).expect("it was expected when its value was read");
+                walk.hit(key);
+                self.take(key, *value, &Beside::default(), false);
+            }
+            self.out.counts.scraped += n_values as u64;
+            n_all += n_values;
+            if n_values < MAX_RUN {
+                return n_all;
             }
         }
     }
@@ -457,10 +512,15 @@ impl Cache {
         id
     }
 
-    #[inline]
     fn sample(&mut self, key: KeyId, value: f64, more: &Beside<'_>, is_new: bool) {
-        let is_again = self.keys.mark(key, self.mark);
-        let Verdict::Series(id) = self.keys.verdict(key) else { return };
+        self.take(key, value, more, is_new);
+    }
+
+    /// [`Self::sample`], where it stands: of most samples is known that they have nothing but a value.
+    #[inline(always)]
+    fn take(&mut self, key: KeyId, value: f64, more: &Beside<'_>, is_new: bool) {
+        let (is_again, verdict) = self.keys.meet(key, self.mark);
+        let Verdict::Series(id) = verdict else { return };
         let exposed_at = more.exposed_at;
         let counts = &mut self.out.counts;
         counts.kept += 1;

@@ -258,15 +258,19 @@ impl Keys {
         self.keys[id.0 as usize].bits.has_spelling(spelling)
     }
 
+    /// What to expect where this key stands, if its surroundings are these.
     #[inline]
-    pub(crate) fn verdict(&self, id: KeyId) -> Verdict {
-        verdict_of(&self.keys[id.0 as usize])
+    pub(crate) fn expected(&self, id: KeyId, spelling: Spelling) -> Option<Print> {
+        let key = &self.keys[id.0 as usize];
+        key.bits.has_spelling(spelling).then(|| key.print())
     }
 
-    /// Notes that a scrape had the text, and says whether the same scrape had it before.
+    /// Notes that a scrape had the text, and says whether the same scrape had it before, and what becomes of its samples.
     #[inline]
-    pub(crate) fn mark(&mut self, id: KeyId, now: Mark) -> bool {
-        std::mem::replace(&mut self.keys[id.0 as usize].mark, now) == now
+    pub(crate) fn meet(&mut self, id: KeyId, now: Mark) -> (bool, Verdict) {
+        let key = &mut self.keys[id.0 as usize];
+        let is_again = std::mem::replace(&mut key.mark, now) == now;
+        (is_again, verdict_of(key))
     }
 
     /// Marks begin anew.
@@ -442,7 +446,7 @@ mod tests {
         let one = keys.insert(b"a", "n", Spelling::AsIs, Verdict::Series(SeriesId(7))).unwrap();
         let two = keys.insert(b"b{c=\"d\"}", "n", Spelling::AsIs, Verdict::Dropped).unwrap();
         assert_eq!(
-            (place(keys.find(Print::of(b"a"), Spelling::AsIs, &order)), keys.verdict(one)),
+            (place(keys.find(Print::of(b"a"), Spelling::AsIs, &order)), keys.meet(one, Mark::NEVER).1),
             (Some(one), Verdict::Series(SeriesId(7)))
         );
         assert_eq!(
@@ -450,7 +454,7 @@ mod tests {
             None,
             "the TYPE line above it is another one"
         );
-        assert!(!keys.mark(two, Mark::nth(3)) && keys.mark(two, Mark::nth(3)));
+        assert!(!keys.meet(two, Mark::nth(3)).0 && keys.meet(two, Mark::nth(3)).0);
         keys.keep_round(Mark::nth(3));
         assert_eq!((place(keys.find(Print::of(b"a"), Spelling::AsIs, &order)), keys.len()), (None, 1));
         assert_eq!(
@@ -482,7 +486,7 @@ mod tests {
             for n in 0..1000 {
                 let text = format!("series_with_a_long_name{{round=\"{round}\",n=\"{n}\"}}");
                 let id = keys.insert(text.as_bytes(), &text[..40], Spelling::AsIs, Verdict::Dropped).unwrap();
-                keys.mark(id, Mark::nth(round));
+                keys.meet(id, Mark::nth(round));
             }
             keys.keep_round(Mark::nth(round));
         }

@@ -80,6 +80,13 @@ impl Walk {
         former.get(self.position)
     }
 
+    /// The keys of the lines that come next if nothing has changed.
+    #[inline]
+    pub(crate) fn ahead(&self, former: &Order) -> impl Iterator<Item = KeyId> {
+        let position = self.position;
+        (position..former.len()).filter_map(|position| former.get(position))
+    }
+
     /// The line is the expected one.
     #[inline]
     pub(crate) fn hit(&mut self, key: KeyId) {

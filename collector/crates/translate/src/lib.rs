@@ -21,6 +21,6 @@ mod fixture;
 
 pub use names::Strategy;
 pub use scraped::ScopeInfo;
-pub use series::{Dropped, Exemplars, FamilyRef, Reason, Report, SeriesLabels, SeriesRef};
+pub use series::{Dropped, Exemplars, FamilyRef, Reason, Report, SeriesLabels, SeriesRef, TableRun};
 pub use to_otlp::{ToOtlp, scrape_to_otlp};
-pub use to_series::{Emit, HistogramOptions, ResourceLabels, Scratch, ToSeries, is_plain};
+pub use to_series::{Emit, HistogramOptions, ResourceLabels, Scratch, TakeSeries, ToSeries, is_plain};

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::iter::Peekable;
 
-use model::{Exemplar, Histogram, Kind, Labels, SeriesId, SeriesTable, Timestamp};
+use model::{Exemplar, Family, Histogram, Kind, Labels, Point, SeriesId, SeriesTable, Timestamp};
 
 use crate::labels::Entry;
 
@@ -26,6 +26,36 @@ pub struct SeriesRef<'a> {
     pub family: FamilyRef<'a>,
     /// Its exemplars.
     pub exemplars: Exemplars<'a>,
+}
+
+/// One sample of each of many series that go out as they stand in the table.
+#[derive(Clone, Copy, Debug)]
+pub struct TableRun<'a> {
+    /// Whose series they are. Each has a family.
+    pub table: &'a SeriesTable,
+    /// Series and values, in order.
+    pub points: &'a [Point],
+    /// Time of the values.
+    pub at: Timestamp,
+}
+
+/// No external labels.
+static NO_LABELS: Labels = Labels::new();
+
+impl<'a> TableRun<'a> {
+    /// The samples one by one.
+    pub fn series(self) -> impl Iterator<Item = SeriesRef<'a>> {
+        let Self { table, points, at } = self;
+        points.iter().map(move |point| SeriesRef {
+            labels: SeriesLabels(Source::Table(table, point.series, &NO_LABELS)),
+            bits: point.bits,
+            histogram: None,
+            at,
+            start: None,
+            family: table.family(point.series).map(FamilyRef::of).unwrap_or_default(),
+            exemplars: Exemplars::default(),
+        })
+    }
 }
 
 /// Labels of a series, `__name__` among them: sorted by name, each name once, none empty.
@@ -162,6 +192,14 @@ pub struct FamilyRef<'a> {
     pub help: &'a str,
     /// The UNIT word.
     pub unit: &'a str,
+}
+
+impl<'a> FamilyRef<'a> {
+    /// What a table says of a family.
+    #[must_use]
+    pub fn of(family: &'a Family) -> Self {
+        Self { name: &family.name, kind: family.kind, help: &family.help, unit: &family.unit }
+    }
 }
 
 /// Exemplars of one sample.

@@ -24,11 +24,29 @@ use model::{Frames, Histogram, Kind, Labels, STALE_BITS, Scrape, Timestamp};
 use crate::labels::{LabelSet, Rank, Span};
 use crate::names::{self, Strategy};
 use crate::scraped::{Absent, SCOPE_PREFIX, ScopeInfo, TARGET_INFO};
-use crate::series::{Exemplars, FamilyRef, Report, SeriesRef};
+use crate::series::{Exemplars, FamilyRef, Report, SeriesRef, TableRun};
 use crate::to_otlp::ToOtlp;
 
 /// Takes the series, one sample at a time, for the length of the call.
 pub type Emit<'e> = dyn FnMut(SeriesRef<'_>) + 'e;
+
+/// Takes series one by one, or many of a table at once.
+pub trait TakeSeries {
+    /// A sample of one series.
+    fn series(&mut self, series: SeriesRef<'_>);
+
+    /// Samples of series that go out as they stand in the table, all of one time and without anything beside their values: what
+    /// most of a scrape is.
+    fn run(&mut self, run: TableRun<'_>) {
+        run.series().for_each(|series| self.series(series));
+    }
+}
+
+impl TakeSeries for &mut Emit<'_> {
+    fn series(&mut self, series: SeriesRef<'_>) {
+        self(series);
+    }
+}
 
 /// How to translate: the options of `prometheusremotewrite` and `prometheus`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +98,8 @@ pub struct Scratch {
 impl ToSeries {
     /// Translates OTLP metrics.
     pub fn otlp(&self, frames: &Frames, scratch: &mut Scratch, emit: &mut Emit<'_>) -> Report {
-        let mut run = Run::new(self, &mut scratch.labels, emit);
+        let mut emit = emit;
+        let mut run = Run::new(self, &mut scratch.labels, &mut emit);
         for resource in &frames.resources {
             run.resource(resource);
         }
@@ -89,12 +108,18 @@ impl ToSeries {
 
     /// Translates a scrape.
     pub fn scrape(&self, scrape: &Scrape, scratch: &mut Scratch, emit: &mut Emit<'_>) -> Report {
+        let mut emit = emit;
+        self.scrape_runs(scrape, scratch, &mut emit)
+    }
+
+    /// Translates a scrape for who takes many series at once.
+    pub fn scrape_runs(&self, scrape: &Scrape, scratch: &mut Scratch, taker: &mut dyn TakeSeries) -> Report {
         if !self.histograms.explicit_to_custom {
-            return direct::translate(self, scrape, scratch, emit);
+            return direct::translate(self, scrape, scratch, taker);
         }
         // Classic histograms have to be put together first, which is what the way to OTLP does.
         let (frames, losses) = ToOtlp::new(ScopeInfo::prometheus_receiver("")).scrape(scrape);
-        let mut report = self.otlp(&frames, scratch, emit);
+        let mut report = self.otlp(&frames, scratch, &mut |series| taker.series(series));
         report.add_losses(&losses);
         report
     }
@@ -104,20 +129,20 @@ impl ToSeries {
 struct Run<'r, 'e> {
     options: &'r ToSeries,
     labels: &'r mut LabelSet,
-    emit: &'r mut Emit<'e>,
+    taker: &'r mut (dyn TakeSeries + 'e),
     /// Since when the point counts that is being emitted.
     start: Option<Timestamp>,
     report: Report,
 }
 
 impl<'r, 'e> Run<'r, 'e> {
-    fn new(options: &'r ToSeries, labels: &'r mut LabelSet, emit: &'r mut Emit<'e>) -> Self {
+    fn new(options: &'r ToSeries, labels: &'r mut LabelSet, taker: &'r mut (dyn TakeSeries + 'e)) -> Self {
         labels.clear();
         for (name, value) in options.external_labels.iter() {
             let (name, value) = (labels.push(name), labels.push(value));
             labels.surround(Rank::External, name, value);
         }
-        Self { options, labels, emit, start: None, report: Report::default() }
+        Self { options, labels, taker, start: None, report: Report::default() }
     }
 
     /// Emits the series that was put together, under this name.
@@ -132,7 +157,7 @@ impl<'r, 'e> Run<'r, 'e> {
         };
         let labels = self.labels.series();
         let Sample { bits, histogram, at, exemplars, .. } = *sample;
-        (self.emit)(SeriesRef { labels, bits, histogram, at, start: self.start, family, exemplars });
+        self.taker.series(SeriesRef { labels, bits, histogram, at, start: self.start, family, exemplars });
         self.report.n_samples += 1;
     }
 

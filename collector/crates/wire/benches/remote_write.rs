@@ -7,7 +7,7 @@ use std::io::Write;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use model::{BucketCounts, Histogram, Kind, SeriesId, SeriesTable, Span};
+use model::{BucketCounts, Histogram, Kind, Point, SeriesId, SeriesTable, Span};
 use wire::remote_write::body::Assembler;
 use wire::remote_write::v1;
 use wire::remote_write::v2::{FamilyText, SeriesWriter, Stamp, ToV1, to_v1};
@@ -75,11 +75,10 @@ fn any_samples((table, ids): &(SeriesTable, Vec<SeriesId>), body: &mut Vec<u8>) 
 fn of_table((table, ids): &(SeriesTable, Vec<SeriesId>), body: &mut Vec<u8>) {
     let mut writer = SeriesWriter::default();
     writer.take_table(table);
-    let stamp = Stamp { at: AT, start: 0 };
-    for (number, id) in ids.iter().enumerate() {
-        let bits = (number as f64 + 0.5).to_bits();
-        writer.table_sample((table, *id), Kind::Counter, (bits, stamp), std::iter::empty());
-    }
+    let point =
+        |(number, id): (usize, &SeriesId)| Point { series: *id, bits: (number as f64 + 0.5).to_bits() };
+    let points: Vec<Point> = ids.iter().enumerate().map(point).collect();
+    writer.table_samples(table, &points, AT, usize::MAX);
     writer.finish(body);
 }
 

@@ -2,7 +2,7 @@
 
 use model::{Labels, SeriesId, SeriesTable};
 use pipeline::Bodies;
-use translate::{Exemplars, Scratch, SeriesRef};
+use translate::{Exemplars, Scratch, SeriesRef, TableRun, TakeSeries};
 use wire::remote_write::body::OpenChunk;
 use wire::remote_write::v2::{FamilyText, SeriesWriter, Stamp};
 use wire::remote_write::{Protocol, v1};
@@ -67,6 +67,35 @@ impl<'a> Writer<'a> {
     ) -> (Self, &'a mut Scratch) {
         let Buffers { translation, shards, text } = buffers;
         (Self { bodies, shards, text, selection, how, family: String::new() }, translation)
+    }
+
+    /// Appends as many samples of a table as stay below every limit, and says how many; nothing where series have to be looked
+    /// at one by one.
+    fn append_run(&mut self, shard: usize, run: TableRun<'_>) -> usize {
+        if self.how.protocol != Protocol::V2 || !self.how.takes_tables || self.selection.relabeling.is_some()
+        {
+            return 0;
+        }
+        if shard >= self.shards.len() {
+            self.shards.resize_with(shard + 1, Shard::default);
+        }
+        let body = self.bodies.of(shard);
+        let writer = &mut self.shards[shard].v2;
+        if writer.is_empty() {
+            writer.take_table(run.table);
+        }
+        if !writer.has_table() {
+            return 0;
+        }
+        // The sample that reaches a limit goes the other way, where the body is closed.
+        let n_room = (MAX_SAMPLES_PER_CHUNK - 1).saturating_sub(body.n_items);
+        let points = &run.points[..run.points.len().min(n_room)];
+        let max_bytes = self.how.max_bytes.saturating_sub(body.bytes.len());
+        let n_taken = writer.table_samples(run.table, points, run.at.millis(), max_bytes);
+        if n_taken > 0 {
+            body.note(n_taken, run.at);
+        }
+        n_taken
     }
 
     /// Appends a series, or what the user wants to be sent of it.
@@ -157,6 +186,29 @@ impl<'a> Writer<'a> {
         }
         if !open.v2.is_empty() {
             open.v2.finish(body);
+        }
+    }
+}
+
+/// All that is written to one shard.
+pub(super) struct ToShard<'w, 'a> {
+    pub(super) writer: &'w mut Writer<'a>,
+    pub(super) shard: usize,
+}
+
+impl TakeSeries for ToShard<'_, '_> {
+    fn series(&mut self, series: SeriesRef<'_>) {
+        self.writer.append(self.shard, &series);
+    }
+
+    fn run(&mut self, run: TableRun<'_>) {
+        let mut rest = run;
+        while let Some(first) = rest.series().next() {
+            let n_taken = self.writer.append_run(self.shard, rest);
+            if n_taken == 0 {
+                self.series(first);
+            }
+            rest.points = &rest.points[n_taken.max(1)..];
         }
     }
 }

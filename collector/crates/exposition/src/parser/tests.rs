@@ -56,6 +56,31 @@ pub(crate) fn shown_told(
     out
 }
 
+/// Series, bits of the value and time.
+type Shown = Option<(Vec<u8>, u64, Option<Timestamp>)>;
+
+/// What each event says of a sample, until the end or an error; nothing where it is none. Before each event `run` may take
+/// lines out of turn, and says how many.
+fn samples_of(
+    format: Format,
+    body: &[u8],
+    mut run: impl FnMut(&mut Parser<'_>, usize) -> usize,
+) -> Vec<Shown> {
+    let mut parser = Parser::new(format, body);
+    let mut samples: Vec<Shown> = Vec::new();
+    loop {
+        let n_taken = run(&mut parser, samples.len());
+        samples.resize(samples.len() + n_taken, None);
+        match parser.next(b"") {
+            Some(Ok(Event::Sample(sample))) => {
+                samples.push(Some((sample.series.to_vec(), sample.value.to_bits(), sample.timestamp)));
+            }
+            Some(Ok(_)) => samples.push(None),
+            Some(Err(_)) | None => return samples,
+        }
+    }
+}
+
 fn show_sample(out: &mut String, format: Format, sample: &Sample<'_>, kind: Kind) {
     if !show_series(out, format, sample.series, kind) {
         return;
@@ -336,6 +361,41 @@ proptest! {
             prop_assert_eq!(&shown_told(format, &body, Options::default(), |n| right.get(n + shift).cloned().unwrap_or_default()), &plain);
             prop_assert_eq!(&shown_told(format, &body, Options::default(), |n| wrong.get(n).cloned().unwrap_or_default()), &plain);
         }
+    }
+
+    #[test]
+    fn values_read_in_a_run_are_those_of_the_events(body in damaged(), shift in 0usize..2, n_places in 1usize..9) {
+        for format in LINES {
+            let series = series_of(format, &body);
+            let all = samples_of(format, &body, |_, _| 0);
+            let in_runs = samples_of(format, &body, |parser, n_events| {
+                let expected = series.iter().skip(n_events + shift).map(Vec::as_slice);
+                let mut values = [0.0; 8];
+                let n_values = parser.plain_values(expected, &mut values[..n_places.min(8)]);
+                for (value, sample) in values[..n_values].iter().zip(&all[n_events..]) {
+                    let is_it = sample.as_ref().is_some_and(|(_, bits, at)| (*bits, *at) == (value.to_bits(), None));
+                    assert!(is_it, "{value} is not {sample:?}");
+                }
+                n_values
+            });
+            prop_assert_eq!(all.len(), in_runs.len());
+            for (one, other) in all.iter().zip(&in_runs).filter(|(_, other)| other.is_some()) {
+                prop_assert_eq!(one, other);
+            }
+        }
+    }
+
+    #[test]
+    fn plain_lines_are_read_in_one_run(lines in vec(line(), 1..8)) {
+        let body = printed(&lines);
+        let series = series_of(Format::Text, body.as_bytes());
+        let mut parser = Parser::new(Format::Text, body.as_bytes());
+        let n_plain = samples_of(Format::Text, body.as_bytes(), |_, _| 0)
+            .iter()
+            .take_while(|sample| matches!(sample, Some((_, bits, None)) if f64::from_bits(*bits).fract() == 0.0 && f64::from_bits(*bits).abs() < 1e15))
+            .count();
+        let n_read = parser.plain_values(series.iter().map(Vec::as_slice), &mut [0.0; 8]);
+        prop_assert!(n_read >= n_plain, "{n_read} of {n_plain} in {body}");
     }
 
     #[test]

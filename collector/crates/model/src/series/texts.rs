@@ -87,22 +87,29 @@ impl Texts {
     /// Appends the symbols of name and value of each label as varints.
     #[inline]
     pub(super) fn append_refs(&self, labels: impl Iterator<Item = u32> + Clone, out: &mut Vec<u8>) {
+        let mut few = [0; FEW_BYTES];
+        match self.put_refs(labels.clone(), &mut few) {
+            Some(n_bytes) => out.extend_from_slice(&few[..n_bytes]),
+            None => self.append_many_refs(labels, out),
+        }
+    }
+
+    /// Writes the same to `place` and says how many bytes they are, if they and eight more find place there.
+    #[inline]
+    pub(super) fn put_refs(&self, labels: impl Iterator<Item = u32>, place: &mut [u8]) -> Option<usize> {
         // All eight bytes of a label are written, and the next label over those that are not its own: cheaper than
         // copying a number of bytes that varies.
-        let (mut few, mut n_bytes) = ([0; FEW_BYTES], 0);
-        for label in labels.clone() {
+        let mut n_bytes = 0;
+        for label in labels {
             let Pair { varints, .. } = self.pairs[label as usize];
-            let Some(place) = few.get_mut(n_bytes..n_bytes + varints.len()) else {
-                return self.append_many_refs(labels, out);
-            };
-            place.copy_from_slice(&varints);
+            place.get_mut(n_bytes..)?.first_chunk_mut().map(|place| *place = varints)?;
             let n_own = varints[SHORT_BYTES];
             if n_own == WIDE {
-                return self.append_many_refs(labels, out);
+                return None;
             }
             n_bytes += usize::from(n_own);
         }
-        out.extend_from_slice(&few[..n_bytes]);
+        Some(n_bytes)
     }
 
     #[cold]

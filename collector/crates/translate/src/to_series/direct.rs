@@ -8,16 +8,16 @@ mod columns;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use model::{Histogram, Labels, Scrape, SeriesId, SeriesTable, Timestamp, is_stale};
+use model::{Exemplar, Histogram, Labels, Point, Scrape, SeriesId, SeriesTable, Timestamp, is_stale};
 
 use super::otlp::push_scraped_name;
-use super::{Emit, FamilySpans, Run, Sample, Scratch, Seen, ToSeries};
+use super::{FamilySpans, Run, Sample, Scratch, Seen, TakeSeries, ToSeries};
 use crate::exemplar::settled;
 use crate::labels::{INSTANCE, JOB, Mark, Rank};
 use crate::names;
 use crate::resource::{Attributes, IDENTIFYING};
 use crate::scraped::{Absent, Described, Known, SCOPE_PREFIX, TARGET_INFO};
-use crate::series::{Exemplars, FamilyRef, Reason, Report, SeriesLabels, SeriesRef, Source};
+use crate::series::{Exemplars, FamilyRef, Reason, Report, SeriesLabels, SeriesRef, Source, TableRun};
 
 /// Whether a series goes out as it stands in the table, whatever the options are that leave series as they are: its
 /// names are legal everywhere, it describes neither a scope nor the target, and it has the target's own `job` and
@@ -36,9 +36,9 @@ pub(super) fn translate(
     options: &ToSeries,
     scrape: &Scrape,
     scratch: &mut Scratch,
-    emit: &mut Emit<'_>,
+    taker: &mut dyn TakeSeries,
 ) -> Report {
-    let run = Run::new(options, &mut scratch.labels, emit);
+    let run = Run::new(options, &mut scratch.labels, taker);
     let start = run.labels.mark();
     let target = &scrape.target.labels;
     let target = Known { job: target.value("job"), instance: target.value("instance"), ..Known::default() };
@@ -88,6 +88,16 @@ struct Resource<'a> {
     seen: Seen,
 }
 
+/// The exemplars of a point; those of points before it are passed over.
+fn take_own<'e>(exemplars: &mut &'e [(u32, Exemplar)], index: usize) -> Exemplars<'e> {
+    let n_before = exemplars.iter().take_while(|exemplar| (exemplar.0 as usize) < index).count();
+    let rest = &exemplars[n_before..];
+    let n_own = rest.iter().take_while(|exemplar| exemplar.0 as usize == index).count();
+    let (own, rest) = rest.split_at(n_own);
+    *exemplars = rest;
+    Exemplars(own)
+}
+
 impl<'a> Direct<'a, '_, '_> {
     fn table(&self) -> &'a SeriesTable {
         &self.scrape.table
@@ -117,14 +127,47 @@ impl<'a> Direct<'a, '_, '_> {
             return;
         }
         let settled = settled(&self.scrape.exemplars, self.run.options.strategy);
-        let mut exemplars = &settled[..];
-        for (index, (point, at)) in self.scrape.timed().enumerate() {
-            let n_before = exemplars.iter().take_while(|exemplar| (exemplar.0 as usize) < index).count();
-            let rest = &exemplars[n_before..];
-            let n_own = rest.iter().take_while(|exemplar| exemplar.0 as usize == index).count();
-            exemplars = &rest[n_own..];
-            self.point(point.series, point.bits, at, Exemplars(&rest[..n_own]));
+        if !self.scrape.timestamps.is_empty() {
+            let mut exemplars = &settled[..];
+            for (index, (point, at)) in self.scrape.timed().enumerate() {
+                let own = take_own(&mut exemplars, index);
+                self.point(point.series, point.bits, at, own);
+            }
+            return;
         }
+        let (points, at) = (&self.scrape.points[..], self.scrape.at);
+        let has_runs = self.keeps_series && self.run.options.external_labels.is_empty();
+        let (mut index, mut exemplars) = (0, &settled[..]);
+        while index < points.len() {
+            let own = take_own(&mut exemplars, index);
+            if own.is_empty() && has_runs {
+                let end = exemplars.first().map_or(points.len(), |next| points.len().min(next.0 as usize));
+                let n_taken = self.points_of_run(&points[index..end], at);
+                if n_taken > 0 {
+                    index += n_taken;
+                    continue;
+                }
+            }
+            self.point(points[index].series, points[index].bits, at, own);
+            index += 1;
+        }
+    }
+
+    /// Emits those of the points, from the first one on, that go out as they stand in the table.
+    fn points_of_run(&mut self, points: &'a [Point], at: Timestamp) -> usize {
+        let table = self.table();
+        let is_ready = |point: &&Point| table.is_plain(point.series) && table.has_family(point.series);
+        let n_points = points.iter().take_while(is_ready).count();
+        if n_points == 0 {
+            return 0;
+        }
+        let points = &points[..n_points];
+        let own = self.own.unwrap_or_else(|| self.resource(&Known { ..self.target }));
+        self.own = Some(own);
+        self.resources[own].seen.add(at, points.iter().all(|point| is_stale(point.bits)));
+        self.run.taker.run(TableRun { table, points, at });
+        self.run.report.n_samples += n_points;
+        n_points
     }
 
     /// The resource of a series.
@@ -182,16 +225,19 @@ impl<'a> Direct<'a, '_, '_> {
                 let described = Described::of(None, name);
                 FamilyRef { name, kind: described.kind, help: described.help, unit: described.unit }
             },
-            |family| FamilyRef {
-                name: &family.name,
-                kind: family.kind,
-                help: &family.help,
-                unit: &family.unit,
-            },
+            FamilyRef::of,
         );
         let labels = SeriesLabels(Source::Table(table, series, &self.run.options.external_labels));
         let histogram = self.histogram.as_deref();
-        (self.run.emit)(SeriesRef { labels, bits, histogram, at, start: self.run.start, family, exemplars });
+        self.run.taker.series(SeriesRef {
+            labels,
+            bits,
+            histogram,
+            at,
+            start: self.run.start,
+            family,
+            exemplars,
+        });
         self.run.report.n_samples += 1;
     }
 

@@ -21,7 +21,7 @@ pub use message::{
 pub(super) use split::with_symbols_of;
 pub use symbols::Symbols;
 pub use to_v1::{ToV1, to_v1};
-pub use writer::{FamilyText, SeriesWriter, Stamp, append_metadata, append_series};
+pub use writer::{FamilyText, MAX_SHORT_BYTES, SeriesWriter, Stamp, append_metadata, append_series};
 
 use crate::proto::{Malformed, Message};
 

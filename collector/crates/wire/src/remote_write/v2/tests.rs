@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use model::{
-    Exemplar as ModelExemplar, Family, Histogram as ModelHistogram, Kind, Labels, STALE_BITS, SeriesId,
-    SeriesTable, Timestamp,
+    Exemplar as ModelExemplar, Family, Histogram as ModelHistogram, Kind, Labels, Point, STALE_BITS,
+    SeriesId, SeriesTable, Timestamp,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -415,6 +415,53 @@ proptest! {
         let read = decode(&request).unwrap();
         let distinct: std::collections::BTreeSet<&String> = read.symbols.iter().collect();
         prop_assert_eq!(distinct.len(), read.symbols.len());
+    }
+
+    #[test]
+    fn many_samples_of_a_table_are_written_as_one_by_one(
+        series in vec((0usize..80, 0u32..4, any::<bool>()), 1..40),
+        values in vec(prop_oneof![Just(0), any::<u64>()], 40),
+        at in prop_oneof![Just(0i64), any::<i64>(), 1_700_000_000_000i64..1_900_000_000_000],
+        n_others in prop_oneof![12 => Just(0usize), 1 => Just(17_000)],
+        max_bytes in prop_oneof![Just(usize::MAX), 0usize..4000],
+    ) {
+        let mut table = SeriesTable::new();
+        for other in 0..n_others {
+            table.insert([("__name__", "other"), ("n", &*other.to_string())], None);
+        }
+        let points: Vec<Point> = (series.iter().zip(&values).enumerate())
+            .map(|(index, ((n_labels, family, is_wide), bits))| {
+                let kinds = [Kind::Unknown, Kind::Counter, Kind::Gauge, Kind::Histogram];
+                let help = format!("help {family}").repeat(1 + 20 * usize::from(*is_wide));
+                let family = Family {
+                    name: format!("family_{family}").into(),
+                    kind: kinds[*family as usize],
+                    help: help.into(),
+                    unit: "".into(),
+                };
+                let family = Some(table.family_index(family));
+                let labels = std::iter::once(("__name__".to_owned(), format!("series_{index}")));
+                let labels = labels.chain((0..*n_labels).map(|n| (format!("label_{n:02}"), format!("value_{}", n % 7))));
+                let labels: Vec<_> = labels.collect();
+                let series = table.insert(labels.iter().map(|(name, value)| (&**name, &**value)), family);
+                Point { series, bits: *bits }
+            })
+            .collect();
+        let mut writer = SeriesWriter::default();
+        writer.take_table(&table);
+        let n_written = writer.table_samples(&table, &points, at, max_bytes);
+        prop_assert!(n_written == points.len() || writer.n_bytes() + MAX_SHORT_BYTES > max_bytes);
+        let mut body = Vec::new();
+        writer.finish(&mut body);
+        writer.take_table(&table);
+        for point in &points[..n_written] {
+            let kind = table.family(point.series).unwrap().kind;
+            let stamp = Stamp { at, start: 0 };
+            writer.table_sample((&table, point.series), kind, (point.bits, stamp), [].iter());
+        }
+        let mut one_by_one = Vec::new();
+        writer.finish(&mut one_by_one);
+        prop_assert!(body == one_by_one);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Writing series: from text, from the table of a target, or from references and metadata that are encoded already.
 
-use model::{Exemplar, Histogram, Kind, SeriesId, SeriesTable};
+use model::{Exemplar, Histogram, Kind, Point, SeriesId, SeriesTable};
 
 use super::{SERIES, Symbols, series};
 use crate::proto::{WireType, put_double, put_len, put_message, put_tag, put_uint, put_varint, varint_len};
@@ -75,20 +75,25 @@ const LABELS_TAG: u8 = (series::LABELS as u8) << 3 | 2;
 const SAMPLES_TAG: u8 = (series::SAMPLES as u8) << 3 | 2;
 const DOUBLE_1_TAG: u8 = 1 << 3 | 1;
 
-/// A few encoded bytes that many series have in common. All of them are copied and the rest is taken back, which is
-/// cheaper than copying a number of bytes that varies.
-#[derive(Clone, Copy, Debug, Default)]
-struct Short {
-    bytes: [u8; SHORT_BYTES],
+/// A few encoded bytes that many series have in common.
+#[derive(Clone, Copy, Debug)]
+struct Short<const N: usize = SHORT_BYTES> {
+    bytes: [u8; N],
     n_bytes: u8,
 }
 
 /// The field `metadata` with the largest references takes as much; a time takes less.
 const SHORT_BYTES: usize = 16;
 
-impl Short {
+impl Default for Short {
+    fn default() -> Self {
+        Self::of(&[])
+    }
+}
+
+impl<const N: usize> Short<N> {
     fn of(bytes: &[u8]) -> Self {
-        let mut short = Self { n_bytes: bytes.len() as u8, ..Self::default() };
+        let mut short = Self { n_bytes: bytes.len() as u8, bytes: [0; N] };
         short.bytes[..bytes.len()].copy_from_slice(bytes);
         short
     }
@@ -96,12 +101,67 @@ impl Short {
     fn get(&self) -> &[u8] {
         &self.bytes[..usize::from(self.n_bytes)]
     }
+}
 
+/// Place in which one series after the other is put together, if, as nearly always, all its lengths have one byte. What is
+/// copied has a fixed length, and what follows overwrites what was too much: cheaper than copying a number of bytes
+/// that varies.
+#[derive(Debug)]
+struct Piece {
+    bytes: [u8; PIECE_BYTES],
+    /// What follows the labels of a series whose value is not zero, with a hole for the value.
+    tail: Short<TAIL_BYTES>,
+    /// What follows the labels of one whose value is zero.
+    zero_tail: Short<TAIL_BYTES>,
+}
+
+/// Bytes of a series all of whose lengths have one byte, at most.
+pub const MAX_SHORT_BYTES: usize = 2 + 0x7f;
+
+/// Tags and lengths in front of the references.
+const HEAD_BYTES: usize = 4;
+const PIECE_BYTES: usize = HEAD_BYTES + 128 + TAIL_BYTES;
+/// A sample takes two bytes, its value nine.
+const TAIL_BYTES: usize = 2 + 9 + 2 * SHORT_BYTES;
+/// Of the value in a tail.
+const VALUE_AT: usize = 3;
+
+impl Default for Piece {
+    fn default() -> Self {
+        let mut bytes = [0; PIECE_BYTES];
+        bytes[..HEAD_BYTES].copy_from_slice(&[SERIES_TAG, 0, LABELS_TAG, 0]);
+        Self { bytes, tail: Short::of(&[]), zero_tail: Short::of(&[]) }
+    }
+}
+
+impl Piece {
+    /// What the following series have in common.
+    fn set_tail(&mut self, time: Short, metadata: Short) {
+        let (time, metadata) = (time.get(), metadata.get());
+        let n_time = time.len() as u8;
+        let value = [SAMPLES_TAG, 9 + n_time, DOUBLE_1_TAG, 0, 0, 0, 0, 0, 0, 0, 0];
+        self.tail = Short::of(&[&value, time, metadata].concat());
+        self.zero_tail = Short::of(&[&[SAMPLES_TAG, n_time], time, metadata].concat());
+    }
+
+    /// The series, unless it is too long for this.
     #[inline]
-    fn append(&self, out: &mut Vec<u8>) {
-        let end = out.len() + usize::from(self.n_bytes);
-        out.extend_from_slice(&self.bytes);
-        out.truncate(end);
+    fn write(&mut self, table: &SeriesTable, id: SeriesId, bits: u64) -> Option<&[u8]> {
+        let n_labels = table.put_label_refs(id, &mut self.bytes[HEAD_BYTES..])?;
+        let tail_at = HEAD_BYTES + n_labels;
+        let place = self.bytes.get_mut(tail_at..)?.first_chunk_mut::<TAIL_BYTES>()?;
+        let tail = if bits == 0 { &self.zero_tail } else { &self.tail };
+        *place = tail.bytes;
+        if bits != 0 {
+            place[VALUE_AT..VALUE_AT + 8].copy_from_slice(&bits.to_le_bytes());
+        }
+        let end = tail_at + usize::from(tail.n_bytes);
+        if end > MAX_SHORT_BYTES {
+            return None;
+        }
+        self.bytes[1] = (end - 2) as u8;
+        self.bytes[3] = n_labels as u8;
+        Some(&self.bytes[..end])
     }
 }
 
@@ -200,9 +260,6 @@ impl SeriesWriter {
         exemplars: impl ExactSizeIterator<Item = &'e Exemplar>,
     ) {
         self.resolve_metadata(table, id, kind);
-        if exemplars.len() == 0 && stamp.known_start() == 0 && self.short_sample(table, id, bits, stamp.at) {
-            return;
-        }
         self.resolve_labels(table, id);
         self.resolved_sample((bits, stamp), exemplars);
     }
@@ -220,34 +277,39 @@ impl SeriesWriter {
         self.resolved_histogram(value, exemplars);
     }
 
-    /// Writes a series in one go if, as nearly always, all lengths have one byte; else takes back what it wrote.
-    #[inline]
-    fn short_sample(&mut self, table: &SeriesTable, id: SeriesId, bits: u64, at: i64) -> bool {
-        const LEN: usize = 1;
-        const LABELS_LEN: usize = 3;
-        let out = &mut self.series;
-        let start = out.len();
-        out.extend_from_slice(&[SERIES_TAG, 0, LABELS_TAG, 0]);
-        table.append_label_refs(id, out);
-        let n_labels = out.len() - start - (LABELS_LEN + 1);
-        let time = self.last_time.of(at);
-        if bits == 0 {
-            out.extend_from_slice(&[SAMPLES_TAG, time.n_bytes]);
-        } else {
-            let mut value = [SAMPLES_TAG, 9 + time.n_bytes, DOUBLE_1_TAG, 0, 0, 0, 0, 0, 0, 0, 0];
-            value[3..].copy_from_slice(&bits.to_le_bytes());
-            out.extend_from_slice(&value);
+    /// Appends samples of many series of the table that was taken, all of one time and without anything beside their values.
+    /// Each series has a family. Ends when the chunk has no room for a series of [`MAX_SHORT_BYTES`] below `max_bytes`, and says
+    /// how many it has appended; a longer series may exceed that.
+    pub fn table_samples(
+        &mut self,
+        table: &SeriesTable,
+        points: &[Point],
+        at: i64,
+        max_bytes: usize,
+    ) -> usize {
+        let max_bytes = max_bytes.saturating_sub(self.symbols.encoded().len() + MAX_SHORT_BYTES);
+        let mut piece = Piece::default();
+        let mut last_family = None;
+        for (index, Point { series: id, bits }) in points.iter().copied().enumerate() {
+            if self.series.len() > max_bytes {
+                return index;
+            }
+            let family = table.family_of(id);
+            if last_family != Some(family) {
+                last_family = Some(family);
+                let kind = table.family(id).map_or(Kind::Unknown, |family| family.kind);
+                self.resolve_metadata(table, id, kind);
+                piece.set_tail(self.last_time.of(at), self.metadata.encoded);
+            }
+            if let Some(series) = piece.write(table, id, bits) {
+                self.series.extend_from_slice(series);
+            } else {
+                self.resolve_labels(table, id);
+                let stamp = Stamp { at, start: 0 };
+                append_series(&mut self.series, &self.labels, bits, stamp, self.metadata.encoded.get());
+            }
         }
-        time.append(out);
-        self.metadata.encoded.append(out);
-        let n_bytes = out.len() - start - (LEN + 1);
-        if n_bytes >= 0x80 {
-            out.truncate(start);
-            return false;
-        }
-        out[start + LEN] = n_bytes as u8;
-        out[start + LABELS_LEN] = n_labels as u8;
-        true
+        points.len()
     }
 
     #[inline]
@@ -375,7 +437,7 @@ impl SeriesWriter {
             for exemplar in exemplars {
                 put_message(out, series::EXEMPLARS, |out| put_exemplar(out, symbols, exemplar, at));
             }
-            metadata.encoded.append(out);
+            out.extend_from_slice(metadata.encoded.get());
         });
     }
 }
