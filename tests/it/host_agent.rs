@@ -23,6 +23,7 @@ use page::Page;
 pub(crate) const CASES: &[Case] = &[
     Case::needing("values_agree_with_node_exporter", &["prometheus-node-exporter"], || block_on(agrees())),
     Case::new("remote_write_and_the_exporter_tell_the_same_series", || block_on(both_ways())),
+    Case::new("a_file_that_never_answers_keeps_nothing_from_ending", || block_on(hangs())),
     Case::needing("the_tutorials_configurations_run_unmodified", &["unshare"], || block_on(tutorials())),
     Case::new("the_manifest_has_the_example_least_rights_and_probes", manifest::holds),
 ];
@@ -270,6 +271,45 @@ fn written(sink: &Sink) -> BTreeSet<String> {
     let ledger = sink.ledger();
     let texts = ledger.all_remembered().map(|series| page::text_of(&series.labels));
     texts.filter(|text| page::is_of_host(text)).collect()
+}
+
+/// A pipe that nobody writes to stands for a file that the kernel never answers about.
+async fn hangs() -> Result<()> {
+    let host = small_host()?;
+    let made = Command::new("mkfifo").arg(host.path().join("proc/meminfo")).status()?;
+    ensure!(made.success(), "mkfifo ended with {made}");
+    let yaml = format!(
+        "
+receivers:
+  hostmetrics:
+    root_path: '{}'
+    collection_interval: 200ms
+    initial_delay: 0s
+    scrapers: {{memory: }}
+  hostmetrics/other: {{root_path: '{}', collection_interval: 200ms, initial_delay: 0s, scrapers: {{load: }}}}
+exporters: {{debug: }}
+extensions: {{health_check: {{endpoint: HEALTH}}}}
+service:
+  extensions: [health_check]
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines: {{metrics: {{receivers: [hostmetrics, hostmetrics/other], exporters: [debug]}}}}
+",
+        host.path().display(),
+        host.path().display()
+    );
+    let mut collector = Collector::start("hangs", &yaml).await?;
+    for word in
+        ["no answer within the timeout", "the scrape before this one has not come back", "\"data points\":3"]
+    {
+        eventually(word, WAIT, || async {
+            let words = collector.child.stderr();
+            Ok(if words.contains(word) { Ok(()) } else { Err(words) })
+        })
+        .await?;
+    }
+    let ended = collector.child.terminate(Duration::from_secs(15)).await?;
+    ensure!(ended.success(), "{ended}: {}", collector.child.last_words());
+    Ok(())
 }
 
 /// Gives the program a root file system in which the host is mounted at `/hostfs`, and becomes it.

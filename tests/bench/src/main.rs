@@ -8,6 +8,7 @@ mod jitter;
 mod kubelet;
 mod machine;
 mod measure;
+mod node;
 mod outage;
 mod process;
 mod programs;
@@ -40,6 +41,8 @@ struct Cli {
 enum Bench {
     /// CPU and memory: scrape and remote-write the same fleet with muster, vmagent and the Prometheus agent.
     Scrape(ScrapeArgs),
+    /// The host agent: each scraper beside node_exporter's matching collectors, 5,000 processes, and the agent as a whole.
+    Node(node::Args),
     /// Punctuality: many small targets, how evenly each is scraped, and what is kept open for it.
     Jitter(JitterArgs),
     /// A kubelet over TLS: what reading a node costs, alone.
@@ -217,6 +220,7 @@ async fn run(bench: Bench) -> Result<()> {
     match bench {
         Bench::Scrape(args) => scrape::run(args.settings()).await,
         Bench::Kubelet(args) => kubelet::run(args.pods.into(), args.scrapes.into()).await,
+        Bench::Node(args) => node::run(&args).await,
         Bench::Jitter(args) => jitter::run(&args.setting()).await,
         Bench::RemoteWrite(args) => {
             let script = args.script.script();
@@ -263,6 +267,7 @@ mod tests {
             &["scrape", "--series", "4"],
             &["scrape", "--matrix", "--plain"],
             &["jitter", "--seconds", "0"],
+            &["node", "--scrapes", "0"],
         ] {
             assert!(parse(words).is_err(), "{words:?}");
         }

@@ -94,9 +94,14 @@ pub async fn prometheus(mode: Mode, config: &str) -> Result<Peer> {
 
 /// node_exporter, as a host runs it.
 pub async fn node_exporter() -> Result<Peer> {
+    node_exporter_with(&[]).await
+}
+
+/// node_exporter with these flags.
+pub async fn node_exporter_with(flags: &[String]) -> Result<Peer> {
     start("prometheus-node-exporter", "/metrics", |program, _, address| {
         let mut command = Command::new(program);
-        command.arg(format!("--web.listen-address={address}"));
+        command.arg(format!("--web.listen-address={address}")).args(flags);
         Ok(command)
     })
     .await

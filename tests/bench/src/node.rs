@@ -1,0 +1,330 @@
+//! The host agent: what a scrape costs, beside node_exporter's collectors for the same things.
+//!
+//! Both programs serve the host's metrics over HTTP and are asked equally often: node_exporter reads the host when it is asked, `muster` on its
+//! interval, into the exporter `prometheus`. Processor time is that of all threads, user and system, as the scheduler counts
+//! it in nanoseconds. Scrapes of `muster` are counted by its own metrics, so that one that was late is not counted.
+
+use std::fs;
+use std::process::{Child as Process, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use hostmetrics::{Host, Options, Root, Scrapers};
+use model::Timestamp;
+use tempfile::TempDir;
+use tokio::time::{Instant, interval, sleep};
+use world::child::{Child, binary, free_port};
+use world::peers;
+use world::sink::Sink;
+
+use crate::table::{grouped, markdown};
+use crate::{machine, print, say};
+
+/// What is measured, and for how long.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Scrapes of each scraper.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    scrapes: u32,
+    /// Processes beside those that are there.
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    processes: u32,
+    /// Seconds for which the agent with all scrapers runs at its default interval.
+    #[arg(long, default_value_t = 150, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+}
+
+/// Scrapers and node_exporter's collectors for the same things.
+const MATCHING: [(&str, &[&str]); 9] = [
+    ("cpu", &["cpu"]),
+    ("disk", &["diskstats"]),
+    ("filesystem", &["filesystem"]),
+    ("load", &["loadavg"]),
+    ("memory", &["meminfo"]),
+    ("network", &["netdev", "tcpstat"]),
+    ("paging", &["vmstat"]),
+    ("processes", &["processes"]),
+    (
+        "cpu, disk, filesystem, load, memory, network, paging",
+        &["cpu", "diskstats", "filesystem", "loadavg", "meminfo", "netdev", "tcpstat", "vmstat"],
+    ),
+];
+
+/// Ours may cost at most this part of theirs.
+const SHARE: f64 = 1.0 / 3.0;
+/// Most processor time a process.
+const PER_PROCESS: Duration = Duration::from_micros(25);
+/// Most memory of the agent with everything.
+const MEMORY: u64 = 15 << 20;
+/// Most of a core that it takes.
+const CORE: f64 = 0.005;
+
+/// Time between scrapes, and between requests for pages.
+const EVERY: Duration = Duration::from_millis(50);
+/// Until Go's runtime and ours have what they need.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+pub(crate) async fn run(args: &Args) -> Result<()> {
+    print(&format!("### The host agent\n\n{}\n", machine::describe()))?;
+    let mut rows = Vec::new();
+    for (scrapers, collectors) in MATCHING {
+        say(&format!("{scrapers}: {} scrapes", args.scrapes));
+        rows.push(beside(scrapers, collectors, args.scrapes).await?);
+    }
+    let head = [
+        "scraper",
+        "points",
+        "allocations",
+        "alone, us",
+        "muster, us",
+        "node_exporter, us",
+        "ratio",
+        "at most 1/3",
+    ];
+    print(&markdown(&head, &rows))?;
+    say(&format!("{} processes are started", args.processes));
+    print(&processes(args.processes)?)?;
+    say(&format!("the agent runs for {} s", args.seconds));
+    print(&agent(Duration::from_secs(args.seconds)).await?)
+}
+
+fn verdict(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "NOT MET" }
+}
+
+fn micros(nanos: f64) -> String {
+    format!("{:.0}", nanos / 1000.0)
+}
+
+/// Processor time of all threads of a process, in nanoseconds.
+fn cpu_nanos(pid: u32) -> Result<u64> {
+    let mut nanos = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task")).context("listing threads")? {
+        // A thread that has ended meanwhile has nothing to tell.
+        let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+        nanos += text.split(' ').next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
+    }
+    Ok(nanos)
+}
+
+/// Processor time of this thread, in nanoseconds.
+fn own_nanos() -> Result<u64> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").context("reading schedstat")?;
+    text.split(' ').next().and_then(|word| word.parse().ok()).context("schedstat begins with a number")
+}
+
+fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}
+
+/// What a scrape costs when nothing is done with what it tells.
+struct Alone {
+    n_points: usize,
+    n_resources: usize,
+    n_allocations: u64,
+    nanos: f64,
+}
+
+fn alone(scrapers: &str, n_scrapes: u32, at: Timestamp) -> Result<Alone> {
+    let all = Scrapers::all();
+    let mut wanted = Scrapers::default();
+    for name in scrapers.split(", ") {
+        match name {
+            "cpu" => wanted.cpu.clone_from(&all.cpu),
+            "disk" => wanted.disk.clone_from(&all.disk),
+            "filesystem" => wanted.filesystem.clone_from(&all.filesystem),
+            "load" => wanted.load.clone_from(&all.load),
+            "memory" => wanted.memory.clone_from(&all.memory),
+            "network" => wanted.network.clone_from(&all.network),
+            "paging" => wanted.paging.clone_from(&all.paging),
+            "processes" => wanted.processes.clone_from(&all.processes),
+            "process" => wanted.process.clone_from(&all.process),
+            other => anyhow::bail!("no scraper {other}"),
+        }
+    }
+    let mut host = Host::build(&wanted, Root::new("", |_| None), Options::default())
+        .map_err(|problems| anyhow::anyhow!("{}", problems[0]))?;
+    for _ in 0..3 {
+        host.scrape(at);
+    }
+    let mut scraped = None;
+    let info = allocation_counter::measure(|| scraped = Some(host.scrape(at)));
+    let frames = scraped.context("there was a scrape")?.frames;
+    let before = own_nanos()?;
+    for _ in 0..n_scrapes {
+        host.scrape(at);
+    }
+    let nanos = (own_nanos()? - before) as f64 / f64::from(n_scrapes);
+    let (n_points, n_resources) = (frames.n_items, frames.resources.len());
+    Ok(Alone { n_points, n_resources, n_allocations: info.count_total, nanos })
+}
+
+/// A collector with these receiver keys and exporters, in a folder of its own.
+async fn muster(receiver: &str, exporter: &str, own_metrics: u16) -> Result<(Child, TempDir)> {
+    let folder = tempfile::tempdir().context("making a folder")?;
+    let name = exporter.split(':').next().unwrap_or_default().trim();
+    let config = format!(
+        "receivers: {{hostmetrics: {{{receiver}}}}}\nexporters: {{{exporter}}}\nservice:\n  \
+         telemetry: {{metrics: {{address: '127.0.0.1:{own_metrics}'}}}}\n  pipelines: {{metrics: {{receivers: \
+         [hostmetrics], exporters: [{name}]}}}}\n"
+    );
+    let path = folder.path().join("config.yaml");
+    fs::write(&path, config).context("writing the configuration")?;
+    let mut command = Command::new(binary("muster")?);
+    command.arg("--config").arg(&path).current_dir(folder.path());
+    let mut child = Child::spawn("muster", &mut command, folder.path())?;
+    child.ready(&format!("http://127.0.0.1:{own_metrics}/metrics"), Duration::from_secs(30)).await?;
+    Ok((child, folder))
+}
+
+/// Points that a collector has scraped so far.
+async fn scraped_points(own_metrics: u16) -> Result<u64> {
+    let page = world::http::get(&format!("http://127.0.0.1:{own_metrics}/metrics")).await?.text();
+    let line = page.lines().find(|line| line.starts_with("otelcol_scraper_scraped_metric_points"));
+    let value = line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    Ok(value.context("the collector counts its points")? as u64)
+}
+
+async fn ask_often(url: &str, n_times: u32) -> Result<()> {
+    let mut ticks = interval(EVERY);
+    for _ in 0..n_times {
+        ticks.tick().await;
+        let answer = world::http::get(url).await?;
+        ensure!(answer.status == 200, "{url}: status {}", answer.status);
+    }
+    Ok(())
+}
+
+/// A row: one scraper beside node_exporter.
+async fn beside(scrapers: &str, collectors: &[&str], n_scrapes: u32) -> Result<Vec<String>> {
+    let own = alone(scrapers, n_scrapes, now())?;
+    let (own_metrics, port) = (free_port()?, free_port()?);
+    let keys: Vec<String> = scrapers.split(", ").map(|name| format!("{name}: ")).collect();
+    let receiver = format!(
+        "collection_interval: {}ms, initial_delay: 0s, scrapers: {{{}}}",
+        EVERY.as_millis(),
+        keys.join(", ")
+    );
+    let exporter = format!("prometheus: {{endpoint: '127.0.0.1:{port}'}}");
+    let (child, _folder) = muster(&receiver, &exporter, own_metrics).await?;
+    let flags: Vec<String> = ["--collector.disable-defaults", "--web.disable-exporter-metrics"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(collectors.iter().map(|name| format!("--collector.{name}")))
+        .collect();
+    let node = peers::node_exporter_with(&flags).await?;
+    let (own_url, node_url) = (format!("http://127.0.0.1:{port}/metrics"), format!("{}/metrics", node.url));
+    sleep(WARM_UP).await;
+    ask_often(&node_url, 20).await?;
+
+    let (before, points) = (cpu_nanos(child.id())?, scraped_points(own_metrics).await?);
+    ask_often(&own_url, n_scrapes).await?;
+    let n_points = scraped_points(own_metrics).await? - points;
+    let n_done = n_points as f64 / own.n_points as f64;
+    let ours = (cpu_nanos(child.id())? - before) as f64 / n_done;
+    ensure!(n_done >= f64::from(n_scrapes) / 2.0, "only {n_done:.0} of {n_scrapes} scrapes were done");
+
+    let before = cpu_nanos(node.child.id())?;
+    ask_often(&node_url, n_scrapes).await?;
+    let theirs = (cpu_nanos(node.child.id())? - before) as f64 / f64::from(n_scrapes);
+    let ratio = ours / theirs;
+    Ok(vec![
+        scrapers.to_owned(),
+        own.n_points.to_string(),
+        own.n_allocations.to_string(),
+        micros(own.nanos),
+        micros(ours),
+        micros(theirs),
+        format!("{ratio:.2}"),
+        verdict(ratio <= SHARE).to_owned(),
+    ])
+}
+
+/// Processes that sleep, and end with this.
+struct Sleepers(Vec<Process>);
+
+impl Drop for Sleepers {
+    fn drop(&mut self) {
+        for process in &mut self.0 {
+            process.kill().ok();
+            process.wait().ok();
+        }
+    }
+}
+
+fn processes(n_processes: u32) -> Result<String> {
+    const SCRAPES: u32 = 10;
+    let mut sleepers = Sleepers(Vec::new());
+    for _ in 0..n_processes {
+        let mut command = Command::new("sleep");
+        command.arg("1000").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        sleepers.0.push(command.spawn().context("starting sleep")?);
+    }
+    // As if they had been running for a while: young processes are looked at closely in every scrape.
+    let later = Timestamp(now().0 + 120_000);
+    let own = alone("process", SCRAPES, later)?;
+    let n = own.n_resources as f64;
+    let nanos = own.nanos / n;
+    let is_met = nanos <= PER_PROCESS.as_nanos() as f64;
+    let is_free = (own.n_allocations as f64) < n / 10.0;
+    Ok(format!(
+        "\n- {} processes: {:.1} us of processor time a process, at most {} demanded: {}\n\
+         - allocations of a scrape of all of them: {}, none a process demanded: {}\n",
+        grouped(own.n_resources as u64),
+        nanos / 1000.0,
+        PER_PROCESS.as_micros(),
+        verdict(is_met),
+        own.n_allocations,
+        verdict(is_free),
+    ))
+}
+
+/// The agent with all scrapers and defaults, writing to a sink.
+async fn agent(time: Duration) -> Result<String> {
+    let sink = Sink::start().await?;
+    let names = "cpu: , disk: , filesystem: , load: , memory: , network: , nfs: , paging: , process: , processes: , system: ";
+    let exporter = format!("prometheusremotewrite: {{endpoint: '{}'}}", sink.url());
+    let (child, _folder) = muster(&format!("scrapers: {{{names}}}"), &exporter, free_port()?).await?;
+    let began = Instant::now();
+    let before = cpu_nanos(child.id())?;
+    sleep(time).await;
+    let usage = child.usage().context("the agent has ended")?;
+    let share = (cpu_nanos(child.id())? - before) as f64 / began.elapsed().as_nanos() as f64;
+    let n_series = sink.ledger().series();
+    ensure!(n_series > 0, "nothing was written");
+    Ok(format!(
+        "- the agent with all scrapers every 60s, {} series, measured for {time:?}: {:.2} % of a core, at most {} % demanded: {}\n\
+         - its resident memory at most: {:.1} MiB, {} MiB demanded: {}\n",
+        grouped(n_series as u64),
+        share * 100.0,
+        CORE * 100.0,
+        verdict(share <= CORE),
+        usage.peak_rss_bytes as f64 / f64::from(1 << 20),
+        MEMORY >> 20,
+        verdict(usage.peak_rss_bytes <= MEMORY),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_of_threads_goes_up() {
+        let before = own_nanos().unwrap();
+        let mut sum = 0_u64;
+        while own_nanos().unwrap() == before {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        assert!(cpu_nanos(std::process::id()).unwrap() > 0);
+        assert!(cpu_nanos(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn every_scraper_of_the_table_is_known_and_tells_something() {
+        for (scrapers, collectors) in MATCHING {
+            let own = alone(scrapers, 1, now()).unwrap();
+            assert!(own.n_points > 0 && !collectors.is_empty(), "{scrapers}");
+        }
+    }
+}
