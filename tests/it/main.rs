@@ -12,6 +12,7 @@ mod following;
 mod host_agent;
 mod hostile;
 mod kubelets;
+mod kubernetes;
 mod messages;
 mod native;
 mod otlp;
@@ -76,7 +77,7 @@ fn is_there(need: &str) -> bool {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 21] = [
+    let areas: [(&str, &[Case]); 22] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
@@ -97,11 +98,14 @@ fn main() -> ExitCode {
         ("side_by_side", side_by_side::CASES),
         ("hostile", hostile::CASES),
         ("kubelets", kubelets::CASES),
+        ("kubernetes", kubernetes::CASES),
         ("outages", outages::CASES),
     ];
     let trials = areas.iter().flat_map(|(area, cases)| cases.iter().map(|case| case.trial(area))).collect();
     let mut arguments = Arguments::from_args();
     // Each test starts several programs of its own; two at a time would take the cores from each other.
     arguments.test_threads = arguments.test_threads.or(Some(1));
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    world::control_plane::ControlPlane::end_shared();
+    conclusion.exit_code()
 }

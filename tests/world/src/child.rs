@@ -9,6 +9,8 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -53,6 +55,30 @@ impl Child {
         let program = command.get_program().to_string_lossy().into_owned();
         let inner = command.spawn().with_context(|| format!("starting {name} ({program})"))?;
         Ok(Child { name: name.to_owned(), inner, stdout, stderr })
+    }
+
+    /// As [`Self::spawn`], and the child ends with this process, however that ends: it is killed as soon as its parent is gone.
+    pub fn spawn_bound(name: &str, command: &Command, logs: &Path) -> Result<Child> {
+        // The kernel watches over the thread that started the child, not over the process: that thread has to stay.
+        static KEEPER: OnceLock<Sender<Box<dyn FnOnce() + Send>>> = OnceLock::new();
+        let keeper = KEEPER.get_or_init(|| {
+            let (sender, orders) = channel::<Box<dyn FnOnce() + Send>>();
+            std::thread::spawn(move || orders.into_iter().for_each(|order| order()));
+            sender
+        });
+        let mut bound = Command::new("setpriv");
+        bound.args(["--pdeathsig", "KILL"]).arg(command.get_program()).args(command.get_args());
+        if let Some(folder) = command.get_current_dir() {
+            bound.current_dir(folder);
+        }
+        let (name, logs) = (name.to_owned(), logs.to_owned());
+        let (answer, spawned) = channel();
+        let order = move || {
+            // Who asked waits for the answer.
+            answer.send(Child::spawn(&name, &mut bound, &logs)).ok();
+        };
+        keeper.send(Box::new(order)).ok().context("the thread that starts children is gone")?;
+        spawned.recv().context("the thread that starts children is gone")?
     }
 
     /// The name it was given.
@@ -241,6 +267,44 @@ mod tests {
         assert!(is_running(pid) && child.usage().is_some());
         drop(child);
         assert!(!is_running(pid));
+    }
+
+    /// The test is its own parent: it runs itself in a process of its own, which starts the child and is killed.
+    #[tokio::test]
+    async fn a_bound_child_ends_with_a_parent_that_was_killed() {
+        const NAME: &str = "child::tests::a_bound_child_ends_with_a_parent_that_was_killed";
+        if let Some(logs) = std::env::var_os("LOGS_OF_BOUND_CHILD") {
+            let script = ["-c", "echo $$; exec sleep 1000"];
+            let _child = Child::spawn_bound("bound", Command::new("sh").args(script), logs.as_ref()).unwrap();
+            return std::future::pending().await;
+        }
+        let logs = tempfile::tempdir().unwrap();
+        let mut parent = Command::new(std::env::current_exe().unwrap());
+        parent.args(["--exact", NAME]).env("LOGS_OF_BOUND_CHILD", logs.path());
+        let mut parent = Child::spawn("parent", &mut parent, logs.path()).unwrap();
+        let told = logs.path().join("bound.out");
+        let deadline = Duration::from_secs(20);
+        let started = async {
+            while !read(&told).ends_with('\n') {
+                tokio::time::sleep(POLL).await;
+            }
+            read(&told).trim().parse::<u32>().unwrap()
+        };
+        let bound = tokio::time::timeout(deadline, started).await.unwrap();
+        assert!(is_running(bound) && !is_zombie(bound));
+        parent.kill().unwrap();
+        let gone = async {
+            while is_running(bound) && !is_zombie(bound) {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        tokio::time::timeout(deadline, gone).await.unwrap();
+    }
+
+    /// Ended, and waiting for whoever inherited it to take note.
+    fn is_zombie(pid: u32) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
     }
 
     #[tokio::test]

@@ -11,11 +11,15 @@
 //! - [`verdict`]: fleet and ledger laid side by side: what was lost, what was never scraped, who owned what.
 //! - [`pages`]: pages that are another one at every scrape, and answers that go wrong below HTTP.
 //! - [`kubelet`]: a kubelet, and an API server, over TLS that ask who is there, and what a real node answers.
+//! - [`control_plane`]: a real Kubernetes API server with etcd behind it, objects to put there, a client.
+//! - [`fake_api`]: an API server in this process that goes wrong on command.
 //! - [`child`], [`peers`], [`browser`]: processes.
 //! - [`http`]: the small server and client under all of these.
 
 pub mod browser;
 pub mod child;
+pub mod control_plane;
+pub mod fake_api;
 pub mod fleet;
 pub mod gate;
 pub mod http;

@@ -1,4 +1,4 @@
-//! Real programs beside ours, from Debian's packages: Prometheus, node_exporter, vmagent.
+//! Real programs beside ours: Prometheus, node_exporter, vmagent from Debian's packages, and where those of a control plane are.
 //!
 //! Each runs on a free loopback port in a folder of its own and ends with its [`Peer`]. A program that is not
 //! installed is an error that says which package has it; [`find`] tells beforehand.
@@ -18,24 +18,21 @@ use crate::http;
 const READY: Duration = Duration::from_secs(30);
 const PORT_TRIES: usize = 3;
 
-/// Programs that tests and the demo can use, and the Debian package of each.
-pub const PROGRAMS: [(&str, &str); 4] = [
-    ("prometheus", "prometheus"),
-    ("prometheus-node-exporter", "prometheus-node-exporter"),
-    ("vmagent", "victoria-metrics"),
-    ("chromium", "chromium"),
-];
-
-/// Where a program is, on PATH or in the places that packages use.
+/// Where a program is: in the folder that `KUBEBUILDER_ASSETS` names, on PATH, in the places that packages use, or in
+/// `target/tools/bin`, where `cargo xtask tools` puts what it builds.
 pub fn find(name: &str) -> Option<PathBuf> {
+    let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/bin", "/usr/sbin"].map(PathBuf::from));
+    let own = std::env::current_exe().unwrap_or_default();
+    let built = own.ancestors().map(|folder| folder.join("tools/bin")).collect::<Vec<_>>();
+    let folders = assets.into_iter().chain(std::env::split_paths(&path));
+    let folders = folders.chain(["/usr/bin", "/usr/sbin"].map(PathBuf::from)).chain(built);
     folders.map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
-fn need(name: &str) -> Result<PathBuf> {
-    let package = PROGRAMS.iter().find(|(program, _)| *program == name).map_or(name, |(_, package)| package);
-    find(name).with_context(|| format!("{name} is not installed; Debian's package {package} has it"))
+/// As [`find`], with an error that says how to get it.
+pub(crate) fn need(name: &str) -> Result<PathBuf> {
+    find(name).with_context(|| format!("{name} is not installed; `cargo xtask tools` installs or builds it"))
 }
 
 /// A real program that runs; dropping it ends it and removes its folder.

@@ -55,7 +55,7 @@ pub(crate) fn output_of(name: &str, words: &[&str]) -> Result<Vec<u8>> {
 }
 
 /// Where cargo puts what it builds.
-fn target() -> Result<&'static Path> {
+pub(crate) fn target() -> Result<&'static Path> {
     static TARGET: OnceLock<PathBuf> = OnceLock::new();
     if let Some(target) = TARGET.get() {
         return Ok(target);

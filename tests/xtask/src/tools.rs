@@ -1,46 +1,83 @@
-//! Programs that are not ours: real exporters, real receivers, real rivals, a browser.
+//! Programs that are not ours: real exporters, real receivers, real rivals, a control plane, a browser.
 //!
-//! They come from Debian's packages. Where there is no apt-get, or the user may not install, nothing fails: tests
+//! They come from Debian's packages, or are built from Go modules ([`go`]). What stands in the folder that `KUBEBUILDER_ASSETS` names
+//! is used first. Where there is no apt-get, or the user may not install, nothing fails: tests
 //! that need a missing program are skipped by name. Debian starts the services of some packages at once, which would
 //! take ports and processor time that nobody asked for: a `policy-rc.d` forbids it while we install, and an existing one
 //! is left alone.
+
+mod go;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::say;
+use crate::{cargo, say};
 
-/// A program, the Debian package that has it, and what cannot be done without it.
+/// A program, where it comes from, and what cannot be done without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tool {
-    pub(crate) program: &'static str,
-    pub(crate) package: &'static str,
-    pub(crate) used_for: &'static str,
+    program: &'static str,
+    source: Source,
+    used_for: &'static str,
 }
 
-const TOOLS: [Tool; 4] = [
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// A package of Debian.
+    Debian(&'static str),
+    Go(go::Module),
+}
+
+const TOOLS: [Tool; 7] = [
     Tool {
         program: "prometheus",
-        package: "prometheus",
+        source: Source::Debian("prometheus"),
         used_for: "tests that write to a real Prometheus and ask it PromQL; bench; the demo's second endpoint",
     },
     Tool {
         program: "prometheus-node-exporter",
-        package: "prometheus-node-exporter",
+        source: Source::Debian("prometheus-node-exporter"),
         used_for: "tests that scrape a real exporter",
     },
     Tool {
         program: "vmagent",
-        package: "victoria-metrics",
+        source: Source::Debian("victoria-metrics"),
         used_for: "tests of the HTTP SD endpoint; bench",
     },
-    Tool { program: "chromium", package: "chromium", used_for: "the test that looks at the demo's page" },
+    Tool {
+        program: "chromium",
+        source: Source::Debian("chromium"),
+        used_for: "the test that looks at the demo's page",
+    },
+    Tool {
+        program: "etcd",
+        source: Source::Debian("etcd-server"),
+        used_for: "tests against a real API server; `cargo xtask up`",
+    },
+    Tool {
+        program: "kube-apiserver",
+        source: Source::Go(go::Module {
+            version: "1.35.4",
+            kind: go::Kind::Kubernetes,
+            takes: "which takes some 3 minutes on two cores and 1.5 GB for Go's caches",
+        }),
+        used_for: "tests against a real API server; `cargo xtask up`",
+    },
+    Tool {
+        program: "kustomize",
+        source: Source::Go(go::Module {
+            version: "5.7.1",
+            kind: go::Kind::Package("sigs.k8s.io/kustomize/kustomize/v5"),
+            takes: "which takes half a minute",
+        }),
+        used_for: "tests that render and apply deploy/kubernetes",
+    },
 ];
 
 /// Services that these packages bring.
-const SERVICES: &str = "prometheus prometheus-node-exporter victoria-metrics";
+const SERVICES: &str = "prometheus prometheus-node-exporter victoria-metrics etcd";
 
 /// As root. `policy-rc.d` with 101 means: start nothing.
 const SCRIPT: &str = r#"
@@ -57,24 +94,40 @@ apt-get -qq update
 apt-get -qq -y --no-install-recommends install "$@"
 "#;
 
-/// Installs what is missing if that is possible, says what it does, and returns what is missing afterwards.
+/// Installs and builds what is missing if that is possible, says what it does, and returns what is missing afterwards.
 pub(crate) fn install() -> Result<Vec<Tool>> {
-    let before = missing();
-    if before.is_empty() {
-        say("tools: all there");
-        return Ok(before);
+    let before = missing()?;
+    let packages: Vec<&str> = before
+        .iter()
+        .filter_map(|tool| match tool.source {
+            Source::Debian(package) => Some(package),
+            Source::Go(_) => None,
+        })
+        .collect();
+    if let (false, Some(become_root)) = (packages.is_empty(), become_root()) {
+        install_packages(&packages, &become_root)?;
     }
-    let Some(become_root) = become_root() else {
-        tell_missing(&before);
-        return Ok(before);
-    };
-    let packages = before.iter().map(|tool| tool.package).collect::<Vec<_>>();
+    for Tool { program, source, .. } in &before {
+        let Source::Go(module) = source else { continue };
+        if let Err(error) = go::build(program, module) {
+            say(&format!("tools: {program} could not be built: {error:#}"));
+        }
+    }
+    let after = missing()?;
+    match after.is_empty() {
+        true => say("tools: all there"),
+        false => tell_missing(&after),
+    }
+    Ok(after)
+}
+
+fn install_packages(packages: &[&str], become_root: &[&str]) -> Result<()> {
     say(&format!("tools: installing Debian packages {}", packages.join(" ")));
     let (program, words) = become_root.split_first().context("no command to become root with")?;
     let status = Command::new(program)
         .args(words)
         .args(["sh", "-c", SCRIPT, "sh"])
-        .args(&packages)
+        .args(packages)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .status()
@@ -88,30 +141,42 @@ pub(crate) fn install() -> Result<Vec<Tool>> {
              systemctl disable {SERVICES}"
         ));
     }
-    let after = missing();
-    match after.is_empty() {
-        true => say("tools: all there"),
-        false => tell_missing(&after),
-    }
-    Ok(after)
+    Ok(())
 }
 
 /// Which tools are not there.
-pub(crate) fn missing() -> Vec<Tool> {
-    TOOLS.into_iter().filter(|tool| find(tool.program).is_none()).collect()
+fn missing() -> Result<Vec<Tool>> {
+    let mut missing = Vec::new();
+    for tool in TOOLS {
+        let is_built = match tool.source {
+            Source::Debian(_) => false,
+            Source::Go(module) => {
+                let link = cargo::target()?.join("tools/bin").join(tool.program);
+                link.read_link()
+                    .is_ok_and(|to| go::path(tool.program, module.version).is_ok_and(|path| path == to))
+                    && link.is_file()
+            }
+        };
+        if !is_built && find_on_path(tool.program).is_none() {
+            missing.push(tool);
+        }
+    }
+    Ok(missing)
 }
 
 fn tell_missing(tools: &[Tool]) {
-    for Tool { program, package, used_for } in tools {
-        say(&format!(
-            "tools: {program} is missing (Debian package {package}); skipped without it: {used_for}"
-        ));
+    for Tool { program, source, used_for } in tools {
+        let source = match source {
+            Source::Debian(package) => format!("Debian package {package}"),
+            Source::Go(module) => format!("built from Go modules, version {}", module.version),
+        };
+        say(&format!("tools: {program} is missing ({source}); skipped without it: {used_for}"));
     }
 }
 
 /// The words before a command that let it run as root without asking; `None` where nothing can be installed.
 fn become_root() -> Option<Vec<&'static str>> {
-    find("apt-get")?;
+    find_on_path("apt-get")?;
     let prints = |program: &str, words: &[&str]| {
         let output =
             Command::new(program).args(words).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
@@ -123,9 +188,12 @@ fn become_root() -> Option<Vec<&'static str>> {
     prints("sudo", &["-n", "true"]).map(|_| vec!["sudo", "-n"])
 }
 
-fn find(program: &str) -> Option<PathBuf> {
+/// Where a program is that we did not build ourselves.
+fn find_on_path(program: &str) -> Option<PathBuf> {
+    let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/bin", "/usr/sbin"].map(PathBuf::from));
+    let folders = assets.into_iter().chain(std::env::split_paths(&path));
+    let folders = folders.chain(["/usr/bin", "/usr/sbin"].map(PathBuf::from));
     folders.map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
@@ -135,12 +203,12 @@ mod tests {
 
     #[test]
     fn every_tool_says_what_it_is_for() {
-        assert!(TOOLS.iter().all(|tool| !tool.package.is_empty() && !tool.used_for.is_empty()));
+        assert!(TOOLS.iter().all(|tool| !tool.program.is_empty() && !tool.used_for.is_empty()));
     }
 
     #[test]
     fn programs_are_found_on_the_path() {
-        assert!(find("sh").is_some());
-        assert_eq!(find("no-such-program-anywhere"), None);
+        assert!(find_on_path("sh").is_some());
+        assert_eq!(find_on_path("no-such-program-anywhere"), None);
     }
 }

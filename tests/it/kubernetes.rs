@@ -1,0 +1,95 @@
+//! Against a real API server: first that the control plane of these tests is one.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use world::control_plane::objects::{self, Pod};
+use world::control_plane::{ControlPlane, NOBODY, Refused, sample};
+
+use crate::Case;
+use crate::programs::block_on;
+
+const NEEDS: &[&str] = &world::control_plane::PROGRAMS;
+
+pub(crate) const CASES: &[Case] =
+    &[
+        Case::needing("a_control_plane_keeps_what_is_created_and_knows_who_may_what", NEEDS, || {
+            block_on(keeps())
+        }),
+        Case::needing("an_api_server_that_was_away_is_back_with_its_data", NEEDS, || block_on(away())),
+        Case::needing("a_thousand_pods_are_there_in_seconds", NEEDS, || block_on(many())),
+    ];
+
+async fn keeps() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    let admin = plane.admin()?;
+    admin.create_all(&sample::objects()[..1]).await?;
+    admin.create_all(&sample::objects()[1..]).await?;
+    let pod = Pod::new(sample::NAMESPACE, "web-0", "", "web").object();
+    let pod = admin.read(&pod).await?;
+    ensure!(pod["status"]["podIP"] == "10.2.0.0" && pod["metadata"]["managedFields"].is_array(), "{pod}");
+    let monitors = admin.get("/apis/monitoring.coreos.com/v1/servicemonitors").await?;
+    ensure!(monitors["items"][0]["spec"]["endpoints"][0]["port"] == "metrics", "{monitors}");
+
+    let path = format!("/api/v1/namespaces/{}/pods", sample::NAMESPACE);
+    let refused = |error: anyhow::Error| error.downcast::<Refused>().context("an answer of the API server");
+    let nobody = plane.client(NOBODY)?.get(&path).await.err().context("nobody may list pods")?;
+    ensure!(refused(nobody)?.status == 403, "nobody has no rights");
+    let token = plane.service_account(sample::NAMESPACE, "reader").await?;
+    let reader = plane.client(&token)?;
+    let before = reader.get(&path).await.err().context("a service account has no rights at first")?;
+    ensure!(refused(before)?.answer["reason"] == "Forbidden", "the answer is a Status");
+    let granted = format!(
+        "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: reader, namespace: {0}}}
+rules: [{{apiGroups: [''], resources: [pods], verbs: [list]}}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: reader, namespace: {0}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}}
+subjects: [{{kind: ServiceAccount, name: reader, namespace: {0}}}]
+",
+        sample::NAMESPACE
+    );
+    admin.apply_yaml(&granted).await?;
+    crate::programs::eventually("the role counts", Duration::from_secs(10), || async {
+        Ok(reader.get(&path).await.map_err(|error| error.to_string()))
+    })
+    .await?;
+    let gone = admin.delete(&objects::service(sample::NAMESPACE, "web")).await;
+    gone.context("what is there can be deleted")
+}
+
+async fn away() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    let admin = plane.admin()?;
+    let kept = objects::namespace("kept", &[("is", "kept")]);
+    admin.create(&kept).await?;
+    plane.stop_api().await;
+    ensure!(admin.read(&kept).await.is_err(), "nobody answers");
+    plane.start_api().await?;
+    ensure!(admin.read(&kept).await?["metadata"]["labels"]["is"] == "kept", "the object is there");
+    admin
+        .patch(&json!({ "apiVersion": "v1", "kind": "Namespace",
+        "metadata": { "name": "kept", "labels": { "is": null } } }))
+        .await?;
+    ensure!(admin.read(&kept).await?["metadata"]["labels"]["is"].is_null(), "null removes");
+    Ok(())
+}
+
+async fn many() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    let admin = plane.admin()?;
+    admin.create(&objects::namespace("many", &[])).await?;
+    let began = Instant::now();
+    admin.create_all(&objects::service_with_pods("many", "web", 9, 1_000)).await?;
+    let took = began.elapsed();
+    let list = admin.get("/api/v1/namespaces/many/pods?limit=1").await?;
+    ensure!(list["metadata"]["remainingItemCount"] == 999, "{}", list["metadata"]);
+    ensure!(took < Duration::from_secs(30), "{took:?}");
+    Ok(())
+}
