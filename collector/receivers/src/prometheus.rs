@@ -135,6 +135,8 @@ impl Component for Prometheus {
 }
 
 impl Receiver for Prometheus {
+    const SETS_PACE: bool = true;
+
     async fn run(self, out: Outlets, life: Life) -> Result<(), Fatal> {
         let metrics = life.telemetry().clone();
         // With an allocator every scraper has to agree on the moments at which a target is scraped, so that a move leaves

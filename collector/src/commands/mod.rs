@@ -8,6 +8,7 @@ mod run;
 mod schema;
 
 use std::io::Write;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,6 +43,10 @@ pub(crate) struct SourceArgs {
     /// `sending_queue.storage` names a storage extension.
     #[arg(long = "data-dir", value_name = "DIR", global = true)]
     data_dir: Option<PathBuf>,
+    /// Threads that drive everything that waits. By default one where all receivers scrape, and as many as there are cores
+    /// where others send.
+    #[arg(long = "worker-threads", value_name = "N", global = true)]
+    worker_threads: Option<NonZero<usize>>,
     /// Feature gates to switch on (`+gate` or `gate`) or off (`-gate`), separated by commas.
     #[arg(long = "feature-gates", value_name = "GATES", global = true, allow_hyphen_values = true)]
     gates: Vec<String>,

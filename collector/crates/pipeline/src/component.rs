@@ -109,6 +109,9 @@ pub trait Component: Sized + Send + Sync + 'static {
 
 /// Listens or watches until `life` ends.
 pub trait Receiver: Component {
+    /// Whether it alone decides how much comes in and when, as whoever scrapes does ([`crate::Plan::sets_pace`]).
+    const SETS_PACE: bool = false;
+
     /// Runs until `life` ends. An error ends the process, as upstream's fatal component status.
     fn run(self, out: Outlets, life: Life) -> impl Future<Output = Result<(), Fatal>> + Send;
 }

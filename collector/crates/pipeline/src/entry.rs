@@ -84,6 +84,8 @@ pub struct Entry {
     pub signals: Signals,
     /// JSON Schemas of its keys: its own, and those of its kind.
     pub schemas: fn() -> Vec<Value>,
+    /// Of a receiver: whether it alone decides how much comes in and when.
+    pub(crate) sets_pace: bool,
     pub(crate) build: Build,
     pub(crate) resolve: Resolve,
     pub(crate) warnings: fn(&Node, &str) -> Vec<Problem>,
@@ -109,6 +111,7 @@ impl Entry {
             deprecated: C::DEPRECATED,
             signals: C::SIGNALS,
             schemas,
+            sets_pace: false,
             build,
             resolve,
             warnings: warnings_of::<C>,
@@ -118,18 +121,19 @@ impl Entry {
     /// A receiver that runs by itself.
     #[must_use]
     pub const fn receiver<R: Receiver>() -> Self {
-        Self::new::<R>(
+        let entry = Self::new::<R>(
             ComponentKind::Receiver,
             own_schema::<R>,
             |node, path, site| Ok(Built::Receiver(Box::new(build::<R>(node, path, site)?))),
             own_keys::<R>,
-        )
+        );
+        Self { sets_pace: R::SETS_PACE, ..entry }
     }
 
     /// A receiver that is asked on an interval.
     #[must_use]
     pub const fn scraper<S: Scraper>() -> Self {
-        Self::new::<S>(
+        let entry = Self::new::<S>(
             ComponentKind::Receiver,
             || vec![config::schema_of::<S::Config>(), config::schema_of::<ScraperConfig>()],
             |node, path, site| {
@@ -137,7 +141,8 @@ impl Entry {
                 Ok(Built::Receiver(Box::new(Scraping { scraper: build::<S>(node, path, site)?, settings })))
             },
             |node, path| both(&own_keys::<S>(node, path)?, &resolved::<ScraperConfig>(node, path)?),
-        )
+        );
+        Self { sets_pace: true, ..entry }
     }
 
     /// A processor without time.

@@ -112,6 +112,15 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Whether nobody but this process decides how much comes in and when: every receiver of every pipeline scrapes. Then one
+    /// thread does all of it cheapest, because work never changes threads.
+    #[must_use]
+    pub fn sets_pace(&self) -> bool {
+        self.pipelines.iter().flat_map(|pipeline| &pipeline.receivers).all(|id| {
+            self.parts.get(&(ComponentKind::Receiver, id.clone())).is_none_or(|part| part.entry.sets_pace)
+        })
+    }
+
     /// Builds every configured component once and throws it away; storage directories are noted on the way.
     fn try_components(&mut self) -> Vec<Problem> {
         let mut problems = Vec::new();

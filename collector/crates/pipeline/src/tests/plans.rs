@@ -159,3 +159,17 @@ service:
             warning: test.yaml:7:5: service::telemetry::traces: has no effect: there are no traces of our own yet"#]],
     );
 }
+
+#[test]
+fn who_only_scrapes_sets_its_own_pace() {
+    let paced = |receivers: &str| {
+        let plan = plan(&format!(
+            "receivers: {{asked: {{board: x}}, in: {{board: x}}}}
+exporters: {{out: {{board: x}}}}
+service: {{pipelines: {{metrics: {{receivers: [{receivers}], exporters: [out]}}}}}}"
+        ));
+        plan.unwrap().sets_pace()
+    };
+    assert!(paced("asked"), "a receiver that no pipeline lists sends nothing");
+    assert!(!paced("asked, in"));
+}
