@@ -24,7 +24,7 @@ pub(crate) const CASES: &[Case] = &[
 const BANDS: &[(&str, &[&str])] = &[
     ("ground", &["model", "config"]),
     ("words", &["exposition", "relabel", "wire", "translate"]),
-    ("reach", &["discovery", "hostmetrics", "kubelet", "net", "queue", "scrape", "telemetry"]),
+    ("reach", &["cluster", "discovery", "hostmetrics", "kubelet", "net", "queue", "scrape", "telemetry"]),
     ("spine", &["pipeline"]),
     ("parts", &["receivers", "processors", "exporters", "extensions"]),
     ("bins", &["muster", "muster-allocator"]),
@@ -41,6 +41,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper", &["net"]),
     ("hyper-util", &["net"]),
     ("inotify", &["discovery"]),
+    ("k8s-openapi", &["cluster"]),
+    ("kube", &["cluster"]),
     ("jump-consistent-hash", &["muster-allocator"]),
     ("libdeflater", &["wire"]),
     ("prost", &["wire"]),
