@@ -1,10 +1,12 @@
-//! Who is there: from a list, from a file, or from who asks.
+//! Who is there: by pods, from a list, from a file, or from who asks.
 //!
-//! Upstream knows collectors only as pods that match a selector. Without Kubernetes there are three other sources, and
-//! each says when it *knows*: a list at once, a file once it could be read, pollers once they had time to gather. Until
+//! Upstream knows collectors only as pods that match a selector. There are three other sources, for where there is no
+//! Kubernetes, and each says when it *knows*: pods once they were listed and one is ready, a list at once, a file once it
+//! could be read, pollers once they had time to gather. Until
 //! then no list of targets is answered, because an answer for half of the members is wrong for all of them.
 
 mod file;
+mod pods;
 mod polls;
 
 use std::collections::BTreeMap;
@@ -12,17 +14,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::roster::Roster;
 
 pub use file::{MAX_MEMBERS_FILE, parse};
-pub use polls::{Client, Heard, MAX_LEASE, Poll, Polls};
+pub use pods::{Ordinals, PodFacts, Pods, PodsSeen};
+pub use polls::{Client, HOLD, Heard, MAX_LEASE, Poll, Polls, Watching};
 
 /// Where members come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
+    /// Pods of a cluster.
+    Pods(PodSource),
     /// A fixed list.
     Static(Roster),
     /// A file that is looked at again and again.
@@ -35,6 +40,20 @@ pub enum Source {
         settle: Duration,
     },
 }
+
+/// Which pods are members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodSource {
+    /// Their namespace.
+    pub namespace: String,
+    /// A label selector as the API server takes it; empty means all pods.
+    pub selector: String,
+    /// How long an unready one keeps its targets; zero ignores health.
+    pub grace: Duration,
+}
+
+/// What is known of pods, kept up to date by whoever watches them; an error says why nothing is known yet.
+pub type PodFeed = watch::Receiver<Result<Arc<PodsSeen>, String>>;
 
 impl Source {
     /// Whether whoever asks becomes a member.
@@ -59,34 +78,47 @@ pub struct Membership {
     source: Source,
     polls: Arc<Polls>,
     file: Option<file::Watch>,
+    pods: Option<(Pods, PodFeed)>,
     gathering_until: Option<Instant>,
 }
 
 impl Membership {
-    /// Starts to watch. `polls` is where the server reports who asked.
+    /// Starts to watch. `polls` is where the server reports who asked; `feed` is needed where pods are members.
     #[must_use]
-    pub fn start(source: Source, polls: &Arc<Polls>, changed: &Arc<Notify>) -> Self {
+    pub fn start(source: Source, polls: &Arc<Polls>, changed: &Arc<Notify>, feed: Option<PodFeed>) -> Self {
         polls.accept(match &source {
             Source::Polling { grace, .. } => Some(*grace),
-            Source::Static(_) | Source::File(_) => None,
+            Source::Pods(_) | Source::Static(_) | Source::File(_) => None,
         });
         let file = match &source {
             Source::File(path) => Some(file::Watch::start(path.clone(), Arc::clone(changed))),
-            Source::Static(_) | Source::Polling { .. } => None,
+            Source::Pods(_) | Source::Static(_) | Source::Polling { .. } => None,
         };
-        Self { source, polls: Arc::clone(polls), file, gathering_until: None }
+        let pods = match &source {
+            Source::Pods(pods) => feed.map(|feed| (Pods::new(pods.grace), feed)),
+            Source::Static(_) | Source::File(_) | Source::Polling { .. } => None,
+        };
+        Self { source, polls: Arc::clone(polls), file, pods, gathering_until: None }
+    }
+
+    /// Goes on with the members of an earlier run, where they can be away for a while and stay members.
+    pub fn resume(&mut self, roster: Roster) {
+        if let Some((pods, _)) = &mut self.pods {
+            pods.resume(roster);
+        }
     }
 
     /// Takes members from another source from now on. Pollers that have gathered need not gather again.
-    pub fn switch(&mut self, source: Source, changed: &Arc<Notify>) {
+    pub fn switch(&mut self, source: Source, changed: &Arc<Notify>, feed: Option<PodFeed>) {
         let gathering_until = self.gathering_until.filter(|_| source.is_polling());
-        *self = Self { gathering_until, ..Self::start(source, &self.polls, changed) };
+        *self = Self { gathering_until, ..Self::start(source, &self.polls, changed, feed) };
     }
 
     /// Who is there now.
     #[must_use]
     pub fn look(&mut self, now: Instant) -> Look {
         let look = match &self.source {
+            Source::Pods(source) => Self::look_at_pods(self.pods.as_mut(), source, now),
             Source::Static(roster) => Look { known: Ok(roster.clone()), again_at: None },
             Source::File(path) => {
                 let unread = || format!("the list of collectors in {} was not read yet", path.display());
@@ -102,6 +134,27 @@ impl Membership {
             self.polls.expect(roster);
         }
         look
+    }
+
+    fn look_at_pods(pods: Option<&mut (Pods, PodFeed)>, source: &PodSource, now: Instant) -> Look {
+        let PodSource { namespace, selector, .. } = source;
+        let Some((pods, feed)) = pods else {
+            let why = "pods are not watched: there is no access to a cluster".to_owned();
+            return Look { known: Err(why), again_at: None };
+        };
+        match feed.borrow_and_update().clone() {
+            Err(why) => Look { known: Err(why), again_at: None },
+            Ok(seen) => match pods.look(&seen, now) {
+                (roster, again_at) if roster.is_empty() => {
+                    let n_pods = seen.pods.len();
+                    let why = format!(
+                        "no collector is ready: {n_pods} pods in namespace `{namespace}` match the selector `{selector}` (collector_namespace, collector_selector)"
+                    );
+                    Look { known: Err(why), again_at }
+                }
+                (roster, again_at) => Look { known: Ok(roster), again_at },
+            },
+        }
     }
 
     fn look_at_pollers(&mut self, now: Instant, settle: Duration) -> Look {

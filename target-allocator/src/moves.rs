@@ -15,7 +15,7 @@ pub const RECENT_CHANGES: usize = 100;
 /// Why a target has another owner than before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// The old owner is no longer a member.
+    /// The old owner is no longer a member, or is about to leave.
     MemberLeft,
     /// The new owner was not a member before.
     MemberJoined,

@@ -389,7 +389,7 @@ impl<'a> Step<'a> {
     fn describe(&self, job: &Arc<str>, item: &Item, old_item: &Item, from: usize, to: Option<usize>) -> Move {
         let to_name = to.map(|at| Arc::clone(self.roster.name(at)));
         let joined = to_name.as_ref().is_some_and(|name| self.before.roster.position(name).is_none());
-        let reason = if self.moved_to[from].is_none() {
+        let reason = if !self.moved_to[from].is_some_and(|at| self.roster.is_staying(at)) {
             Reason::MemberLeft
         } else if joined {
             Reason::MemberJoined

@@ -18,13 +18,21 @@ pub struct Member {
     pub name: Arc<str>,
     /// The node it runs on, where that is known; `per-node` needs it.
     pub node: Option<Arc<str>>,
+    /// Whether it is about to leave: it is given no targets, and keeps what it has until others have taken over.
+    pub is_draining: bool,
 }
 
 impl Member {
     /// A member of which only the name is known.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        Self { name: name.into(), node: None }
+        Self::on(name.into(), None)
+    }
+
+    /// A member and the node it runs on.
+    #[must_use]
+    pub fn on(name: Arc<str>, node: Option<Arc<str>>) -> Self {
+        Self { name, node, is_draining: false }
     }
 
     /// The node whose targets it takes: where nothing else is known, the node that has its own name, because
@@ -65,6 +73,18 @@ impl Roster {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Number of members that targets can be given to.
+    #[must_use]
+    pub fn n_staying(&self) -> usize {
+        self.0.iter().filter(|member| !member.is_draining).count()
+    }
+
+    /// Whether somebody is at this position who can be given targets.
+    #[must_use]
+    pub fn is_staying(&self, at: usize) -> bool {
+        self.get(at).is_some_and(|member| !member.is_draining)
     }
 
     /// Members in order of name.

@@ -37,19 +37,20 @@ pub(super) fn assign(subjects: &[Subject<'_>], roster: &Roster) -> Vec<Option<us
 pub struct Ring {
     /// Position in the roster by ordinal; empty when names are not ordinals.
     by_ordinal: Vec<Option<usize>>,
-    /// Hash of each member's name, by position in the roster.
-    by_name: Vec<u64>,
+    /// Position in the roster and hash of the name of each member that stays.
+    by_name: Vec<(usize, u64)>,
 }
 
 impl Ring {
-    /// Prepares a roster.
+    /// Prepares a roster. A member that is draining counts as absent.
     #[must_use]
     pub fn new(roster: &Roster) -> Self {
-        let by_name = roster.iter().map(|member| xxh64(member.name.as_bytes(), 0)).collect();
+        let staying = roster.iter().enumerate().filter(|(_, member)| !member.is_draining);
+        let by_name = staying.map(|(at, member)| (at, xxh64(member.name.as_bytes(), 0))).collect();
         Self { by_ordinal: ordinals(roster).unwrap_or_default(), by_name }
     }
 
-    /// Position in the roster of the member that owns a hash; `None` only when the roster is empty.
+    /// Position in the roster of the member that owns a hash; `None` only when nobody stays.
     #[must_use]
     pub fn owner(&self, hash: u64) -> Option<usize> {
         let n_ordinals = self.by_ordinal.len();
@@ -62,7 +63,7 @@ impl Ring {
     }
 
     fn rendezvous(&self, hash: u64) -> Option<usize> {
-        best(hash, self.by_name.iter().copied().enumerate())
+        best(hash, self.by_name.iter().copied())
     }
 }
 
@@ -89,9 +90,10 @@ fn mixed(value: u64) -> u64 {
 
 /// Positions by ordinal where all names are `<stem>-<ordinal>` with one stem and small enough ordinals.
 fn ordinals(roster: &Roster) -> Option<Vec<Option<usize>>> {
-    let (stem, _) = split(&roster.get(0)?.name)?;
+    let staying = || roster.iter().enumerate().filter(|(_, member)| !member.is_draining);
+    let (stem, _) = split(&staying().next()?.1.name)?;
     let mut by_ordinal = Vec::new();
-    for (at, member) in roster.iter().enumerate() {
+    for (at, member) in staying() {
         let (own_stem, ordinal) = split(&member.name)?;
         if own_stem != stem {
             return None;

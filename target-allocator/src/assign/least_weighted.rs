@@ -10,9 +10,9 @@ use super::Subject;
 use crate::roster::Roster;
 
 pub(super) fn assign(subjects: &[Subject<'_>], roster: &Roster) -> Vec<Option<usize>> {
-    let mut load = Load::new(roster.len());
+    let mut load = Load::new(roster);
     let mut owners: Vec<Option<usize>> =
-        subjects.iter().map(|subject| subject.current.filter(|at| *at < roster.len())).collect();
+        subjects.iter().map(|subject| subject.current.filter(|at| roster.is_staying(*at))).collect();
     for (subject, owner) in subjects.iter().zip(&owners) {
         if let Some(at) = owner {
             load.add(*at, subject.job);
@@ -37,13 +37,16 @@ pub(super) fn place_rest<'a>(subjects: &[Subject<'a>], owners: &mut [Option<usiz
 
 /// Number of targets by member, and by member and job.
 pub(super) struct Load<'a> {
+    /// Who can be given targets.
+    staying: Vec<usize>,
     total: Vec<usize>,
     by_job: HashMap<&'a str, Vec<usize>>,
 }
 
 impl<'a> Load<'a> {
-    pub(super) fn new(n_members: usize) -> Self {
-        Self { total: vec![0; n_members], by_job: HashMap::new() }
+    pub(super) fn new(roster: &Roster) -> Self {
+        let staying = (0..roster.len()).filter(|at| roster.is_staying(*at)).collect();
+        Self { staying, total: vec![0; roster.len()], by_job: HashMap::new() }
     }
 
     pub(super) fn add(&mut self, at: usize, job: &'a str) {
@@ -53,6 +56,7 @@ impl<'a> Load<'a> {
 
     fn emptiest(&self, job: &str) -> Option<usize> {
         let of_job = self.by_job.get(job);
-        (0..self.total.len()).min_by_key(|at| (self.total[*at], of_job.map_or(0, |counts| counts[*at]), *at))
+        let load = |at: &usize| (self.total[*at], of_job.map_or(0, |counts| counts[*at]), *at);
+        self.staying.iter().copied().min_by_key(load)
     }
 }

@@ -88,7 +88,8 @@ impl fmt::Display for Strategy {
 }
 
 /// The position in the roster of each target's owner, in the order of the subjects. `None` where the strategy has no
-/// member for a target, and everywhere when the roster is empty.
+/// member for a target, and everywhere when the roster is empty. Members that are draining are given nothing (with one
+/// exception, see `per_node`).
 #[must_use]
 pub fn assign(strategy: Strategy, subjects: &[Subject<'_>], roster: &Roster) -> Vec<Option<usize>> {
     if roster.is_empty() {

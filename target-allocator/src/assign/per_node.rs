@@ -3,7 +3,8 @@
 //! As upstream, with two clarifications: several members on one node share its targets by rendezvous (upstream lets
 //! one of them win by chance), and a target without a node, or on a node without a member, goes to the fallback
 //! strategy where one is configured and to nobody otherwise. Which labels tell the node is
-//! [`crate::items::node_of`]'s business.
+//! [`crate::items::node_of`]'s business. A member that is draining keeps the targets of its node where nobody else could
+//! take them.
 
 use std::collections::HashMap;
 
@@ -21,13 +22,18 @@ pub(super) fn assign(
     for (at, member) in roster.iter().enumerate() {
         by_node.entry(member.serves_node()).or_default().push((at, xxh64(member.name.as_bytes(), 0)));
     }
-    let on_node = |subject: &Subject<'_>| {
+    let on_node = |subject: &Subject<'_>, is_eligible: &dyn Fn(usize) -> bool| {
         let members = by_node.get(subject.node?)?;
-        consistent::best(subject.hash, members.iter().copied())
+        consistent::best(subject.hash, members.iter().copied().filter(|(at, _)| is_eligible(*at)))
     };
-    let mut owners: Vec<Option<usize>> = subjects.iter().map(on_node).collect();
+    let stays = |at| roster.is_staying(at);
+    let mut owners: Vec<Option<usize>> = subjects.iter().map(|subject| on_node(subject, &stays)).collect();
     match fallback {
-        None => {}
+        None => {
+            for (subject, owner) in subjects.iter().zip(&mut owners) {
+                *owner = owner.or_else(|| on_node(subject, &|_| true));
+            }
+        }
         Some(Fallback::ConsistentHashing) => {
             let ring = consistent::Ring::new(roster);
             for (subject, owner) in subjects.iter().zip(&mut owners) {
@@ -41,9 +47,9 @@ pub(super) fn assign(
 
 /// Upstream's fallback counts the targets that members have by node, and leaves a target where it is.
 fn by_least_weight(subjects: &[Subject<'_>], owners: &mut [Option<usize>], roster: &Roster) {
-    let mut load = least_weighted::Load::new(roster.len());
+    let mut load = least_weighted::Load::new(roster);
     for (subject, owner) in subjects.iter().zip(owners.iter_mut()) {
-        *owner = owner.or(subject.current.filter(|at| *at < roster.len()));
+        *owner = owner.or(subject.current.filter(|at| roster.is_staying(*at)));
         if let Some(at) = owner {
             load.add(*at, subject.job);
         }

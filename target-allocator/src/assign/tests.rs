@@ -177,7 +177,7 @@ fn least_weighted_breaks_ties_by_job_and_then_by_name() {
 
 #[test]
 fn per_node_follows_the_node_and_falls_back_only_when_told() {
-    let on = |name: &str, node: &str| Member { name: name.into(), node: Some(node.into()) };
+    let on = |name: &str, node: &str| Member::on(name.into(), Some(node.into()));
     let roster = Roster::new([on("agent-x", "worker-1"), on("agent-y", "worker-2")]);
     let at = |node, hash| Subject { node, ..subject(hash) };
     let subjects = [at(Some("worker-2"), 1), at(Some("worker-1"), 2), at(Some("worker-9"), 3), at(None, 4)];
@@ -190,6 +190,18 @@ fn per_node_follows_the_node_and_falls_back_only_when_told() {
         assert_eq!(owners[..2], [Some(1), Some(0)]);
         assert!(owners.iter().all(Option::is_some), "{fallback:?}: {owners:?}");
     }
+}
+
+#[test]
+fn per_node_leaves_targets_with_a_draining_member_where_nobody_else_could_take_them() {
+    let draining =
+        |name: &str, node: &str| Member { is_draining: true, ..Member::on(name.into(), Some(node.into())) };
+    let roster =
+        Roster::new([draining("a", "n-1"), draining("b", "n-2"), Member::on("c".into(), Some("n-2".into()))]);
+    let subjects = [Subject { node: Some("n-1"), ..subject(1) }, Subject { node: Some("n-2"), ..subject(2) }];
+    assert_eq!(assign(Strategy::PerNode { fallback: None }, &subjects, &roster), [Some(0), Some(2)]);
+    let fallback = Strategy::PerNode { fallback: Some(Fallback::ConsistentHashing) };
+    assert_eq!(assign(fallback, &subjects, &roster), [Some(2), Some(2)]);
 }
 
 #[test]
@@ -247,6 +259,28 @@ proptest! {
             let after = some.name(after.owner(hash).unwrap());
             prop_assert!(before == after || **before == name(&lost), "{} -> {}", before, after);
         }
+    }
+
+    #[test]
+    fn a_draining_member_is_passed_over_as_if_it_were_gone(
+        strategy in strategies(),
+        hashes in prop::collection::btree_set(any::<u64>(), 0..60),
+        ordinals in prop::collection::btree_set(0_usize..20, 2..8),
+        drained in any::<prop::sample::Index>(),
+        named in any::<bool>(),
+    ) {
+        let name = |ordinal: &usize| if named { format!("{}-s", ordinal) } else { format!("s-{ordinal}") };
+        proptest::prop_assume!(strategy != Strategy::PerNode { fallback: None }); // the exception
+        let drained = name(drained.get(&ordinals.iter().copied().collect::<Vec<_>>()));
+        let members: Vec<Member> = ordinals.iter().map(|ordinal| Member::named(&name(ordinal))).collect();
+        let draining = |member: &Member| Member { is_draining: *member.name == *drained, ..member.clone() };
+        let with = Roster::new(members.iter().map(draining));
+        let without = Roster::new(members.into_iter().filter(|member| *member.name != *drained));
+        let subjects: Vec<Subject<'_>> = hashes.iter().map(|hash| subject(*hash)).collect();
+        let names = |roster: &Roster| -> Vec<String> {
+            assign(strategy, &subjects, roster).iter().map(|at| roster.name(at.unwrap()).to_string()).collect()
+        };
+        prop_assert_eq!(names(&with), names(&without));
     }
 
     #[test]

@@ -145,7 +145,7 @@ fn parse_yaml(text: &str, source: &str) -> Result<Vec<Member>, String> {
         let name = node.text().or_else(|| node.get("name").and_then(config::Node::text));
         let name = name.ok_or_else(|| format!("{}: not a name", node.place()))?;
         let node = node.get("node").and_then(config::Node::text).map(Arc::from);
-        Ok(Member { name: name.into(), node })
+        Ok(Member::on(name.into(), node))
     };
     parsed.root.items().map(member).collect()
 }

@@ -15,6 +15,16 @@ pub const MAX_LEASE: Duration = Duration::from_secs(600);
 /// The lease of collectors where `collectors.polling` does not say: only pages show it then.
 const SHOWN_LEASE: Duration = Duration::from_secs(120);
 
+/// How long a request for changes is held at most.
+pub const HOLD: Duration = Duration::from_secs(20);
+
+/// How long a member counts as one that hears of changes at once after its last request for them has ended: it fetches what
+/// changed, and asks again.
+const BETWEEN_WATCHES: Duration = Duration::from_secs(5);
+
+/// How often such a member asks, so to speak.
+const WATCHING_EVERY: Duration = Duration::from_secs(1);
+
 /// What kind of program fetches a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
@@ -85,6 +95,33 @@ struct Inner {
     /// The names that are remembered where asking makes nobody a member.
     expected: BTreeSet<Arc<str>>,
     last: BTreeMap<Arc<str>, Poll>,
+    /// Members whose requests for changes are held: how many, and until when they count where there is none.
+    watching: BTreeMap<Arc<str>, (usize, Instant)>,
+}
+
+/// A held request for changes; ends when it is dropped.
+#[derive(Debug)]
+pub struct Watching {
+    polls: Arc<Polls>,
+    name: Arc<str>,
+    is_counted: bool,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        if !self.is_counted {
+            return;
+        }
+        let now = Instant::now();
+        let mut inner = self.polls.lock();
+        if let Some((n_held, until)) = inner.watching.get_mut(&self.name) {
+            *n_held -= 1;
+            *until = now + BETWEEN_WATCHES;
+        }
+        if let Some(poll) = inner.last.get_mut(&self.name) {
+            poll.at = now;
+        }
+    }
 }
 
 impl Polls {
@@ -139,21 +176,47 @@ impl Polls {
         Heard::Joined
     }
 
+    /// A request for changes of this collector is held from now on. Only collectors that were heard are remembered.
+    pub fn watch(self: &Arc<Self>, name: &str) -> Watching {
+        let (name, now) = (Arc::<str>::from(name), Instant::now());
+        let mut inner = self.lock();
+        let is_counted = inner.last.contains_key(&name);
+        inner.watching.retain(|_, (n_held, until)| *n_held > 0 || *until > now);
+        if is_counted {
+            inner.watching.entry(Arc::clone(&name)).or_insert((0, now)).0 += 1;
+        }
+        drop(inner);
+        Watching { polls: Arc::clone(self), name, is_counted }
+    }
+
     /// Forgets whoever has been away too long; tells who is left, and when the next lease ends.
     #[must_use]
     pub fn alive(&self, now: Instant) -> (Roster, Option<Instant>) {
         let mut inner = self.lock();
-        inner.last.retain(|_, poll| poll.ends_at() > now);
-        let members = inner.last.keys().map(|name| Member { name: Arc::clone(name), node: None });
+        let Inner { watching, last, .. } = &mut *inner;
+        let is_held = |name: &Arc<str>| watching.get(name).is_some_and(|(n_held, _)| *n_held > 0);
+        last.retain(|name, poll| {
+            poll.at = if is_held(name) { now } else { poll.at };
+            poll.ends_at() > now
+        });
+        let members = inner.last.keys().map(|name| Member::on(Arc::clone(name), None));
         let roster = Roster::new(members);
         let next_end = inner.last.values().map(Poll::ends_at).min();
         (roster, next_end)
     }
 
-    /// The last polls by name.
+    /// The last polls by name, as they are at a moment: whoever hears of changes at once has asked just now.
     #[must_use]
-    pub fn last(&self) -> LastPolls {
-        self.lock().last.clone()
+    pub fn last(&self, now: Instant) -> LastPolls {
+        let inner = self.lock();
+        let is_watching = |name: &Arc<str>| {
+            inner.watching.get(name).is_some_and(|(n_held, until)| *n_held > 0 || *until > now)
+        };
+        let poll = |(name, poll): (&Arc<str>, &Poll)| {
+            let watched = Poll { at: now, every: Some(WATCHING_EVERY), ..*poll };
+            (Arc::clone(name), if is_watching(name) { watched } else { *poll })
+        };
+        inner.last.iter().map(poll).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

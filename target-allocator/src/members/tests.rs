@@ -8,7 +8,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn polling(grace: u64, settle: u64) -> (Membership, Arc<Polls>) {
     let polls = Arc::new(Polls::default());
     let source = Source::Polling { grace: Duration::from_secs(grace), settle: Duration::from_secs(settle) };
-    (Membership::start(source, &polls, &Arc::new(Notify::new())), polls)
+    (Membership::start(source, &polls, &Arc::new(Notify::new()), None), polls)
 }
 
 fn names(look: &Look) -> Vec<String> {
@@ -73,13 +73,13 @@ async fn an_announced_interval_stretches_the_lease_within_bounds() {
 async fn asking_makes_nobody_a_member_of_a_list() {
     let polls = Arc::new(Polls::default());
     let source = Source::Static(Roster::of(["s-0", "s-1"]));
-    let mut membership = Membership::start(source, &polls, &Arc::new(Notify::new()));
+    let mut membership = Membership::start(source, &polls, &Arc::new(Notify::new()), None);
     let now = Instant::now();
     assert_eq!(names(&membership.look(now)), ["s-0", "s-1"]);
     assert_eq!(polls.hear("x", None, None, now), Heard::Stranger);
     assert_eq!(polls.hear("s-1", None, None, now), Heard::Known);
     assert_eq!(names(&membership.look(now)), ["s-0", "s-1"]);
-    let last = polls.last();
+    let last = polls.last(Instant::now());
     assert_eq!(last.keys().map(|name| &**name).collect::<Vec<_>>(), ["s-1"]);
     assert_eq!(Presence::of(last.get("s-1"), now), Presence::Active);
     assert_eq!(Presence::of(last.get("s-1"), now + MAX_LEASE), Presence::Silent);
@@ -90,7 +90,7 @@ async fn asking_makes_nobody_a_member_of_a_list() {
 fn who_fetches_lists_is_remembered_when_it_asks_for_something_else() {
     let (_, polls) = polling(30, 0);
     let now = Instant::now();
-    let client = |polls: &Polls| polls.last()["s-0"].client;
+    let client = |polls: &Polls| polls.last(Instant::now())["s-0"].client;
     for (fetcher, known) in [
         (None, None),
         (Some(Client::Muster), Some(Client::Muster)),
@@ -100,7 +100,7 @@ fn who_fetches_lists_is_remembered_when_it_asks_for_something_else() {
         polls.hear("s-0", Some(SECOND), fetcher, now);
         assert_eq!(client(&polls), known);
     }
-    assert_eq!(polls.last()["s-0"].every, Some(SECOND));
+    assert_eq!(polls.last(Instant::now())["s-0"].every, Some(SECOND));
     assert_eq!(Client::of(Some("muster/0.1.0")), Client::Muster);
     for other in [None, Some("Prometheus/3.0"), Some("muster"), Some("xmuster/1")] {
         assert_eq!(Client::of(other), Client::Other);
@@ -145,7 +145,7 @@ async fn a_file_is_followed_and_its_last_good_list_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("members");
     let (polls, changed) = (Arc::new(Polls::default()), Arc::new(Notify::new()));
-    let mut membership = Membership::start(Source::File(path.clone()), &polls, &changed);
+    let mut membership = Membership::start(Source::File(path.clone()), &polls, &changed, None);
     assert!(membership.look(Instant::now()).known.unwrap_err().contains("not read yet"));
     changed.notified().await;
     assert!(membership.look(Instant::now()).known.unwrap_err().contains("reading it failed"));
@@ -174,7 +174,7 @@ async fn a_file_that_is_being_written_is_not_believed() {
     let path = folder.path().join("members");
     std::fs::write(&path, "s-1\n").unwrap();
     let (polls, changed) = (Arc::new(Polls::default()), Arc::new(Notify::new()));
-    let mut membership = Membership::start(Source::File(path.clone()), &polls, &changed);
+    let mut membership = Membership::start(Source::File(path.clone()), &polls, &changed, None);
     changed.notified().await;
     let mut file = std::fs::File::create(&path).unwrap();
     for piece in ["s-1", "0\n", "s", "-1", "1\n"] {

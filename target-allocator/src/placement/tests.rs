@@ -36,7 +36,16 @@ impl World {
     }
 
     pub(super) fn members(&mut self, names: &[&str]) {
-        let roster = Roster::of(names.iter().copied());
+        self.members_of_whom(names, "nobody");
+    }
+
+    /// Members of whom one is draining.
+    pub(super) fn members_of_whom(&mut self, names: &[&str], drained: &str) {
+        let member = |name: &&str| crate::roster::Member {
+            is_draining: *name == drained,
+            ..crate::roster::Member::named(name)
+        };
+        let roster = Roster::new(names.iter().map(member));
         self.step(Strategy::ConsistentHashing, &roster);
     }
 

@@ -155,6 +155,20 @@ fn a_holder_that_leaves_lets_the_new_owner_start_at_once() {
 }
 
 #[test]
+fn a_member_that_is_drained_keeps_its_targets_until_the_turn_of_who_takes_over() {
+    let mut world = World::ours(&["s-0", "s-1"]);
+    let n_owned = world.n_owned("s-1");
+    world.members_of_whom(&["s-0", "s-1"], "s-1");
+    assert_eq!((world.n_owned("s-1"), world.told("s-1")), (0, (n_owned, vec![(UNTIL, 21_000)])));
+    assert_eq!(world.told("s-0"), (n_owned, vec![(FROM, 21_000)]));
+    world.fetch("s-0");
+    world.pass(41);
+    assert_eq!((world.told("s-0"), world.n_listed_twice()), (NOTHING, 0));
+    world.members(&["s-0"]);
+    assert_eq!((world.told("s-0"), world.n_owned("s-0")), (NOTHING, 60));
+}
+
+#[test]
 fn a_list_is_told_from_the_same_list_with_another_turn() {
     let mut world = World::ours(&["s-0"]);
     world.members(&["s-0", "s-1"]);

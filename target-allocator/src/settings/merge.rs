@@ -88,6 +88,8 @@ impl Merge<'_> {
             strategy: self.strategy(&file),
             filters: file.filter_strategy == "relabel-config",
             shows_secrets,
+            sudden_fall_hold: file.sudden_fall_hold.as_duration().unwrap_or_default(),
+            state_file: file.state_file.as_ref().map(|path| self.input.base_dir.join(path)),
             members: members?,
             jobs,
             base_dir: self.input.base_dir.to_owned(),
@@ -231,7 +233,7 @@ impl Merge<'_> {
                     "name every collector once",
                 );
             }
-            members.push(Member { name: name.as_str().into(), node });
+            members.push(Member::on(name.as_str().into(), node));
         }
         if members.is_empty() || members.len() > MAX_MEMBERS {
             let message = format!("between 1 and MAX_MEMBERS ({MAX_MEMBERS}) collectors are needed");
