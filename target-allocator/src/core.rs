@@ -6,13 +6,15 @@
 //! Nothing is answered before discovery of every job has settled. A job whose discovery stays silent longer than
 //! [`PATIENCE`] is left behind: the others are answered, and its own lists stay 503 until it settles.
 
+mod fall;
+mod keeping;
 mod running;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::Problem;
+use config::{Problem, Secret};
 use scrape::Clock;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -22,13 +24,16 @@ use crate::api::Fetched;
 use crate::handover::{Terms, unix_millis};
 use crate::items::Items;
 use crate::jobs::JobSpec;
+use crate::kept::Kept;
+use crate::marks::Marks;
 use crate::members::{Membership, Polls};
 use crate::metrics::Metrics;
 use crate::moves::MoveLog;
 use crate::placement::Placement;
 use crate::roster::Roster;
 use crate::settings::Settings;
-use crate::view::{Configs, Parts, View};
+use crate::view::{Configs, JobConfig, Parts, View};
+use keeping::Keeping;
 use running::Running;
 
 /// How long answers wait for jobs whose discovery stays silent.
@@ -74,6 +79,9 @@ pub(crate) struct Core {
     started: Instant,
     /// Discovery has settled, or patience has ended.
     is_open: bool,
+    keeping: Option<Keeping>,
+    /// The assignment of an earlier run, until targets are shared out for the first time.
+    resumed: Option<Kept>,
     views: watch::Sender<Arc<View>>,
 }
 
@@ -91,7 +99,13 @@ impl Core {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let membership = Membership::start(settings.members.clone(), &shared.polls, &shared.changed);
+        let mut membership =
+            Membership::start(settings.members.clone(), &shared.polls, &shared.changed, None);
+        let keeping = settings.state_file.clone().map(Keeping::new);
+        let resumed = keeping.as_ref().and_then(Keeping::read);
+        if let Some(kept) = &resumed {
+            membership.resume(kept.roster());
+        }
         let configs = Arc::new(render(&settings.jobs));
         let first = View::new(Parts::nothing_yet(&settings, Arc::clone(&configs)), None);
         let (views, _) = watch::channel(Arc::new(first));
@@ -105,6 +119,8 @@ impl Core {
             moves: MoveLog::default(),
             started: Instant::now(),
             is_open: false,
+            keeping,
+            resumed,
             views,
         })
     }
@@ -118,7 +134,7 @@ impl Core {
     pub(crate) async fn run(mut self, mut inbox: Inbox) {
         let changed = Arc::clone(&self.shared.changed);
         loop {
-            let again_at = self.update(Instant::now());
+            let again_at = self.update(Instant::now()).await;
             let alarm = async {
                 match again_at {
                     Some(at) => sleep_until(at).await,
@@ -143,10 +159,10 @@ impl Core {
     }
 
     /// Looks at everything, shares out anew where something changed, and publishes. Gives back when to look again.
-    fn update(&mut self, now: Instant) -> Option<Instant> {
+    async fn update(&mut self, now: Instant) -> Option<Instant> {
         let look = self.membership.look(now);
         for running in self.jobs.values_mut() {
-            running.refresh(&self.settings, &self.shared.metrics);
+            running.refresh(&self.settings, &self.shared.metrics, now);
         }
         let silent = self.silent();
         let patience_ends = self.started + PATIENCE;
@@ -160,8 +176,14 @@ impl Core {
         }
         let turns_at = self.hand_over(now);
         let members_wait_for = look.known.err();
+        if let Some(keeping) = self.keeping.as_mut().filter(|_| self.placement.epoch > 0) {
+            keeping.keep(&self.placement, now).await;
+        }
         self.publish(waits_for, members_wait_for);
-        [look.again_at, (!self.is_open).then_some(patience_ends), turns_at].into_iter().flatten().min()
+        let falls_at = self.jobs.values().filter_map(Running::again_at).min();
+        let opens_at = (!self.is_open).then_some(patience_ends);
+        let saves_at = self.keeping.as_ref().and_then(Keeping::due);
+        [look.again_at, opens_at, turns_at, falls_at, saves_at].into_iter().flatten().min()
     }
 
     /// Jobs that have not answered yet, though they can.
@@ -183,10 +205,17 @@ impl Core {
         {
             return;
         }
+        if let Some(kept) = self.resumed.take() {
+            self.placement = kept.placement(&jobs);
+            tracing::info!(
+                collectors = self.placement.roster.len(),
+                "going on with the assignment of the last run"
+            );
+        }
         let began = std::time::Instant::now();
         let n_moved_before = self.moves.total();
         let at = self.shared.clock.now();
-        let terms = Terms::of(&self.shared.polls.last(), now, at);
+        let terms = Terms::of(&self.shared.polls.last(now), now, at);
         self.placement = self.placement.next(strategy, roster, &jobs, &terms, at, &mut self.moves);
         self.shared.metrics.allocated(members_changed, strategy.name(), began.elapsed());
         let (epoch, collectors) = (self.placement.epoch, roster.len());
@@ -204,7 +233,7 @@ impl Core {
         let at = self.shared.clock.now();
         let at_millis = unix_millis(at);
         if self.turns_at()? <= at_millis {
-            let next = Terms::of(&self.shared.polls.last(), now, at).turn;
+            let next = Terms::of(&self.shared.polls.last(now), now, at).turn;
             for placed in self.placement.jobs.values_mut() {
                 if let Some(turned) = placed.turned(at_millis, next) {
                     *placed = Arc::new(turned);
@@ -239,6 +268,7 @@ impl Core {
             shows_secrets: self.settings.shows_secrets,
             configs: Arc::clone(&self.configs),
             moves: self.moves.clone(),
+            marks: Marks::default(),
         };
         let before = self.views.borrow().clone();
         let view = Arc::new(View::new(parts, Some(&before)));
@@ -290,7 +320,10 @@ impl Core {
             self.jobs.values_mut().for_each(Running::look_again);
         }
         if settings.members != self.settings.members {
-            self.membership.switch(settings.members.clone(), &self.shared.changed);
+            self.membership.switch(settings.members.clone(), &self.shared.changed, None);
+        }
+        if settings.state_file != self.settings.state_file {
+            self.keeping = settings.state_file.clone().map(Keeping::new);
         }
         self.configs = Arc::new(render(&settings.jobs));
         self.settings = settings;
@@ -310,6 +343,7 @@ impl Parts {
             shows_secrets: settings.shows_secrets,
             configs,
             moves: MoveLog::default(),
+            marks: Marks::default(),
         }
     }
 }
@@ -322,10 +356,15 @@ fn render(jobs: &[Arc<JobSpec>]) -> Configs {
         Answer::new(serde_json::to_vec(&map).expect("values with text keys can be written"))
     };
     let pretty = |job: &Arc<JobSpec>| (Arc::from(job.name()), format!("{:#}", job.redacted()));
+    let config = |job: &Arc<JobSpec>| {
+        let (redacted, full) = (job.redacted().to_string(), Secret::new(job.full().to_string()));
+        (Arc::from(job.name()), JobConfig { redacted, full })
+    };
     Configs {
         redacted: body(JobSpec::redacted),
         full: body(JobSpec::full),
         pretty: jobs.iter().map(pretty).collect(),
+        jobs: jobs.iter().map(config).collect(),
     }
 }
 

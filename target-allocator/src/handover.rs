@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::members::{Client, LastPolls, MAX_LEASE, Presence};
@@ -33,7 +34,7 @@ const MAX_REFRESH: Duration = Duration::from_secs(MAX_LEASE.as_secs() / 2);
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// The moment at which a target changes hands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
     /// Milliseconds since 1970: the first moment that is the new owner's.
     pub at: u64,

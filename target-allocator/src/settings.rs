@@ -13,6 +13,7 @@ mod merge;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::Problem;
 
@@ -36,6 +37,10 @@ pub struct Settings {
     pub filters: bool,
     /// Whether plain HTTP clients see credentials.
     pub shows_secrets: bool,
+    /// How long a sudden fall of a job's targets right after a reconnect is not believed; zero believes at once.
+    pub sudden_fall_hold: Duration,
+    /// Where the assignment is kept for a restart, if it is.
+    pub state_file: Option<PathBuf>,
     /// Where members come from.
     pub members: Source,
     /// What is scraped, sorted by name.

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use config::Problem;
 use discovery::{Context, Discovery, Group, Snapshot};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::Shared;
+use super::fall::Doubt;
 use crate::items::Items;
 use crate::jobs::{Found, FoundInGroup, JobSpec};
 use crate::metrics::Metrics;
@@ -30,6 +32,9 @@ pub(super) struct Running {
     problems: Vec<String>,
     /// The snapshot must be looked at although it did not change.
     is_stale: bool,
+    doubt: Doubt,
+    /// A fall that is not believed yet: when to look again, and what to say.
+    held: Option<(Instant, String)>,
     _discovery: Discovery,
     /// Wakes the loop on every change; ends with the job.
     _bell: JoinSet<()>,
@@ -65,6 +70,8 @@ impl Running {
             found: None,
             problems: Vec::new(),
             is_stale: true,
+            doubt: Doubt::default(),
+            held: None,
             _discovery: discovery,
             _bell: bell,
         })
@@ -75,9 +82,10 @@ impl Running {
         self.spec.config().sd == spec.config().sd && self.spec.base_dir() == settings.base_dir
     }
 
-    /// Goes on under a new configuration with the same discovery.
+    /// Goes on under a new configuration with the same discovery. What the new rules leave out is believed at once.
     pub(super) fn with(self, spec: &Arc<JobSpec>) -> Self {
-        Self { spec: Arc::clone(spec), groups: Vec::new(), is_stale: true, ..self }
+        let spec = Arc::clone(spec);
+        Self { spec, groups: Vec::new(), is_stale: true, doubt: Doubt::default(), held: None, ..self }
     }
 
     /// Answers with what the predecessor found, until the own discovery has settled.
@@ -91,25 +99,64 @@ impl Running {
         self.is_stale = true;
     }
 
+    /// When to look again although discovery reports nothing.
+    pub(super) fn again_at(&self) -> Option<Instant> {
+        self.held.as_ref().map(|(until, _)| *until)
+    }
+
     /// Takes over what discovery found since the last look.
-    pub(super) fn refresh(&mut self, settings: &Settings, metrics: &Metrics) {
-        if !self.is_stale && !self.snapshots.has_changed().unwrap_or(false) {
+    pub(super) fn refresh(&mut self, settings: &Settings, metrics: &Metrics, now: Instant) {
+        let is_due = self.held.as_ref().is_some_and(|(until, _)| *until <= now);
+        if !self.is_stale && !is_due && !self.snapshots.has_changed().unwrap_or(false) {
             return;
         }
         self.is_stale = false;
         let snapshot = self.snapshots.borrow_and_update().clone();
+        let was_troubled = !self.problems.is_empty();
         self.problems = snapshot.problems.iter().take(MAX_PROBLEMS).map(ToString::to_string).collect();
+        if was_troubled || !self.problems.is_empty() {
+            self.doubt.trouble(now);
+        }
         if !snapshot.settled {
             return;
         }
-        let began = Instant::now();
+        let began = std::time::Instant::now();
         self.look_at(&snapshot.groups, settings.filters);
         let mut found = Found::of(self.groups.iter().map(|(_, found)| found));
         metrics.processed(self.spec.name(), began.elapsed());
-        if let Some(before) = self.found.as_ref().filter(|before| before.items == found.items) {
-            found.items = Arc::clone(&before.items);
+        if let Some(before) = &self.found {
+            if before.items == found.items {
+                found.items = Arc::clone(&before.items);
+            }
+            if self.is_held(before.items.len(), found.items.len(), settings.sudden_fall_hold, now) {
+                return;
+            }
         }
         self.found = Some(found);
+    }
+
+    /// Whether a fall is not believed yet.
+    fn is_held(&mut self, before: usize, after: usize, hold: Duration, now: Instant) -> bool {
+        let was_held = self.held.is_some();
+        self.held = self.doubt.judge(before, after, hold, now).map(|until| {
+            let why = format!(
+                "right after it came back, discovery knows only {after} of {before} targets; the others stay until that has lasted for sudden_fall_hold ({} s)",
+                hold.as_secs_f64()
+            );
+            (until, why)
+        });
+        match (&self.held, was_held) {
+            (Some((_, why)), false) => {
+                tracing::warn!(job = self.spec.name(), why, "a sudden fall is not believed yet")
+            }
+            (None, true) => tracing::info!(
+                job = self.spec.name(),
+                targets = after,
+                "the number of targets is believed again"
+            ),
+            _ => {}
+        }
+        self.held.is_some()
     }
 
     /// Looks at the groups that changed.
@@ -140,6 +187,7 @@ impl Running {
         let silent = || format!("discovery of job `{}` has not answered yet", self.spec.name());
         let waits_for = self.spec.unanswerable().or_else(|| self.found.is_none().then(silent));
         let mut problems = self.problems.clone();
+        problems.extend(self.held.as_ref().map(|(_, why)| why.clone()));
         if let Some((n, why)) = self.found.as_ref().and_then(|found| found.refused.as_ref()) {
             problems.push(format!("{n} targets cannot be scraped; the first one, because {why}"));
         }

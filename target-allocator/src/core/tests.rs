@@ -378,3 +378,109 @@ async fn answers_that_did_not_change_are_the_same_bytes_in_the_next_view() {
     assert!(Arc::ptr_eq(&before.jobs["a"], &after.jobs["a"]));
     assert!(after.placement.epoch > before.placement.epoch);
 }
+
+/// A file job whose list has this many targets.
+fn listed(range: std::ops::Range<usize>) -> String {
+    format!("- {{targets: [{}]}}\n", addresses(range))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fall_right_after_discovery_came_back_is_held_and_then_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("t.yaml"), listed(0..40)).unwrap();
+    let job = "{job_name: a, file_sd_configs: [{files: [t.yaml]}]}".to_owned();
+    let world = World::start_in(folder, &with_jobs("{static: [s-0]}", &[job]));
+    world.ready().await;
+
+    world.write("t.yaml", "- nonsense");
+    world.until(|view| !view.jobs["a"].state.problems.is_empty()).await;
+    let began = Instant::now();
+    world.write("t.yaml", &listed(0..3));
+    let held = world.until(|view| view.jobs["a"].state.problems[0].contains("sudden_fall_hold")).await;
+    assert_eq!(held.jobs["a"].placed.items.len(), 40);
+    assert!(held.jobs["a"].state.problems[0].contains("only 3 of 40 targets"));
+    let view = world.until(|view| view.jobs["a"].placed.items.len() == 3).await;
+    assert!(began.elapsed() >= 30 * SECOND && began.elapsed() < 40 * SECOND, "{:?}", began.elapsed());
+    assert_eq!(view.jobs["a"].state, crate::view::JobState::default());
+
+    let began = Instant::now();
+    world.write("t.yaml", &listed(0..1));
+    world.until(|view| view.jobs["a"].placed.items.len() == 1).await;
+    assert!(began.elapsed() < 10 * SECOND, "discovery was well: {:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fall_that_recovers_while_it_is_held_was_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("t.yaml"), listed(0..40)).unwrap();
+    let job = "{job_name: a, file_sd_configs: [{files: [t.yaml]}]}".to_owned();
+    let world = World::start_in(folder, &with_jobs("{static: [s-0]}", &[job]));
+    world.ready().await;
+    for text in ["- nonsense".to_owned(), listed(0..3)] {
+        world.write("t.yaml", &text);
+        tokio::time::sleep(5 * SECOND).await;
+        assert_eq!(world.list("a", "s-0").await.len(), 40);
+    }
+    world.write("t.yaml", &listed(1..41));
+    let view = world.until(|view| view.jobs["a"].placed.items[0].address() != "h0:1").await;
+    assert_eq!((view.jobs["a"].placed.items.len(), view.jobs["a"].state.problems.len()), (40, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_allocator_goes_on_with_its_handovers() {
+    let folder = tempfile::tempdir().unwrap();
+    let text =
+        format!("state_file: state/kept.json\n{}", with_jobs("{file: members}", &[fixed_job("a", 0..60)]));
+    std::fs::write(folder.path().join("members"), "s-0\n").unwrap();
+    let first = World::start_in(folder, &text);
+    first.ready().await;
+    first.fetch("a", "s-0").await;
+    first.write("members", "s-0\ns-1\n");
+    first.until(|view| view.placement.roster.len() == 2).await;
+    let told = (first.fetch("a", "s-0").await, first.fetch("a", "s-1").await);
+    assert!(told.0.0 == 60 && !told.1.1.is_empty(), "{told:?}");
+    first.until(|view| !view.jobs["a"].awaits(1)).await;
+    let (began, World { folder, .. }) = (first.began, first);
+
+    let mut second = World::start_in(folder, &text);
+    second.began = began;
+    let view = second.ready().await;
+    assert_eq!(view.moves.total(), 0);
+    assert_eq!(
+        (second.fetch("a", "s-0").await, second.fetch("a", "s-1").await),
+        told,
+        "both turns are as they were"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_least_weighted_a_restart_moves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("members"), "s-0\n").unwrap();
+    let text = format!(
+        "allocation_strategy: least-weighted\nstate_file: kept.json\n{}",
+        with_jobs("{file: members}", &[fixed_job("a", 0..60)])
+    );
+    let first = World::start_in(folder, &text);
+    first.ready().await;
+    first.write("members", "s-0\ns-1\n");
+    first.until(|view| view.placement.roster.len() == 2).await;
+    assert_eq!(first.list("a", "s-0").await.len(), 60, "nothing moves to a member that joins");
+    let World { folder, .. } = first;
+    let second = World::start_in(folder, &text);
+    second.ready().await;
+    assert_eq!((second.list("a", "s-0").await.len(), second.list("a", "s-1").await.len()), (60, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_state_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("kept.json"), "{").unwrap();
+    let text = format!("state_file: kept.json\n{}", with_jobs("{static: [s-0]}", &[fixed_job("a", 0..3)]));
+    let world = World::start_in(folder, &text);
+    world.ready().await;
+    assert_eq!(world.list("a", "s-0").await.len(), 3);
+    world.until(|_| true).await;
+    let kept = std::fs::read(world.folder.path().join("kept.json")).unwrap();
+    assert!(crate::kept::Kept::parse(&kept).is_ok(), "and written anew");
+}

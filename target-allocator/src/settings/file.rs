@@ -49,6 +49,16 @@ pub struct File {
     #[serde(default = "relabel_config")]
     pub filter_strategy: String,
 
+    /// How long more than half of a job's targets must be missing, right after discovery came back from trouble, until that is
+    /// believed; 0 believes it at once.
+    #[serde(default = "config::timeout_secs::<30>")]
+    pub sudden_fall_hold: Timeout,
+
+    /// A file in which the assignment is kept, so that a restart goes on with the same owners and handovers. Neither targets nor
+    /// credentials are in it.
+    #[serde(default)]
+    pub state_file: Option<String>,
+
     /// Shows credentials to plain HTTP clients; `<secret>` stands in their place otherwise.
     #[serde(default)]
     pub allow_insecure_auth_secrets: bool,

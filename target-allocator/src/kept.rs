@@ -1,0 +1,336 @@
+//! What outlives a restart: who the members were, how targets were shared out, and which of them are changing hands.
+//!
+//! Owners follow from targets and members, so that after a restart nothing moves anyway where both are as they were. What
+//! does not follow is kept: members that are restarting just now, handovers with a turn that both owners were told, and with
+//! `least-weighted` who has what. It is written before the answers that depend on it are given, so that a killed allocator goes
+//! on where it was. Targets and credentials are not in it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::assign::{Fallback, Strategy, Subject, assign};
+use crate::handover::Turn;
+use crate::items::Items;
+use crate::placement::{Hold, JobPlacement, Placement};
+use crate::roster::{MAX_MEMBERS, Member, Roster, check_name};
+
+/// Largest file that is read back, in bytes. A million targets of `least-weighted` come to about 25 MB.
+pub const MAX_KEPT_BYTES: u64 = 256 << 20;
+
+/// The form that is written; others are not read.
+const VERSION: u32 = 1;
+
+/// An assignment without its targets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    version: u32,
+    strategy: KeptStrategy,
+    members: Vec<KeptMember>,
+    holds: Vec<KeptHold>,
+    /// The owner of each target by job and identity, as a position in `members`; only where it does not follow from members.
+    owners: BTreeMap<String, BTreeMap<u64, usize>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum KeptStrategy {
+    ConsistentHashing,
+    LeastWeighted,
+    PerNode,
+    PerNodeOrConsistentHashing,
+    PerNodeOrLeastWeighted,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct KeptMember {
+    name: String,
+    node: Option<String>,
+    is_draining: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct KeptHold {
+    job: String,
+    target: u64,
+    /// Position in `members`.
+    at: usize,
+    turn: Option<Turn>,
+    is_fetched: bool,
+}
+
+impl Kept {
+    /// What is to be kept of a placement.
+    #[must_use]
+    pub fn of(placement: &Placement) -> Self {
+        let member = |member: &Member| KeptMember {
+            name: member.name.to_string(),
+            node: member.node.as_deref().map(str::to_owned),
+            is_draining: member.is_draining,
+        };
+        let holds = placement.jobs.iter().flat_map(|(job, placed)| {
+            placed.holds.iter().map(|(index, hold)| KeptHold {
+                job: job.to_string(),
+                target: placed.items[*index].hash,
+                at: hold.at,
+                turn: hold.turn,
+                is_fetched: hold.is_fetched,
+            })
+        });
+        let owners = |placed: &JobPlacement| -> BTreeMap<u64, usize> {
+            let owned = placed.items.iter().zip(&placed.owners);
+            owned.filter_map(|(item, owner)| Some((item.hash, (*owner)?))).collect()
+        };
+        let is_derived = placement.strategy.is_local();
+        let jobs = placement.jobs.iter().filter(|_| !is_derived);
+        Self {
+            version: VERSION,
+            strategy: placement.strategy.into(),
+            members: placement.roster.iter().map(member).collect(),
+            holds: holds.collect(),
+            owners: jobs.map(|(job, placed)| (job.to_string(), owners(placed))).collect(),
+        }
+    }
+
+    /// Whether a placement that is answered now could not be gone on with from this: other members, or other handovers.
+    #[must_use]
+    pub fn is_behind(&self, newer: &Self) -> bool {
+        (self.strategy, &self.members, &self.holds) != (newer.strategy, &newer.members, &newer.holds)
+    }
+
+    /// The members.
+    #[must_use]
+    pub fn roster(&self) -> Roster {
+        Roster::new(self.members.iter().map(|member| Member {
+            is_draining: member.is_draining,
+            ..Member::on(member.name.as_str().into(), member.node.as_deref().map(Into::into))
+        }))
+    }
+
+    /// The placement as it was, of the targets that are known now.
+    #[must_use]
+    pub fn placement(&self, jobs: &BTreeMap<Arc<str>, Items>) -> Placement {
+        let (strategy, roster) = (self.strategy.into(), self.roster());
+        let mut placed: BTreeMap<Arc<str>, JobPlacement> = BTreeMap::new();
+        for (job, items) in jobs {
+            let kept = self.owners.get(&**job);
+            let subject = |hash: u64, node| Subject { hash, job, node, current: None };
+            let owners = match kept {
+                Some(owners) => items.iter().map(|item| owners.get(&item.hash).copied()).collect(),
+                None if !self.owners.is_empty() => vec![None; items.len()],
+                None => {
+                    let subjects: Vec<Subject<'_>> =
+                        items.iter().map(|item| subject(item.hash, item.node())).collect();
+                    assign(strategy, &subjects, &roster)
+                }
+            };
+            placed.insert(
+                Arc::clone(job),
+                JobPlacement { items: Arc::clone(items), owners, ..JobPlacement::default() },
+            );
+        }
+        let mut indexes: BTreeMap<&str, HashMap<u64, usize>> = BTreeMap::new();
+        for kept in &self.holds {
+            let Some(job) = placed.get_mut(&*kept.job) else { continue };
+            let by_hash = || job.items.iter().enumerate().map(|(index, item)| (item.hash, index)).collect();
+            let index = indexes.entry(&kept.job).or_insert_with(by_hash).get(&kept.target);
+            let Some(index) = index.copied() else { continue };
+            let hold = Hold { at: kept.at, since: 0, turn: kept.turn, is_fetched: kept.is_fetched };
+            if job.owners[index].is_some_and(|owner| owner != kept.at) {
+                job.holds.insert(index, hold);
+            }
+        }
+        let jobs = placed.into_iter().map(|(job, placed)| (job, Arc::new(placed))).collect();
+        Placement { epoch: 0, strategy, roster, jobs }
+    }
+
+    /// What was written to a file; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not what [`Self::write`] writes.
+    pub fn read(path: &Path) -> io::Result<Option<Self>> {
+        let size = match std::fs::metadata(path) {
+            Ok(found) => found.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if size > MAX_KEPT_BYTES {
+            return Err(io::Error::other(format!("it is larger than MAX_KEPT_BYTES ({MAX_KEPT_BYTES})")));
+        }
+        Self::parse(&std::fs::read(path)?).map(Some).map_err(io::Error::other)
+    }
+
+    /// Reads what [`Self::print`] gives.
+    ///
+    /// # Errors
+    /// Says what is wrong.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        let kept: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        kept.check().map(|()| kept)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let n_members = self.members.len();
+        if self.version != VERSION {
+            return Err(format!("it has version {}, not {VERSION}", self.version));
+        }
+        if n_members > MAX_MEMBERS {
+            return Err(format!("it has more members than MAX_MEMBERS ({MAX_MEMBERS})"));
+        }
+        for member in &self.members {
+            check_name(&member.name)?;
+        }
+        if !self.members.is_sorted_by(|one, other| one.name < other.name) {
+            return Err("its members are not in order".to_owned());
+        }
+        let positions = self.holds.iter().map(|hold| hold.at);
+        let mut positions = positions.chain(self.owners.values().flat_map(|owners| owners.values().copied()));
+        match positions.find(|at| *at >= n_members) {
+            Some(at) => Err(format!("it names the member {at} of {n_members}")),
+            None => Ok(()),
+        }
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn print(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("values with text keys can be written")
+    }
+
+    /// Replaces a file, all or nothing.
+    ///
+    /// # Errors
+    /// When the folder cannot be written; the file stays as it was.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
+        let mut fresh = PathBuf::from(path).into_os_string();
+        fresh.push(".new");
+        std::fs::write(&fresh, self.print())?;
+        std::fs::rename(&fresh, path)
+    }
+}
+
+impl From<Strategy> for KeptStrategy {
+    fn from(strategy: Strategy) -> Self {
+        match strategy {
+            Strategy::ConsistentHashing => Self::ConsistentHashing,
+            Strategy::LeastWeighted => Self::LeastWeighted,
+            Strategy::PerNode { fallback: None } => Self::PerNode,
+            Strategy::PerNode { fallback: Some(Fallback::ConsistentHashing) } => {
+                Self::PerNodeOrConsistentHashing
+            }
+            Strategy::PerNode { fallback: Some(Fallback::LeastWeighted) } => Self::PerNodeOrLeastWeighted,
+        }
+    }
+}
+
+impl From<KeptStrategy> for Strategy {
+    fn from(kept: KeptStrategy) -> Self {
+        match kept {
+            KeptStrategy::ConsistentHashing => Self::ConsistentHashing,
+            KeptStrategy::LeastWeighted => Self::LeastWeighted,
+            KeptStrategy::PerNode => Self::PerNode { fallback: None },
+            KeptStrategy::PerNodeOrConsistentHashing => {
+                Self::PerNode { fallback: Some(Fallback::ConsistentHashing) }
+            }
+            KeptStrategy::PerNodeOrLeastWeighted => Self::PerNode { fallback: Some(Fallback::LeastWeighted) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::handover::Terms;
+    use crate::items::{Item, arranged};
+    use crate::moves::MoveLog;
+
+    fn jobs(n: usize) -> BTreeMap<Arc<str>, Items> {
+        let item = |index: usize| {
+            let labels: model::Labels = [("__address__", format!("h-{index}:1"))].into_iter().collect();
+            Arc::new(Item { hash: crate::items::identity(&labels, "a"), labels })
+        };
+        BTreeMap::from([("a".into(), arranged((0..n).map(item)))])
+    }
+
+    fn placed(strategy: Strategy, rosters: &[&[&str]]) -> Placement {
+        let mut placement = Placement::default();
+        for names in rosters {
+            let roster = Roster::of(names.iter().copied());
+            let (terms, at) = (Terms::default(), SystemTime::UNIX_EPOCH);
+            placement = placement.next(strategy, &roster, &jobs(40), &terms, at, &mut MoveLog::default());
+        }
+        placement
+    }
+
+    fn back(placement: &Placement) -> Placement {
+        Kept::parse(&Kept::of(placement).print()).unwrap().placement(&jobs(40))
+    }
+
+    #[test]
+    fn a_placement_comes_back_with_owners_and_handovers() {
+        for strategy in [
+            Strategy::ConsistentHashing,
+            Strategy::LeastWeighted,
+            Strategy::PerNode { fallback: None },
+            Strategy::PerNode { fallback: Some(Fallback::ConsistentHashing) },
+            Strategy::PerNode { fallback: Some(Fallback::LeastWeighted) },
+        ] {
+            let before = placed(strategy, &[&["s-0", "s-1"], &["s-0", "s-1", "s-2"]]);
+            let after = back(&before);
+            assert_eq!((after.strategy, &after.roster), (strategy, &before.roster));
+            assert_eq!(after.jobs["a"].owners, before.jobs["a"].owners, "{strategy:?}");
+            let holds = |placement: &Placement| -> Vec<(usize, usize, Option<Turn>)> {
+                let holds = placement.jobs["a"].holds.iter();
+                holds.map(|(index, hold)| (*index, hold.at, hold.turn)).collect()
+            };
+            assert_eq!(holds(&after), holds(&before));
+        }
+    }
+
+    #[test]
+    fn only_owners_that_follow_from_nothing_else_are_written() {
+        let text =
+            |strategy| String::from_utf8(Kept::of(&placed(strategy, &[&["s-0", "s-1"]])).print()).unwrap();
+        assert!(text(Strategy::ConsistentHashing).len() < 300, "{}", text(Strategy::ConsistentHashing));
+        assert!(text(Strategy::LeastWeighted).len() > 800);
+    }
+
+    #[test]
+    fn a_change_of_members_or_handovers_must_not_wait_to_be_written() {
+        let one = Kept::of(&placed(Strategy::LeastWeighted, &[&["s-0", "s-1"]]));
+        let other = Kept::of(&placed(Strategy::LeastWeighted, &[&["s-0"]]));
+        assert!(one.is_behind(&other) && !one.is_behind(&one));
+        let moving = Kept::of(&placed(Strategy::ConsistentHashing, &[&["s-0"], &["s-0", "s-1"]]));
+        let settled = Kept::of(&placed(Strategy::ConsistentHashing, &[&["s-0", "s-1"]]));
+        assert!(moving.is_behind(&settled) && settled.is_behind(&moving));
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_a_damaged_one_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("below/kept.json");
+        assert!(Kept::read(&path).unwrap().is_none());
+        let kept = Kept::of(&placed(Strategy::LeastWeighted, &[&["s-0", "s-1"]]));
+        kept.write(&path).unwrap();
+        kept.write(&path).unwrap();
+        assert_eq!(Kept::read(&path).unwrap().unwrap(), kept);
+        for (change, why) in [
+            (("\"version\":1", "\"version\":9"), "version 9"),
+            (("\"s-0\"", "\"s 0\""), "character ' '"),
+            (("\"s-0\"", "\"s-9\""), "not in order"),
+            (("{\"name\":\"s-0\",\"node\":null,\"is_draining\":false},", ""), "names the member 1 of 1"),
+            (("}", ""), ""),
+        ] {
+            let text = String::from_utf8(kept.print()).unwrap().replacen(change.0, change.1, 1);
+            std::fs::write(&path, text).unwrap();
+            assert!(Kept::read(&path).unwrap_err().to_string().contains(why), "{why}");
+        }
+    }
+}
