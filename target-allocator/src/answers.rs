@@ -4,7 +4,7 @@
 //! of name, and ends with a newline; the list of a collector that has nothing is `[]` and a newline. Upstream's order
 //! of targets is random; here it is by address, so that equal content is equal bytes and can have a validator.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use bytes::Bytes;
@@ -21,10 +21,11 @@ const WORTH_COMPRESSING: usize = 512;
 /// The list of a collector that has no target.
 pub static EMPTY_LIST: LazyLock<Arc<Answer>> = LazyLock::new(|| Arc::new(Answer::new(b"[]\n".to_vec())));
 
-/// A JSON body with its validator, and its compressed form once somebody has asked for it.
-#[derive(Debug)]
+/// A JSON body with its validator, and its compressed form once somebody has asked for it. It is not printed: it may hold
+/// credentials.
 pub struct Answer {
     body: Bytes,
+    hash: u64,
     etag: String,
     gzip: OnceLock<Option<Bytes>>,
 }
@@ -33,8 +34,20 @@ impl Answer {
     /// Seals a body.
     #[must_use]
     pub fn new(body: Vec<u8>) -> Self {
-        let etag = format!("W/\"{:016x}\"", xxh3_64(&body));
-        Self { body: body.into(), etag, gzip: OnceLock::new() }
+        let hash = xxh3_64(&body);
+        Self::with_hash(body, hash)
+    }
+
+    /// Seals a body whose content follows from what was hashed.
+    #[must_use]
+    pub fn with_hash(body: Vec<u8>, hash: u64) -> Self {
+        Self { body: body.into(), hash, etag: etag(hash), gzip: OnceLock::new() }
+    }
+
+    /// The hash behind the validator.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        self.hash
     }
 
     /// The body as it is.
@@ -66,9 +79,27 @@ impl Answer {
     /// Whether an `If-None-Match` header names this body.
     #[must_use]
     pub fn matches(&self, if_none_match: &str) -> bool {
-        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-        if_none_match.trim() == "*" || if_none_match.split(',').any(|tag| opaque(tag) == opaque(&self.etag))
+        names(if_none_match, &self.etag)
     }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("bytes", &self.body.len()).field("etag", &self.etag).finish()
+    }
+}
+
+/// A weak validator.
+#[must_use]
+pub fn etag(hash: u64) -> String {
+    format!("W/\"{hash:016x}\"")
+}
+
+/// Whether an `If-None-Match` header names a validator.
+#[must_use]
+pub fn names(if_none_match: &str, etag: &str) -> bool {
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    if_none_match.trim() == "*" || if_none_match.split(',').any(|tag| opaque(tag) == opaque(etag))
 }
 
 /// The http_sd list of one collector and job. A target that has a turn tells it in a label.

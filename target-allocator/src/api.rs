@@ -5,6 +5,7 @@
 //! Requests are answered from a [`View`] without touching sockets, so that everything here is tested without them.
 
 mod assignment;
+mod changes;
 mod pages;
 mod reply;
 mod route;
@@ -19,7 +20,9 @@ use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::answers::{EMPTY_LIST, query_unescape};
+use crate::answers::{Answer, EMPTY_LIST, query_unescape};
+use crate::errors::TargetErrors;
+use crate::marks::Seen;
 use crate::members::{Client, Heard, Polls};
 use crate::metrics::Metrics;
 use crate::roster::{MAX_MEMBERS, check_name};
@@ -27,7 +30,7 @@ use crate::view::{JobView, View};
 use reply::{empty, html, not_found, plain, sealed, unready, wants_html};
 use route::{Miss, Route};
 
-pub use reply::EPOCH_HEADER;
+pub use reply::{EPOCH_HEADER, SEEN_HEADER};
 
 /// How long the first request of a new member waits for the assignment it takes part in.
 const JOIN_PATIENCE: Duration = Duration::from_secs(2);
@@ -52,6 +55,10 @@ pub struct Api {
     pub(crate) changed: Arc<Notify>,
     pub(crate) fetched: mpsc::Sender<Fetched>,
     pub(crate) metrics: Arc<Metrics>,
+    /// What members tell of targets that they cannot scrape.
+    pub(crate) errors: Arc<TargetErrors>,
+    /// Ends what is held for a change.
+    pub(crate) stopping: watch::Receiver<bool>,
 }
 
 impl Api {
@@ -76,6 +83,27 @@ impl Api {
         response
     }
 
+    /// Whether this is a request with a body that [`Self::take_report`] reads.
+    #[must_use]
+    pub fn is_report(parts: &Parts) -> bool {
+        parts.method == Method::POST && parts.uri.path() == "/errors"
+    }
+
+    /// Takes what a member tells of targets that it cannot scrape: `POST /errors?collector_id=<id>`.
+    #[must_use]
+    pub fn take_report(&self, parts: &Parts, report: &[u8]) -> Response<Bytes> {
+        let name = Query(parts.uri.query().unwrap_or("")).only("collector_id").unwrap_or_default();
+        let view = self.view();
+        let roster = &view.placement.roster;
+        let Some(at) = roster.position(&name) else {
+            return plain(StatusCode::NOT_FOUND, "404 not found: no collector has this collector_id");
+        };
+        match self.errors.tell(roster.name(at), report, Instant::now()) {
+            Ok(()) => empty(StatusCode::NO_CONTENT),
+            Err(why) => plain(StatusCode::BAD_REQUEST, &format!("400 bad request: {why}")),
+        }
+    }
+
     /// What is answered now.
     #[must_use]
     pub fn view(&self) -> Arc<View> {
@@ -94,6 +122,7 @@ impl Api {
         match route {
             Route::ScrapeConfigs if wants_html(asked) => self.debug(Route::AllScrapeConfigs, query),
             Route::ScrapeConfigs => self.scrape_configs(query, parts, is_secure),
+            Route::Changes => self.changes(query, parts, is_secure).await,
             Route::Jobs if wants_html(asked) => self.debug(Route::AllJobs, query),
             Route::Jobs => self.jobs(asked),
             Route::Targets(job) => match query_unescape(job) {
@@ -108,9 +137,11 @@ impl Api {
                 reasons => unready(&reasons),
             },
             Route::Metrics => reply::metrics(self.metrics.registry().text(), asked),
-            Route::Assignment => {
-                reply::json(&assignment::describe(&self.view(), &self.polls.last(), Instant::now()))
-            }
+            Route::Assignment => reply::json(&assignment::describe(
+                &self.view(),
+                &self.polls.last(Instant::now()),
+                Instant::now(),
+            )),
             Route::Style => reply::style(pages::STYLE),
             Route::Profiles => plain(
                 StatusCode::NOT_FOUND,
@@ -125,19 +156,30 @@ impl Api {
             drop(self.hear(&name, None, parts));
         }
         let view = self.view();
-        let reasons = view.why_not_ready();
+        let reasons = lagging(&view, view.why_not_ready(), &parts.headers);
         if !reasons.is_empty() {
             return unready(&reasons);
         }
+        if let Some(at) = self.knows_its_need(&view, query, parts, is_secure) {
+            return sealed(&need_to_know(&view, at), &view, &parts.headers);
+        }
         let shows = is_secure || view.shows_secrets;
         let configs = if shows { &view.configs.full } else { &view.configs.redacted };
-        sealed(configs, view.placement.epoch, &parts.headers)
+        sealed(configs, &view, &parts.headers)
+    }
+
+    /// The position of one of our own scrapers that asks over TLS in its own name: it is told the credentials of the jobs
+    /// whose targets it has. Other clients do not ask in their own name, and get them all.
+    fn knows_its_need(&self, view: &View, query: Query<'_>, parts: &Parts, is_secure: bool) -> Option<usize> {
+        let is_ours = Client::of(reply::text(&parts.headers, &USER_AGENT)) == Client::Muster;
+        let name = query.first("collector_id").filter(|_| is_ours && is_secure && !view.shows_secrets)?;
+        view.placement.roster.position(&name)
     }
 
     fn jobs(&self, asked: &HeaderMap) -> Response<Bytes> {
         let view = self.view();
-        match view.why_not_ready() {
-            reasons if reasons.is_empty() => sealed(&view.job_list, view.placement.epoch, asked),
+        match lagging(&view, view.why_not_ready(), asked) {
+            reasons if reasons.is_empty() => sealed(&view.job_list, &view, asked),
             reasons => unready(&reasons),
         }
     }
@@ -152,7 +194,7 @@ impl Api {
         }
         let is_member_asking = parts.method == Method::GET;
         let view = if is_member_asking { self.view_with(&collector).await } else { self.view() };
-        let reasons = view.why_no_lists();
+        let reasons = lagging(&view, view.why_no_lists(), &parts.headers);
         if !reasons.is_empty() {
             return unready(&reasons);
         }
@@ -161,10 +203,10 @@ impl Api {
             if view.is_polling {
                 return unready(&[format!("collector `{collector}` is joining")]);
             }
-            return sealed(&EMPTY_LIST, view.placement.epoch, &parts.headers);
+            return sealed(&EMPTY_LIST, &view, &parts.headers);
         };
         let Some(state) = view.jobs.get(job) else {
-            return sealed(&EMPTY_LIST, view.placement.epoch, &parts.headers);
+            return sealed(&EMPTY_LIST, &view, &parts.headers);
         };
         if let Some(reason) = &state.state.waits_for {
             return unready(std::slice::from_ref(reason));
@@ -172,7 +214,7 @@ impl Api {
         if is_member_asking && state.awaits(at) {
             self.tell_fetched(&view, job, at);
         }
-        sealed(state.list(at), view.placement.epoch, &parts.headers)
+        sealed(state.list(at), &view, &parts.headers)
     }
 
     /// Remembers who asked, and by which client if for a list. Gives back the answer to a name that cannot become a member.
@@ -235,22 +277,45 @@ impl Api {
             Route::AllTargets => (StatusCode::OK, pages::targets(&view)),
             Route::AllJobs => (StatusCode::OK, pages::jobs(&view)),
             Route::AllScrapeConfigs => (StatusCode::OK, pages::scrape_configs(&view)),
-            _ => (StatusCode::OK, pages::index(&view, &self.polls.last(), now)),
+            _ => (StatusCode::OK, pages::index(&view, &self.polls.last(now), now)),
         };
         html(status, page)
     }
 }
 
+/// Adds to the reasons that the client has seen more than is known here.
+fn lagging(view: &View, mut reasons: Vec<String>, asked: &HeaderMap) -> Vec<String> {
+    let is_behind = |seen: &Seen| !seen.is_of(&view.inputs) && view.marks.is_behind(seen);
+    if reply::seen(asked).as_ref().is_some_and(is_behind) {
+        reasons.push("this replica does not know yet what another one has answered".to_owned());
+    }
+    reasons
+}
+
+/// The scrape configs for one member: credentials only of the jobs whose targets it has.
+fn need_to_know(view: &View, at: usize) -> Answer {
+    let mut body = Vec::from(*b"{");
+    for (name, config) in &view.configs.jobs {
+        let has_targets = view.jobs.get(name).is_some_and(|job| !job.is_empty_for(at));
+        let config = if has_targets { config.full.expose() } else { &config.redacted };
+        let key = serde_json::Value::from(&**name);
+        let comma = if body.len() > 1 { "," } else { "" };
+        body.extend_from_slice(format!("{comma}{key}:{config}").as_bytes());
+    }
+    body.push(b'}');
+    Answer::new(body)
+}
+
 fn all_targets(view: &View, job: &str, asked: &HeaderMap) -> Response<Bytes> {
-    let reasons = view.why_no_lists();
+    let reasons = lagging(view, view.why_no_lists(), asked);
     if !reasons.is_empty() {
         return unready(&reasons);
     }
     let roster = &view.placement.roster;
     match view.jobs.get(job).map(|state| (state, &state.state.waits_for)) {
         Some((_, Some(reason))) => unready(std::slice::from_ref(reason)),
-        Some((state, None)) => sealed(state.all(job, roster), view.placement.epoch, asked),
-        None => sealed(JobView::default().all(job, roster), view.placement.epoch, asked),
+        Some((state, None)) => sealed(state.all(job, roster), view, asked),
+        None => sealed(JobView::default().all(job, roster), view, asked),
     }
 }
 

@@ -20,10 +20,13 @@ pub mod answers;
 pub mod api;
 pub mod assign;
 mod core;
+pub mod errors;
 pub mod flags;
 pub mod handover;
 pub mod items;
 pub mod jobs;
+pub mod kept;
+pub mod marks;
 pub mod members;
 mod metrics;
 pub mod moves;
@@ -39,7 +42,7 @@ use std::sync::Arc;
 use config::Problem;
 use scrape::{Clock, SystemClock};
 use telemetry::Registry;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::api::Api;
@@ -60,6 +63,8 @@ pub struct Allocator {
     core: JoinHandle<()>,
     servers: Servers,
     addresses: (String, Option<settings::HttpsSettings>),
+    /// Set at the end, so that nothing is held any more.
+    stopping: watch::Sender<bool>,
 }
 
 impl Allocator {
@@ -103,10 +108,12 @@ impl Allocator {
         let (fetched, fetches) = mpsc::channel(MAX_FETCHES);
         let (reloads, reload_inbox) = mpsc::channel(1);
         let Shared { polls, changed, metrics, .. } = shared;
-        let api = Api { view: core.views(), polls, changed, fetched, metrics };
+        let (stopping, stopped) = watch::channel(false);
+        let errors = Arc::default();
+        let api = Api { view: core.views(), polls, changed, fetched, metrics, errors, stopping: stopped };
         let inbox = Inbox { fetched: fetches, reloads: reload_inbox };
         let core = tokio::spawn(core.run(inbox));
-        Ok(Self { api, reloads, core, servers: Servers::default(), addresses })
+        Ok(Self { api, reloads, core, servers: Servers::default(), addresses, stopping })
     }
 
     /// Where plain HTTP is served; the unspecified address of a detached allocator.
@@ -151,7 +158,8 @@ impl Allocator {
 
     /// Stops accepting, lets answers under way finish, and ends.
     pub async fn shutdown(self) {
-        let Self { servers, reloads, core, .. } = self;
+        let Self { servers, reloads, core, stopping, .. } = self;
+        stopping.send_replace(true);
         servers.stop().await;
         drop(reloads);
         // It ends by itself now; if it had panicked, the servers would have gone on with the last view.

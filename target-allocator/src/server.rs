@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::api::Api;
+use crate::errors::MAX_REPORT_BYTES;
 use crate::settings::{HttpsSettings, Settings};
 
 /// Why the allocator cannot start.
@@ -81,8 +82,14 @@ async fn serve(
     let answer = net::answer(move |request: Received| {
         let api = api.clone();
         async move {
-            let (parts, _) = request.into_parts();
-            api.answer(&parts, is_secure).await.map(Body::from)
+            let (parts, body) = request.into_parts();
+            if !Api::is_report(&parts) {
+                return api.answer(&parts, is_secure).await.map(Body::from);
+            }
+            match net::read_body(body, MAX_REPORT_BYTES).await {
+                Ok(report) => api.take_report(&parts, &report).map(Body::from),
+                Err(error) => net::reply(error.status(), telemetry::error_chain(&error)),
+            }
         }
     });
     let stop = async move {

@@ -6,7 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use config::Secret;
+use xxhash_rust::xxh3::Xxh3;
+
 use crate::answers::{Answer, EMPTY_LIST, all_lists, job_list, list};
+use crate::items::Item;
+use crate::marks::Marks;
 use crate::moves::MoveLog;
 use crate::placement::{JobPlacement, Listed, Placement};
 use crate::roster::Roster;
@@ -20,6 +25,17 @@ pub struct Configs {
     pub full: Answer,
     /// Each job's configuration, redacted and indented, for pages.
     pub pretty: BTreeMap<Arc<str>, String>,
+    /// Each job's configuration as it stands in the bodies.
+    pub jobs: BTreeMap<Arc<str>, JobConfig>,
+}
+
+/// The configuration of one job.
+#[derive(Debug)]
+pub struct JobConfig {
+    /// With `<secret>` in place of credentials.
+    pub redacted: String,
+    /// With credentials.
+    pub full: Secret,
 }
 
 /// What there is to say about a job beside its targets.
@@ -44,6 +60,8 @@ pub struct JobView {
     lists: Vec<Arc<Answer>>,
     /// Members that must fetch their list before others let go.
     awaited: Vec<usize>,
+    /// Hash of the targets, whoever has them.
+    digest: u64,
     all: OnceLock<Arc<Answer>>,
 }
 
@@ -68,13 +86,21 @@ impl JobView {
         };
         let lists = placed.listed_by_member(roster.len()).into_iter().enumerate().map(encode).collect();
         let awaited = placed.awaited();
-        Self { state, placed, lists, awaited, all: OnceLock::new() }
+        let same_items = before.filter(|(view, _)| Arc::ptr_eq(&view.placed.items, &placed.items));
+        let digest = same_items.map_or_else(|| digest(&placed.items), |(view, _)| view.digest);
+        Self { state, placed, lists, awaited, digest, all: OnceLock::new() }
     }
 
     /// The list of a member.
     #[must_use]
     pub fn list(&self, at: usize) -> &Arc<Answer> {
         self.lists.get(at).unwrap_or(&EMPTY_LIST)
+    }
+
+    /// Whether a member has nothing of it.
+    #[must_use]
+    pub fn is_empty_for(&self, at: usize) -> bool {
+        self.list(at).hash() == EMPTY_LIST.hash()
     }
 
     /// Whether others hold targets until this member has fetched its list.
@@ -111,6 +137,13 @@ pub struct View {
     pub job_list: Answer,
     /// What moved.
     pub moves: MoveLog,
+    /// Hash of everything that answers follow from: jobs, targets, members, strategy. Two replicas that show the same one give
+    /// the same answers once no target is changing hands.
+    pub inputs: String,
+    /// How new that is.
+    pub marks: Marks,
+    /// See [`Self::news`].
+    news: OnceLock<Vec<u64>>,
 }
 
 /// What a view is made of.
@@ -132,6 +165,8 @@ pub struct Parts {
     pub configs: Arc<Configs>,
     /// See [`View::moves`].
     pub moves: MoveLog,
+    /// See [`View::marks`].
+    pub marks: Marks,
 }
 
 impl View {
@@ -155,7 +190,11 @@ impl View {
         }
         let with_targets = jobs.iter().filter(|(_, view)| !view.placed.items.is_empty());
         let job_list = Answer::new(job_list(with_targets.map(|(job, _)| &**job)));
+        let inputs = inputs(&parts.placement, &jobs, &parts.configs);
         Self {
+            inputs,
+            marks: parts.marks,
+            news: OnceLock::new(),
             placement: parts.placement,
             jobs,
             waits_for: parts.waits_for,
@@ -176,9 +215,63 @@ impl View {
         self.waits_for.iter().chain(members).cloned().collect()
     }
 
+    /// A hash of what is answered to a member: its lists, and the jobs with or without credentials.
+    #[must_use]
+    pub fn news(&self, at: usize, shows_secrets: bool) -> u64 {
+        let of_all = self.news.get_or_init(|| {
+            let n_members = self.placement.roster.len();
+            let mut hashers = vec![Xxh3::new(); n_members];
+            for (name, job) in &self.jobs {
+                for (at, hasher) in hashers.iter_mut().enumerate().filter(|(at, _)| !job.is_empty_for(*at)) {
+                    hasher.update(name.as_bytes());
+                    hasher.update(&job.list(at).hash().to_le_bytes());
+                }
+            }
+            hashers.iter().map(Xxh3::digest).collect()
+        });
+        let configs = if shows_secrets { &self.configs.full } else { &self.configs.redacted };
+        of_all.get(at).copied().unwrap_or(0) ^ configs.hash()
+    }
+
+    /// The jobs that have targets in the list of a member, those it holds for others among them.
+    pub fn jobs_of(&self, at: usize) -> impl Iterator<Item = (&Arc<str>, &JobView)> {
+        let jobs = self.jobs.iter().map(|(name, job)| (name, &**job));
+        jobs.filter(move |(_, job)| !job.is_empty_for(at))
+    }
+
     /// Why lists of targets cannot be given; empty when they can.
     #[must_use]
     pub fn why_no_lists(&self) -> Vec<String> {
         self.waits_for.iter().chain(&self.members_wait_for).cloned().collect()
     }
+}
+
+/// Hash of the targets of a job: their identity and what is served of them.
+fn digest(items: &[Arc<Item>]) -> u64 {
+    let mut hasher = Xxh3::new();
+    for item in items {
+        hasher.update(&item.hash.to_le_bytes());
+        hasher.update(&item.labels.hash64().to_le_bytes());
+    }
+    hasher.digest()
+}
+
+/// See [`View::inputs`].
+fn inputs(placement: &Placement, jobs: &BTreeMap<Arc<str>, Arc<JobView>>, configs: &Configs) -> String {
+    let mut hasher = Xxh3::new();
+    // Credentials stay out of it: a hash that everybody sees must not let one be guessed.
+    hasher.update(&configs.redacted.hash().to_le_bytes());
+    hasher.update(format!("{:?}", placement.strategy).as_bytes());
+    for member in placement.roster.iter() {
+        hasher.update(member.name.as_bytes());
+        hasher.update(&[0xff, u8::from(member.is_draining)]);
+        hasher.update(member.node.as_deref().unwrap_or("").as_bytes());
+        hasher.update(&[0xff]);
+    }
+    for (name, job) in jobs {
+        hasher.update(name.as_bytes());
+        hasher.update(&[0xff, u8::from(job.state.waits_for.is_some())]);
+        hasher.update(&job.digest.to_le_bytes());
+    }
+    format!("{:016x}", hasher.digest())
 }

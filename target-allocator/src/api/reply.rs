@@ -8,9 +8,14 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::answers::{Answer, not_ready};
+use crate::marks::Seen;
+use crate::view::View;
 
-/// Which assignment an answer belongs to.
+/// Hash of what an answer follows from; equal on replicas that know the same ([`View::inputs`]).
 pub const EPOCH_HEADER: HeaderName = HeaderName::from_static("x-muster-epoch");
+
+/// How new an answer is. A client that sends it back is refused by replicas that know less ([`crate::marks`]).
+pub const SEEN_HEADER: HeaderName = HeaderName::from_static("x-muster-seen");
 
 /// What pages may load: our style sheet, and nothing else from anywhere.
 const POLICY: &str =
@@ -18,8 +23,13 @@ const POLICY: &str =
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// A sealed answer: 304 where the client has it, compressed where the client takes it.
-pub(super) fn sealed(answer: &Answer, epoch: u64, asked: &HeaderMap) -> Response<Bytes> {
+/// What a client says it has seen before.
+pub(super) fn seen(asked: &HeaderMap) -> Option<Seen> {
+    Seen::parse(text(asked, &SEEN_HEADER)?)
+}
+
+/// A sealed answer of a view: 304 where the client has it, compressed where the client takes it.
+pub(super) fn sealed(answer: &Answer, view: &View, asked: &HeaderMap) -> Response<Bytes> {
     let known = text(asked, &IF_NONE_MATCH).is_some_and(|tags| answer.matches(tags));
     let gzip = Some(answer).filter(|_| !known && takes_gzip(asked)).and_then(Answer::gzip);
     let (status, body) = match (known, gzip) {
@@ -35,8 +45,24 @@ pub(super) fn sealed(answer: &Answer, epoch: u64, asked: &HeaderMap) -> Response
     headers.insert(ETAG, HeaderValue::from_str(answer.etag()).expect("a validator is hexadecimal"));
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(EPOCH_HEADER, epoch.into());
+    stamp(headers, view, asked);
     response
+}
+
+/// 304 for who has waited for a change that did not come.
+pub(super) fn unchanged(etag: &str, view: &View, asked: &HeaderMap) -> Response<Bytes> {
+    let mut response = empty(StatusCode::NOT_MODIFIED);
+    let headers = response.headers_mut();
+    headers.insert(ETAG, HeaderValue::from_str(etag).expect("a validator is hexadecimal"));
+    stamp(headers, view, asked);
+    response
+}
+
+fn stamp(headers: &mut HeaderMap, view: &View, asked: &HeaderMap) {
+    let seen = Seen::after(&view.inputs, &view.marks, seen(asked).as_ref()).to_string();
+    for (name, value) in [(EPOCH_HEADER, &view.inputs), (SEEN_HEADER, &seen)] {
+        headers.insert(name, HeaderValue::from_str(value).expect("both are hexadecimal and numbers"));
+    }
 }
 
 /// 503 with a body that no client takes for a list.
@@ -148,6 +174,10 @@ fn with_type(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> R
 mod tests {
     use super::*;
 
+    fn view() -> std::sync::Arc<View> {
+        crate::api::tests::fixture(|_| {}).api.view()
+    }
+
     fn asked(name: HeaderName, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
     }
@@ -169,10 +199,11 @@ mod tests {
     #[test]
     fn a_client_that_has_the_answer_gets_no_body() {
         let answer = Answer::new(b"[]\n".to_vec());
-        let response = sealed(&answer, 7, &asked(IF_NONE_MATCH, answer.etag()));
+        let view = view();
+        let response = sealed(&answer, &view, &asked(IF_NONE_MATCH, answer.etag()));
         assert_eq!((response.status(), response.body().len()), (StatusCode::NOT_MODIFIED, 0));
-        assert_eq!(response.headers()[EPOCH_HEADER], "7");
-        let response = sealed(&answer, 7, &HeaderMap::new());
+        assert_eq!(response.headers()[EPOCH_HEADER], view.inputs);
+        let response = sealed(&answer, &view, &HeaderMap::new());
         assert_eq!((response.status(), &response.body()[..]), (StatusCode::OK, &b"[]\n"[..]));
         assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
     }
@@ -180,7 +211,7 @@ mod tests {
     #[test]
     fn a_long_answer_is_compressed_once() {
         let answer = Answer::new(vec![b'x'; 10_000]);
-        let response = sealed(&answer, 1, &asked(ACCEPT_ENCODING, "gzip"));
+        let response = sealed(&answer, &view(), &asked(ACCEPT_ENCODING, "gzip"));
         assert_eq!(response.headers()[CONTENT_ENCODING], "gzip");
         assert!(response.body().len() < 500);
         assert_eq!(response.body().as_ptr(), answer.gzip().unwrap().as_ptr());

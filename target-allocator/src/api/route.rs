@@ -7,6 +7,7 @@ pub(super) enum Route<'a> {
     Index,
     ScrapeConfigs,
     Jobs,
+    Changes,
     /// With the name of the job as it stands in the path.
     Targets(&'a str),
     Collector,
@@ -49,6 +50,7 @@ impl<'a> Route<'a> {
             "/" => Self::Index,
             "/scrape_configs" => Self::ScrapeConfigs,
             "/jobs" => Self::Jobs,
+            "/changes" => Self::Changes,
             "/debug/collector" => Self::Collector,
             "/debug/job" => Self::Job,
             "/debug/target" => Self::Target,
@@ -75,6 +77,7 @@ impl<'a> Route<'a> {
             Self::Index => "/",
             Self::ScrapeConfigs => "/scrape_configs",
             Self::Jobs => "/jobs",
+            Self::Changes => "/changes",
             Self::Targets(_) => "/jobs/:job_id/targets",
             Self::Collector => "/debug/collector",
             Self::Job => "/debug/job",

@@ -10,15 +10,17 @@ use crate::answers::Answer;
 use crate::assign::Strategy;
 use crate::handover::Terms;
 use crate::items::{Item, Items, arranged};
+use crate::marks::{Mark, Marks};
 use crate::moves::MoveLog;
 use crate::placement::Placement;
 use crate::roster::Roster;
-use crate::view::{Configs, JobState, Parts as ViewParts};
+use crate::view::{Configs, JobConfig, JobState, Parts as ViewParts};
 
-struct Fixture {
-    api: Api,
+pub(super) struct Fixture {
+    pub(super) api: Api,
     views: watch::Sender<Arc<View>>,
     fetched: mpsc::Receiver<Fetched>,
+    stop: watch::Sender<bool>,
 }
 
 fn items(addresses: &[&str]) -> Items {
@@ -55,6 +57,10 @@ fn parts() -> ViewParts {
         redacted: Answer::new(br#"{"node/plain":{"basic_auth":{"password":"<secret>"}}}"#.to_vec()),
         full: Answer::new(br#"{"node/plain":{"basic_auth":{"password":"hush"}}}"#.to_vec()),
         pretty: BTreeMap::from([("node/plain".into(), "{\n  \"a\": 1\n}".to_owned())]),
+        jobs: BTreeMap::from(["node/plain", "<b>", "empty"].map(|job| {
+            let (redacted, full) = (format!("\"{job}: <secret>\""), format!("\"{job}: hush\"").into());
+            (Arc::from(job), JobConfig { redacted, full })
+        })),
     };
     ViewParts {
         placement,
@@ -65,10 +71,11 @@ fn parts() -> ViewParts {
         shows_secrets: false,
         configs: Arc::new(configs),
         moves,
+        marks: Marks::default(),
     }
 }
 
-fn fixture(change: impl FnOnce(&mut ViewParts)) -> Fixture {
+pub(super) fn fixture(change: impl FnOnce(&mut ViewParts)) -> Fixture {
     let mut parts = parts();
     change(&mut parts);
     let polls = Arc::new(Polls::default());
@@ -78,8 +85,17 @@ fn fixture(change: impl FnOnce(&mut ViewParts)) -> Fixture {
     let (sender, fetched) = mpsc::channel(8);
     let metrics = Arc::new(Metrics::new(Registry::new()));
     metrics.publish(&view.borrow());
-    let api = Api { view, polls, changed: Arc::new(Notify::new()), fetched: sender, metrics };
-    Fixture { api, views, fetched }
+    let (stop, stopping) = watch::channel(false);
+    let api = Api {
+        view,
+        polls,
+        changed: Arc::new(Notify::new()),
+        fetched: sender,
+        metrics,
+        errors: Arc::default(),
+        stopping,
+    };
+    Fixture { api, views, fetched, stop }
 }
 
 impl Fixture {
@@ -240,9 +256,9 @@ async fn pollers_can_read_jobs_before_anybody_is_a_member() {
     assert_eq!(fixture.get("/scrape_configs").await.0, 200);
     let (status, body) = fixture.get("/jobs/node%2Fplain/targets?collector_id=s-0").await;
     assert_eq!((status, body.as_str()), (503, "[\"not ready\",\"collectors are gathering\"]\n"));
-    assert!(fixture.api.polls.last().contains_key("s-0"), "but it was heard");
+    assert!(fixture.api.polls.last(Instant::now()).contains_key("s-0"), "but it was heard");
     assert_eq!(fixture.get("/jobs/x/targets?collector_id=a%20b").await.0, 400);
-    assert_eq!(fixture.api.polls.last().len(), 1);
+    assert_eq!(fixture.api.polls.last(Instant::now()).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -337,10 +353,138 @@ async fn equal_answers_have_equal_validators_in_every_view() {
     let path = "/jobs/node%2Fplain/targets?collector_id=c-0";
     let (one, other) = (fixture(|_| {}), fixture(|_| {}));
     let first = one.ask(Request::get(path).body(()).unwrap(), false).await;
-    assert_eq!(first.headers()["x-muster-epoch"], "1");
+    let epoch = first.headers()["x-muster-epoch"].to_str().unwrap();
+    assert_eq!((epoch.len(), epoch), (16, &*other.api.view().inputs), "equal on every replica");
     let again = Request::get(path).header("if-none-match", &first.headers()["etag"]).body(()).unwrap();
     let again = other.ask(again, false).await;
     assert_eq!((again.status().as_u16(), again.body().len()), (304, 0));
+}
+
+fn with_version(header: &str, value: &str) -> Request<()> {
+    let path = "/jobs/node%2Fplain/targets?collector_id=c-0";
+    Request::get(path).header(header, value).body(()).unwrap()
+}
+
+#[tokio::test]
+async fn a_replica_that_knows_less_than_the_client_has_seen_answers_503() {
+    let at = |known, changed| {
+        fixture(|parts| {
+            parts.marks = Marks::of([("pods", Mark { known, changed })]);
+            if known < 100 {
+                parts.placement.roster = Roster::of(["c-0", "c-2"]);
+            }
+        })
+    };
+    let (newer, older, later) = (at(100, 100), at(99, 99), at(150, 40));
+    let first = newer.ask(with_version("x-none", ""), false).await;
+    let seen = first.headers()["x-muster-seen"].to_str().unwrap();
+    for (replica, status) in [(&newer, 200), (&older, 503), (&later, 200)] {
+        let answer = replica.ask(with_version("x-muster-seen", seen), false).await;
+        assert_eq!(answer.status().as_u16(), status);
+    }
+    let later = later.ask(with_version("x-muster-seen", seen), false).await;
+    let seen = later.headers()["x-muster-seen"].to_str().unwrap();
+    assert!(seen.ends_with("=100"), "what was seen once is not forgotten: {seen}");
+    for path in ["/scrape_configs", "/jobs", "/jobs/x/targets"] {
+        let request = Request::get(path).header("x-muster-seen", seen).body(()).unwrap();
+        assert_eq!(older.ask(request, false).await.status(), 503, "{path}");
+    }
+    for nonsense in ["", "x;y", "e;00000000=9"] {
+        assert_eq!(older.ask(with_version("x-muster-seen", nonsense), false).await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_replica_with_the_same_inputs_answers_whatever_its_marks() {
+    let at = |known| fixture(|parts| parts.marks = Marks::of([("pods", Mark { known, changed: known })]));
+    let first = at(100).ask(with_version("x-none", ""), false).await;
+    let seen = first.headers()["x-muster-seen"].to_str().unwrap();
+    assert_eq!(at(99).ask(with_version("x-muster-seen", seen), false).await.status(), 200);
+}
+
+fn change_request(etag: Option<&str>) -> Request<()> {
+    let request = Request::get("/changes?collector_id=c-0").header("user-agent", "muster/0.1.0");
+    let request = match etag {
+        Some(etag) => request.header("if-none-match", etag),
+        None => request,
+    };
+    request.body(()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_for_changes_is_held_until_one_comes() {
+    let fixture = fixture(|_| {});
+    let first = fixture.ask(change_request(None), false).await;
+    let told: serde_json::Value = serde_json::from_slice(first.body()).unwrap();
+    assert_eq!(told["scrape_configs"], fixture.api.view().configs.redacted.etag());
+    let lists =
+        ["node/plain", "<b>", "empty"].map(|job| fixture.api.view().jobs[job].list(0).etag().to_owned());
+    for (job, list) in ["node/plain", "<b>"].iter().zip(&lists) {
+        let is_mine = list != EMPTY_LIST.etag();
+        assert_eq!(told["jobs"][job].as_str(), is_mine.then_some(&**list), "{told}");
+    }
+    let etag = first.headers()["etag"].to_str().unwrap().to_owned();
+
+    let began = Instant::now();
+    let nothing = fixture.ask(change_request(Some(&etag)), false).await;
+    assert_eq!((nothing.status().as_u16(), nothing.headers()["etag"].to_str().unwrap()), (304, &*etag));
+    assert_eq!(began.elapsed(), crate::members::HOLD);
+
+    let held = fixture.ask(change_request(Some(&etag)), false);
+    let changing = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let polls = fixture.api.polls.last(Instant::now());
+        assert_eq!(polls["c-0"].every, Some(Duration::from_secs(1)), "it hears of changes at once");
+        let mut alone = parts();
+        alone.placement.roster = Roster::of(["c-0"]);
+        for placed in alone.placement.jobs.values_mut() {
+            Arc::make_mut(placed).owners.fill(Some(0));
+        }
+        fixture.views.send_replace(Arc::new(View::new(alone, None)));
+    };
+    let began = Instant::now();
+    let (answer, ()) = tokio::join!(held, changing);
+    assert_eq!((answer.status().as_u16(), began.elapsed()), (200, Duration::from_secs(3)));
+    assert!(text(&answer).contains("node/plain") && text(&answer).contains("<b>"));
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(fixture.api.polls.last(Instant::now())["c-0"].every, None, "it has not asked again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_held_when_the_allocator_stops_and_nobody_is_told_what_is_not_known() {
+    let fixture = fixture(|parts| parts.waits_for = vec!["discovery".to_owned()]);
+    let began = Instant::now();
+    let held = fixture.ask(change_request(None), false);
+    let stopping = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        fixture.stop.send_replace(true);
+    };
+    let (answer, ()) = tokio::join!(held, stopping);
+    assert_eq!((answer.status().as_u16(), began.elapsed()), (503, Duration::from_secs(1)));
+    assert_eq!(fixture.get("/changes").await.0, 400);
+}
+
+#[tokio::test]
+async fn one_of_ours_is_told_the_credentials_of_the_jobs_whose_targets_it_has() {
+    let fixture = fixture(|parts| {
+        for (job, placed) in &mut parts.placement.jobs {
+            let owner = if **job == *"<b>" { 1 } else { 0 };
+            Arc::make_mut(placed).owners.fill(Some(owner));
+        }
+    });
+    let ask = |query: &str, agent: &str| {
+        let request = Request::get(format!("/scrape_configs{query}")).header("user-agent", agent);
+        fixture.ask(request.body(()).unwrap(), true)
+    };
+    let own = text(&ask("?collector_id=c-0", "muster/0.1.0").await);
+    let expected = r#"{"<b>":"<b>: <secret>","empty":"empty: <secret>","node/plain":"node/plain: hush"}"#;
+    assert_eq!(own, expected);
+    assert_eq!(text(&ask("?collector_id=c-1", "muster/0.1.0").await).matches("hush").count(), 1);
+    for (query, agent) in
+        [("", "muster/0.1.0"), ("?collector_id=c-0", "otelcol"), ("?collector_id=x", "muster/1")]
+    {
+        assert_eq!(text(&ask(query, agent).await), text(&ask("", "otelcol").await), "{query} {agent}");
+    }
 }
 
 #[tokio::test]

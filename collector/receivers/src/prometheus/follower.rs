@@ -6,23 +6,29 @@
 //! * Only status 200 with a map of jobs is an answer. Anything else (a 500, an empty body, a page of HTML) changes nothing.
 //! * A map or list that is suddenly empty is believed at once only from an allocator that signs its answers with an epoch,
 //!   as ours does; it says 503 while it is not certain. From others it has to stay empty for a while.
+//! * What changed is heard of at once from an allocator of ours ([`news`]); the intervals are for others, and for when that fails.
+//! * Each answer of ours says how new it is. We send that along, so that a replica which lags behind what we have seen refuses.
 //! * When a target leaves our list, the whole list of the job tells whether another scraper has it now. A target that moved
 //!   ends without stale markers, because its series go on elsewhere.
 
+mod errors;
 mod jobs;
+mod list;
+mod news;
 mod share;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use config::{HttpUrl, Period, Problem};
-use discovery::{Context, HttpSdConfig};
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
-use net::{Client, PrometheusClientConfig, Request};
+use config::{Period, Problem};
+use discovery::Context;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH};
+use net::{Client, PrometheusClientConfig, Request, Response};
 use pipeline::{Life, Site};
 use scrape::Scraper;
 use telemetry::error_chain;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -30,6 +36,7 @@ use super::TargetAllocatorConfig;
 use super::kept::{Assignment, Kept};
 use super::own_jobs::OwnJobs;
 use jobs::Jobs;
+use news::News;
 use share::Share;
 
 /// Largest answer of the allocator that is read, in bytes.
@@ -48,6 +55,9 @@ const EMPTY_HOLD: Duration = Duration::from_secs(30);
 /// Sent by allocators that answer 503 while they are not certain.
 const EPOCH_HEADER: &str = "x-muster-epoch";
 
+/// How new an answer is; sent back with the next request.
+const SEEN_HEADER: HeaderName = HeaderName::from_static("x-muster-seen");
+
 /// Settings of the client, checked.
 #[derive(Debug)]
 pub(super) struct Follower {
@@ -56,18 +66,24 @@ pub(super) struct Follower {
     interval: Duration,
     /// Of each job's list: how often, and how.
     refresh: Period,
-    list_client: PrometheusClientConfig,
+    list_client: Client,
     /// How targets are asked, instead of what the jobs say.
     target_client: Option<PrometheusClientConfig>,
     client: Client,
     kept: Option<Kept>,
     shard: String,
+    /// What the allocator told last of changes.
+    news: watch::Sender<Option<Arc<News>>>,
+    /// How new the newest answer was.
+    seen: Mutex<Option<HeaderValue>>,
 }
 
 /// What the allocator said.
 enum Answer {
     /// These jobs, as text; signed or not.
-    Jobs { text: String, is_signed: bool },
+    Jobs { text: String, is_signed: bool, etag: Option<HeaderValue> },
+    /// The jobs are those that we know.
+    Unchanged,
     /// Nothing that can be believed, and why.
     Nothing(String),
 }
@@ -93,8 +109,12 @@ impl Follower {
         let template = config.http_sd_config;
         let refresh = template.as_ref().map_or(Period::from_secs(30), |template| template.refresh_interval);
         let list_client = template.map_or_else(|| client_of(&config.client), |template| template.client);
-        match client {
-            Ok(client) if problems.is_empty() => Ok(Self {
+        let list_client = Client::build(&list_client, &site.base_dir).map_err(|error| {
+            let key = format!("http_sd_config::{}", error.key.replace('.', "::"));
+            problems.push(Problem::at(key, error_chain(&error)));
+        });
+        match (client, list_client) {
+            (Ok(client), Ok(list_client)) if problems.is_empty() => Ok(Self {
                 endpoint: config.endpoint.as_str().trim_end_matches('/').to_owned(),
                 collector_id: config.collector_id,
                 interval: config.interval.as_duration(),
@@ -104,6 +124,8 @@ impl Follower {
                 client,
                 kept: kept.map(|storage| Kept::new(&storage, &site.id.to_string())),
                 shard: std::env::var("SHARD").unwrap_or_else(|_| "0".to_owned()),
+                news: watch::Sender::new(None),
+                seen: Mutex::default(),
             }),
             _ => Err(problems),
         }
@@ -117,9 +139,25 @@ impl Follower {
         context: Context,
         life: &Life,
     ) {
+        let settings = Arc::new(self);
+        tokio::select! {
+            () = Self::keep_up(Arc::clone(&settings), Arc::clone(&scraper), own, context, life) => {}
+            () = settings.listen() => {}
+            () = settings.tell_errors(Arc::downgrade(&scraper)) => {}
+        }
+    }
+
+    async fn keep_up(
+        settings: Arc<Self>,
+        scraper: Arc<Scraper>,
+        own: Arc<OwnJobs>,
+        context: Context,
+        life: &Life,
+    ) {
+        let mut bulletin = settings.news.subscribe();
         let mut changes = own.changes();
         let mut following = Following {
-            settings: Arc::new(self),
+            settings,
             scraper,
             own,
             context,
@@ -127,18 +165,25 @@ impl Follower {
             shares: BTreeMap::new(),
             record: Arc::default(),
             empty_since: None,
+            etag: None,
+            heard: None,
         };
         following.take_up_kept(life).await;
         let mut retry = FIRST_RETRY;
         loop {
+            following.heard = told(&bulletin.borrow_and_update());
             let answer = tokio::select! {
-                answer = following.settings.ask() => answer,
+                answer = following.settings.ask(following.etag.clone()) => answer,
                 () = life.stopped() => return,
             };
             let settings = Arc::clone(&following.settings);
             let wait = match answer {
-                Answer::Jobs { text, is_signed } => {
-                    following.take_up(text, is_signed, life).await;
+                Answer::Jobs { text, is_signed, etag } => {
+                    following.etag = following.take_up(text, is_signed, life).await.then_some(etag).flatten();
+                    retry = FIRST_RETRY;
+                    settings.interval
+                }
+                Answer::Unchanged => {
                     retry = FIRST_RETRY;
                     settings.interval
                 }
@@ -160,20 +205,33 @@ impl Follower {
                     goes_on = &mut rest => if goes_on { break } else { return },
                     // The sender lives in `own`.
                     _changed = changes.changed() => drop(following.reload().await),
+                    Ok(()) = bulletin.changed() => {
+                        if told(&bulletin.borrow_and_update()) != following.heard {
+                            break;
+                        }
+                    }
                 }
             }
         }
     }
 
-    async fn ask(&self) -> Answer {
-        let mut request =
-            Request::get(format!("{}/scrape_configs", self.endpoint), ANSWER_TIMEOUT, MAX_ANSWER_BYTES);
+    async fn ask(&self, etag: Option<HeaderValue>) -> Answer {
+        let id = query_escaped(&self.collector_id);
+        let url = format!("{}/scrape_configs?collector_id={id}", self.endpoint);
+        let mut request = Request::get(url, ANSWER_TIMEOUT, MAX_ANSWER_BYTES);
         request.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         request.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        let response = match self.client.send(request).await {
+        let is_known = etag.is_some();
+        if let Some(etag) = etag {
+            request.headers.insert(IF_NONE_MATCH, etag);
+        }
+        let response = match self.send(request).await {
             Ok(response) => response,
-            Err(error) => return Answer::Nothing(error_chain(&error)),
+            Err(error) => return Answer::Nothing(error),
         };
+        if response.status == 304 && is_known {
+            return Answer::Unchanged;
+        }
         let encoding = response.headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
         let body = match net::decode_body(encoding, response.body, MAX_ANSWER_BYTES) {
             Ok(body) => body,
@@ -187,20 +245,52 @@ impl Follower {
         if text.trim().is_empty() {
             return Answer::Nothing("it answered with an empty body".to_owned());
         }
-        Answer::Jobs { text, is_signed: response.headers.contains_key(EPOCH_HEADER) }
+        let etag = response.headers.get(ETAG).cloned();
+        Answer::Jobs { text, is_signed: response.headers.contains_key(EPOCH_HEADER), etag }
     }
 
-    /// HTTP SD of our share of a job.
-    fn list(&self, job: &str) -> Result<HttpSdConfig, String> {
-        let url = format!("{}?collector_id={}", self.whole_list(job), query_escaped(&self.collector_id));
-        let url: HttpUrl = url.parse()?;
-        Ok(HttpSdConfig { url, refresh_interval: self.refresh, client: self.list_client.clone() })
+    /// Asks the allocator, and says how new its newest answer was.
+    async fn send(&self, request: Request) -> Result<Response, String> {
+        self.send_by(&self.client, request).await
+    }
+
+    /// The same, for a list of targets.
+    async fn send_for_list(&self, request: Request) -> Result<Response, String> {
+        self.send_by(&self.list_client, request).await
+    }
+
+    async fn send_by(&self, client: &Client, mut request: Request) -> Result<Response, String> {
+        if let Some(seen) = lock(&self.seen).clone() {
+            request.headers.insert(SEEN_HEADER, seen);
+        }
+        let response = client.send(request).await.map_err(|error| error_chain(&error))?;
+        if let Some(seen) = response.headers.get(&SEEN_HEADER) {
+            *lock(&self.seen) = Some(seen.clone());
+        }
+        Ok(response)
+    }
+
+    /// Where our share of a job is listed.
+    fn list(&self, job: &str) -> String {
+        format!("{}?collector_id={}", self.whole_list(job), query_escaped(&self.collector_id))
+    }
+
+    /// Whether the allocator is asked over TLS.
+    fn is_secure(&self) -> bool {
+        self.endpoint.starts_with("https:")
     }
 
     /// Who has which targets of a job.
     fn whole_list(&self, job: &str) -> String {
         format!("{}/jobs/{}/targets", self.endpoint, query_escaped(job))
     }
+}
+
+/// What of the news is about the jobs: their validator, and of which we have targets. With the second, an allocator that tells
+/// credentials only to who needs them has others for us.
+fn told(news: &Option<Arc<News>>) -> Option<(String, Vec<String>)> {
+    let news = news.as_ref()?;
+    Some((news.scrape_configs.clone(), news.jobs.keys().cloned().collect()))
 }
 
 /// Go's `url.QueryEscape`, which is what allocators undo.
@@ -238,6 +328,10 @@ struct Following {
     shares: BTreeMap<String, Share>,
     record: Record,
     empty_since: Option<Instant>,
+    /// The validator of the jobs as they were taken up last.
+    etag: Option<HeaderValue>,
+    /// What was told of the jobs when they were asked for last.
+    heard: Option<(String, Vec<String>)>,
 }
 
 impl Following {
@@ -262,19 +356,20 @@ impl Following {
         self.scraper.reload(self.own.feeds()).await;
     }
 
-    async fn take_up(&mut self, text: String, is_signed: bool, life: &Life) {
+    /// Whether the answer was believed.
+    async fn take_up(&mut self, text: String, is_signed: bool, life: &Life) -> bool {
         let is_empty = match jobs::is_empty(&text) {
             Ok(is_empty) => is_empty,
             Err(reason) => {
                 warn!(receiver = %life.id(), reason, "the allocator did not answer with a map of jobs; jobs stay as they are");
-                return;
+                return false;
             }
         };
         if is_empty && !is_signed && !self.shares.is_empty() {
             let since = *self.empty_since.get_or_insert_with(Instant::now);
             if since.elapsed() < EMPTY_HOLD {
                 warn!(receiver = %life.id(), limit = ?EMPTY_HOLD, "the allocator suddenly has no jobs; they stay until that has lasted for EMPTY_HOLD");
-                return;
+                return false;
             }
         }
         self.empty_since = None;
@@ -288,6 +383,7 @@ impl Following {
             }
             write(self.settings.kept.as_ref(), &self.record);
         }
+        true
     }
 
     /// Runs these jobs from now on; what did not change keeps its loops and caches.
@@ -307,13 +403,8 @@ impl Following {
                 continue;
             }
             let known = lock(&self.record).targets.get(&name).cloned().unwrap_or_default();
-            match Share::start(&self.settings, &self.scraper, job, fetch, &known, &self.context, &self.record)
-            {
-                Ok(share) => drop(self.shares.insert(name, share)),
-                Err(reason) => {
-                    error!(receiver = %life.id(), job = name, reason, "the allocator's job cannot run and is left out");
-                }
-            }
+            let share = Share::start(&self.settings, &self.scraper, job, fetch, &known, &self.record);
+            self.shares.insert(name, share);
         }
         let n_jobs = self.reload().await;
         info!(receiver = %life.id(), jobs = n_jobs, "jobs were taken up");
@@ -331,9 +422,9 @@ impl Following {
     }
 }
 
-fn lock(record: &Record) -> std::sync::MutexGuard<'_, Assignment> {
-    // Nothing under the lock can panic half-way.
-    record.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(value: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Nothing under the locks can panic half-way.
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Keeps what is known, on a thread that may wait for the disk.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use config::Node;
-use discovery::{Context, Discovery, Group, SdConfigs, Snapshot};
+use discovery::{Discovery, Group, Snapshot};
 use model::Labels;
 use net::Request;
 use scrape::{Feed, HttpFetch, Job, Scraper, assemble};
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
+use super::list::List;
 use super::{ANSWER_TIMEOUT, EMPTY_HOLD, EPOCH_HEADER, Follower, MAX_ANSWER_BYTES, Record, lock, write};
 use crate::prometheus::kept::KeptGroup;
 
@@ -25,22 +26,15 @@ pub(super) struct Share {
 
 impl Share {
     /// Starts with the groups of the last run, if there were any.
-    ///
-    /// # Errors
-    /// Says why the list cannot be asked for.
     pub(super) fn start(
         settings: &Arc<Follower>,
         scraper: &Arc<Scraper>,
         job: Arc<Job>,
         fetch: Arc<HttpFetch>,
         kept: &[KeptGroup],
-        context: &Context,
         record: &Record,
-    ) -> Result<Self, String> {
-        let list = settings.list(job.name())?;
-        let sd = SdConfigs { http_sd_configs: vec![list], ..SdConfigs::default() };
-        let said = discovery::spawn(job.name(), &sd, context)
-            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+    ) -> Self {
+        let (list, said) = List::new(settings, job.name());
         let groups: Vec<Arc<Group>> =
             kept.iter().enumerate().map(|(index, group)| group.to_group(index)).collect();
         let begun = Snapshot { groups: groups.into(), ..Snapshot::default() };
@@ -54,8 +48,11 @@ impl Share {
             believed: sender,
             record: Arc::clone(record),
         };
-        let task = tokio::spawn(listening.run()).abort_handle();
-        Ok(Self { job, fetch, believed, task })
+        let run = async {
+            tokio::join!(list.run(), listening.run());
+        };
+        let task = tokio::spawn(run).abort_handle();
+        Self { job, fetch, believed, task }
     }
 
     /// The same targets, scraped another way.
@@ -83,7 +80,7 @@ struct Listening {
     settings: Arc<Follower>,
     scraper: Arc<Scraper>,
     job: Arc<Mutex<Arc<Job>>>,
-    said: Discovery,
+    said: watch::Receiver<Snapshot>,
     believed: watch::Sender<Snapshot>,
     record: Record,
 }
@@ -98,7 +95,7 @@ enum Whereabouts {
 
 impl Listening {
     async fn run(self) {
-        let mut said = self.said.snapshots();
+        let mut said = self.said.clone();
         loop {
             let snapshot = said.borrow_and_update().clone();
             let is_news = snapshot.settled && !same(&snapshot, &self.believed.borrow());
@@ -166,7 +163,7 @@ impl Listening {
     /// Asks for the whole list of the job: who has which targets.
     async fn whereabouts(&self, job: &Job) -> Whereabouts {
         let request = Request::get(self.settings.whole_list(job.name()), ANSWER_TIMEOUT, MAX_ANSWER_BYTES);
-        let Ok(response) = self.settings.client.send(request).await else { return Whereabouts::Unknown };
+        let Ok(response) = self.settings.send(request).await else { return Whereabouts::Unknown };
         if response.status != 200 {
             return Whereabouts::Unknown;
         }
