@@ -14,8 +14,8 @@ use crate::list::JSON;
 use crate::metrics::Metrics;
 use crate::objects::{Object, Resource};
 use crate::reflector::Reflector;
-use crate::store::{Store, lock};
-use crate::watch::{Shared, Watch};
+use crate::store::{Stated, Store, lock};
+use crate::watch::{Shared, State, Watch};
 use crate::{Failure, Kind, Reason, Scope};
 
 /// A connection to an API server. Cloning gives another handle on the same one.
@@ -31,7 +31,13 @@ struct Inner {
     api: Api,
     default_namespace: Arc<str>,
     registry: Registry,
-    watches: Mutex<HashMap<WatchKey, Weak<dyn Any + Send + Sync>>>,
+    watches: Mutex<HashMap<WatchKey, Open>>,
+}
+
+/// An open watch; gone when nobody looks any more.
+struct Open {
+    shared: Weak<dyn Any + Send + Sync>,
+    stated: Weak<dyn Stated>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -71,9 +77,9 @@ impl Cluster {
     #[must_use]
     pub fn watch_kind<T: Object>(&self, kind: Kind, scope: &Scope) -> Watch<T> {
         let mut watches = lock(&self.inner.watches);
-        watches.retain(|_, watch| watch.strong_count() > 0);
+        watches.retain(|_, open| open.shared.strong_count() > 0);
         let key = (TypeId::of::<T>(), kind, scope.clone());
-        let known = watches.get(&key).and_then(Weak::upgrade);
+        let known = watches.get(&key).and_then(|open| open.shared.upgrade());
         if let Some(shared) = known.and_then(|any| any.downcast::<Shared<T>>().ok()) {
             return Watch::of(shared);
         }
@@ -86,16 +92,30 @@ impl Cluster {
             metrics: Metrics::new(&self.inner.registry, kind),
         };
         let task = tokio::spawn(reflector.run()).abort_handle();
+        let stated: Arc<dyn Stated> = Arc::<Store<T>>::clone(&store);
         let shared = Arc::new(Shared { kind, scope: scope.clone(), store, task });
         let any: Arc<dyn Any + Send + Sync> = Arc::<Shared<T>>::clone(&shared);
-        drop(watches.insert(key, Arc::downgrade(&any)));
+        drop(watches.insert(key, Open { shared: Arc::downgrade(&any), stated: Arc::downgrade(&stated) }));
         Watch::of(shared)
     }
 
     /// How many watches are open.
     #[must_use]
     pub fn n_watches(&self) -> usize {
-        lock(&self.inner.watches).values().filter(|watch| watch.strong_count() > 0).count()
+        lock(&self.inner.watches).values().filter(|open| open.shared.strong_count() > 0).count()
+    }
+
+    /// How each open watch is doing, in order of kind and scope.
+    #[must_use]
+    pub fn states(&self) -> Vec<(Kind, Scope, State)> {
+        let watches = lock(&self.inner.watches);
+        let open = watches.iter().filter(|(_, open)| open.shared.strong_count() > 0);
+        let state = |((_, kind, scope), open): (&WatchKey, &Open)| {
+            Some((*kind, scope.clone(), open.stated.upgrade()?.state()))
+        };
+        let mut states: Vec<_> = open.filter_map(state).collect();
+        states.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
+        states
     }
 
     /// Reads one object as JSON; `None` where there is none.

@@ -32,6 +32,8 @@ impl Kind {
     pub const ENDPOINT_SLICE: Self = Self::namespaced("discovery.k8s.io", "v1", "endpointslices");
     /// Ingresses.
     pub const INGRESS: Self = Self::namespaced("networking.k8s.io", "v1", "ingresses");
+    /// StatefulSets.
+    pub const STATEFUL_SET: Self = Self::namespaced("apps", "v1", "statefulsets");
     /// ReplicaSets.
     pub const REPLICA_SET: Self = Self::namespaced("apps", "v1", "replicasets");
     /// Jobs.

@@ -135,10 +135,12 @@ impl<T: Object> Reflector<T> {
             match event {
                 Event::Is(_, object) => {
                     version.clone_from(&object.metadata().resource_version);
+                    self.store.saw_change(version);
                     changes.push(Change::Is(object));
                 }
                 Event::Deleted(object) => {
                     version.clone_from(&object.metadata().resource_version);
+                    self.store.saw_change(version);
                     changes.push(Change::Gone(object.metadata().key()));
                 }
                 Event::Bookmark(at) => *version = at,

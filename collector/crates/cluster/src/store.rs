@@ -138,6 +138,9 @@ impl<T: Object> Store<T> {
     /// Takes over a whole list: what is not in it is gone.
     pub(crate) fn replace(&self, listed: Vec<T>, resource_version: &Arc<str>) -> usize {
         let before = self.snapshot();
+        let versions =
+            listed.iter().filter_map(|object| object.metadata().resource_version.parse::<u64>().ok());
+        let last_change = versions.max().unwrap_or(0);
         let mut dirty = Vec::new();
         let mut fresh = BTreeMap::new();
         for object in listed {
@@ -155,6 +158,7 @@ impl<T: Object> Store<T> {
         let was_synced = {
             let mut state = self.lock_state();
             state.resource_version = Some(Arc::clone(resource_version));
+            state.last_change = state.last_change.max(last_change);
             std::mem::replace(&mut state.is_synced, true)
         };
         let n_changes = dirty.len();
@@ -163,6 +167,14 @@ impl<T: Object> Store<T> {
         }
         self.tell(dirty);
         n_changes
+    }
+
+    /// An object has changed, and this is its version.
+    pub(crate) fn saw_change(&self, resource_version: &str) {
+        if let Ok(version) = resource_version.parse::<u64>() {
+            let mut state = self.lock_state();
+            state.last_change = state.last_change.max(version);
+        }
     }
 
     /// The server has answered.
@@ -207,6 +219,17 @@ impl<T: Object> Store<T> {
 
     fn lock_state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+}
+
+/// A store of whatever type, as far as its state goes.
+pub(crate) trait Stated: Send + Sync {
+    fn state(&self) -> State;
+}
+
+impl<T: Object> Stated for Store<T> {
+    fn state(&self) -> State {
+        self.state()
     }
 }
 

@@ -24,6 +24,8 @@ pub struct State {
     pub last_contact: Option<Instant>,
     /// The version up to which everything is known.
     pub resource_version: Option<Arc<str>>,
+    /// The version of the last change that was seen, of any object; 0 before the first, and where versions are no numbers.
+    pub last_change: u64,
 }
 
 /// A look at the objects of a scope. The watch behind it is shared, and ends when nobody looks any more.
