@@ -51,8 +51,19 @@ pub fn read_lenient<T: DeserializeOwned + JsonSchema>(
     node: &Node,
     path: &str,
 ) -> Result<(T, Vec<Problem>), Vec<Problem>> {
-    let (fitted, problems) =
-        Fitter { unknown_keys: Severity::Warning }.root(node, path, &[&schema_of::<T>()]);
+    read_lenient_with(node, path, &schema_of::<T>())
+}
+
+/// As [`read_lenient`], for who reads many sections of one type and keeps its schema, [`schema_of`].
+///
+/// # Errors
+/// As [`read_lenient`].
+pub fn read_lenient_with<T: DeserializeOwned>(
+    node: &Node,
+    path: &str,
+    schema: &serde_json::Value,
+) -> Result<(T, Vec<Problem>), Vec<Problem>> {
+    let (fitted, problems) = Fitter { unknown_keys: Severity::Warning }.root(node, path, &[schema]);
     if problems.iter().any(Problem::is_error) {
         return Err(problems.into_iter().filter(Problem::is_error).collect());
     }

@@ -57,7 +57,7 @@ pub use defaults::{bytes, count, millis, number, off, on, secs, timeout_secs};
 pub use emit::to_node;
 pub use expand::expand;
 pub use fill::fill;
-pub use fit::{check, fit, indentation_hint, read, read_lenient};
+pub use fit::{check, fit, indentation_hint, read, read_lenient, read_lenient_with};
 pub use load::{Loaded, Sources, World, load};
 pub use nearest::nearest;
 pub use node::{Entry, Node, Value};
