@@ -18,6 +18,12 @@ pub struct ProxyUrl {
 }
 
 impl ProxyUrl {
+    /// Any text, as it was written. Whether it is of use is told by who builds a client.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into() }
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -14,6 +14,7 @@ use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls::{ProtocolVersion, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject;
@@ -208,6 +209,24 @@ impl TlsSource {
             self.identity_of(&contents)?;
         }
         Ok(())
+    }
+
+    /// What is wrong with what is given as text: no PEM, no certificate, a key of another certificate. The system's
+    /// authorities are not asked for.
+    pub(crate) fn check_pem(&self) -> Vec<TlsError> {
+        let text = |material: &Option<Material>| match material {
+            Some(Material { origin: Origin::Text(text), .. }) => Some(Arc::clone(text)),
+            _ => None,
+        };
+        let contents = Contents { ca: text(&self.ca), cert: text(&self.cert), key: text(&self.key) };
+        let roots = if contents.ca.is_some() { self.roots_of(&contents).err() } else { None };
+        let pair = || match self.identity_of(&contents)? {
+            Some((chain, key, material)) => CertifiedKey::from_der(chain, key, &provider())
+                .map(drop)
+                .map_err(|source| material.unusable(source)),
+            None => Ok(()),
+        };
+        roots.into_iter().chain(pair().err()).collect()
     }
 
     pub(crate) fn client_config(

@@ -15,7 +15,7 @@ use crate::client::{Client, Http2, Settings};
 use crate::files::Files;
 use crate::oauth2::{Grant, TokenSource};
 use crate::proxy::Proxy;
-use crate::tls::{Material, TlsSource, server_name};
+use crate::tls::{Material, TlsError, TlsSource, server_name};
 
 /// Of Prometheus' transport.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -44,6 +44,17 @@ impl PrometheusClientConfig {
             follows_to_link_local: self.follow_link_local_redirects,
             ..settings(&self.tls_config, &self.proxy, base_dir, self.follow_redirects, self.enable_http2)?
         })
+    }
+
+    /// What is wrong with certificates and keys that stand in the block itself, as key and message. Files are not looked
+    /// at, and nothing of what is in a key is told.
+    #[must_use]
+    pub fn check_material(&self) -> Vec<(String, String)> {
+        let mut found = self.tls_config.check_material("tls_config");
+        if let Some(oauth2) = &self.oauth2 {
+            found.extend(oauth2.tls_config.check_material("oauth2.tls_config"));
+        }
+        found
     }
 
     fn auth(&self, base_dir: &Path) -> Result<Auth, BuildError> {
@@ -125,6 +136,17 @@ impl OAuth2 {
 }
 
 impl PrometheusTlsConfig {
+    fn check_material(&self, prefix: &str) -> Vec<(String, String)> {
+        // What else is wrong with the section is told by its rules.
+        let Ok(source) = self.source(Path::new("")) else { return Vec::new() };
+        let told = |error: TlsError| {
+            let key = error.key().rsplit('.').next().unwrap_or_default().to_owned();
+            let why = std::error::Error::source(&error).map(|why| format!(": {why}")).unwrap_or_default();
+            (format!("{prefix}.{key}"), format!("{error}{why}"))
+        };
+        source.check_pem().into_iter().map(told).collect()
+    }
+
     fn source(&self, base_dir: &Path) -> Result<TlsSource, BuildError> {
         let find = |text_key: &str, text: &str, file_key: &str, file: &str| {
             Material::find((text_key, Some(text)), (file_key, Some(file)), "tls_config", base_dir)

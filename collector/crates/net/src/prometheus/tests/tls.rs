@@ -191,3 +191,27 @@ async fn http2_is_spoken_over_tls_where_it_is_offered_and_wanted() {
     get(&client("{}"), &plain.url("/")).await.unwrap();
     assert_eq!(plain_log.last().version, Version::HTTP_11, "never without TLS");
 }
+
+#[test]
+fn material_in_the_block_is_checked_without_being_used() {
+    let found = |ca: &str, cert: &str, key: &str| {
+        let quoted = |text: &str| serde_json::to_string(text).unwrap();
+        let (ca, cert, key) = (quoted(ca), quoted(cert), quoted(key));
+        let section = format!("{{ca: {ca}, cert: {cert}, key: {key}}}");
+        let mut told = prometheus(&format!("tls_config: {section}")).check_material();
+        let behind = format!("oauth2: {{client_id: a, token_url: 'http://t/', tls_config: {section}}}");
+        let of_oauth2 = prometheus(&behind).check_material();
+        assert!(of_oauth2.iter().all(|(key, _)| key.starts_with("oauth2.tls_config.")), "{of_oauth2:?}");
+        assert_eq!(told.len(), of_oauth2.len());
+        told.iter().for_each(|(_, message)| assert!(!message.contains("PRIVATE"), "{message}"));
+        told.sort();
+        told.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+    };
+    let (ca, cert, key) = (testdata_text("ca.pem"), testdata_text("client.pem"), testdata_text("client.key"));
+    assert_eq!(found("", "", ""), Vec::<String>::new());
+    assert_eq!(found(&ca, &cert, &key), Vec::<String>::new());
+    assert_eq!(found("nonsense", &cert, &key), ["tls_config.ca"]);
+    assert_eq!(found(&ca, "nonsense", &key), ["tls_config.cert"]);
+    assert_eq!(found(&ca, &cert, "nonsense"), ["tls_config.key"]);
+    assert_eq!(found("nonsense", &cert, &testdata_text("server.key")), ["tls_config.ca", "tls_config.key"]);
+}
