@@ -43,8 +43,8 @@ const KEYS: &[&str] = &[
     "vultr_sd_configs",
 ];
 
-/// Words in names of keys whose values are not shown.
-const SECRET_WORDS: [&str; 5] = ["password", "token", "secret", "credentials", "key"];
+/// Words in names of keys below which no value is shown.
+const SECRET_WORDS: [&str; 6] = ["password", "token", "secret", "credentials", "key", "proxy_connect_header"];
 
 /// `*_sd_configs` keys that nothing here serves, by key. Their passwords are never printed.
 #[derive(Clone, Default, PartialEq)]
@@ -153,11 +153,10 @@ impl Serialize for Shown<'_> {
             Value::Seq(items) => {
                 serializer.collect_seq(items.iter().map(|node| Shown { node, is_secret: self.is_secret }))
             }
-            Value::Map(entries) => serializer.collect_map(
-                entries
-                    .iter()
-                    .map(|entry| (&entry.key, Shown { node: &entry.node, is_secret: is_secret(&entry.key) })),
-            ),
+            Value::Map(entries) => serializer.collect_map(entries.iter().map(|entry| {
+                let is_secret = self.is_secret || is_secret(&entry.key);
+                (&entry.key, Shown { node: &entry.node, is_secret })
+            })),
             Value::Str(text) if self.is_secret => Secret::new(text.as_str()).serialize(serializer),
             _ => self.node.serialize(serializer),
         }
@@ -198,13 +197,14 @@ mod tests {
     fn it_is_shown_as_written_but_for_its_secrets() {
         let sd = read(
             "consul_sd_configs: [{server: 'c:8500', token: hush, tags: [a], basic_auth: {username: u, password: p, \
-             password_file: /p}}]",
+             password_file: /p}, proxy_connect_header: {X-A: [hush]}}]",
         );
         assert_eq!(
             serde_json::to_value(&sd).unwrap(),
             serde_json::json!({"consul_sd_configs": [{
                 "server": "c:8500", "token": "<secret>", "tags": ["a"],
                 "basic_auth": {"username": "u", "password": "<secret>", "password_file": "/p"},
+                "proxy_connect_header": {"X-A": ["<secret>"]},
             }]})
         );
         assert!(!format!("{sd:?}").contains("hush"));
