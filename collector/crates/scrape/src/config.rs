@@ -355,6 +355,35 @@ impl GlobalConfig {
 }
 
 impl ScrapeConfig {
+    /// A job of this name without any other key.
+    #[must_use]
+    pub fn new(job_name: impl Into<String>) -> Self {
+        Self {
+            job_name: job_name.into(),
+            honor_labels: false,
+            honor_timestamps: true,
+            track_timestamps_staleness: false,
+            params: BTreeMap::new(),
+            scrape_interval: None,
+            scrape_timeout: None,
+            scrape_protocols: None,
+            fallback_scrape_protocol: None,
+            metrics_path: metrics_path(),
+            scheme: http(),
+            enable_compression: true,
+            limits: Limits::default(),
+            native_histogram_bucket_limit: 0,
+            native_histogram_min_bucket_factor: 0.0,
+            metric_name_validation_scheme: None,
+            metric_name_escaping_scheme: None,
+            switches: Switches::default(),
+            relabel_configs: Vec::new(),
+            metric_relabel_configs: Vec::new(),
+            sd: SdConfigs::default(),
+            client: PrometheusClientConfig::default(),
+        }
+    }
+
     /// The job as it takes effect: nothing that can be inherited is left open.
     #[must_use]
     pub fn inherit(&self, global: &GlobalConfig) -> Self {
