@@ -5,6 +5,7 @@
 //! A job that uses `kubernetes_sd_configs` is refused for now; one that uses another mechanism which is not built in is kept,
 //! shown under `/scrape_configs`, and its lists are answered with 503: an empty list would end its scrapes.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,13 +22,19 @@ use crate::items::{Item, Items, arranged, identity};
 const DISABLE_SHARDING: &str = "__tmp_disable_sharding";
 
 /// A job, ready to be used.
-#[derive(Debug)]
 pub struct JobSpec {
     job: Arc<Job>,
     /// Whether its rules look at [`DISABLE_SHARDING`].
     is_sharded: bool,
     redacted: Value,
     full: Value,
+}
+
+impl fmt::Debug for JobSpec {
+    /// Without its credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobSpec").field("job", &self.job).finish_non_exhaustive()
+    }
 }
 
 /// The targets of a job.
@@ -132,7 +139,8 @@ fn mechanisms(config: &ScrapeConfig) -> Vec<Problem> {
 }
 
 impl JobSpec {
-    fn new(job: Arc<Job>) -> Self {
+    /// A job that has been checked.
+    pub(crate) fn new(job: Arc<Job>) -> Self {
         let render = || sorted(serde_json::to_value(job.config()).unwrap_or_default());
         let (redacted, full) = (render(), Secret::revealing(render));
         let rules = &job.config().relabel_configs;
@@ -168,6 +176,11 @@ impl JobSpec {
     #[must_use]
     pub fn full(&self) -> &Value {
         &self.full
+    }
+
+    /// Whether the other is the same job in every respect.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        self.config() == other.config() && self.base_dir() == other.base_dir()
     }
 
     /// Whether clients that see [`Self::redacted`] miss credentials.

@@ -10,6 +10,7 @@
 
 mod file;
 mod merge;
+mod prometheus_cr;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::members::Source;
 
 pub use file::{Collectors, File, Https, PollingConfig};
 pub use merge::{Input, load};
+pub use prometheus_cr::{ExcludedObject, LabelSelector, PrometheusCr};
 
 /// A checked configuration.
 #[derive(Clone, Debug)]

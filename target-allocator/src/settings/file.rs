@@ -1,10 +1,10 @@
 //! The keys of the configuration file, as upstream's v0.158 has them, and one of our own: `collectors`.
 
-use std::collections::BTreeMap;
-
 use config::{HostPort, Node, Period, Timeout};
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use super::prometheus_cr::{LabelSelector, PrometheusCr};
 
 /// The configuration file.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -207,79 +207,6 @@ pub struct TelemetryMetrics {
     /// OTLP exporters and their intervals.
     #[serde(default)]
     pub readers: Vec<Node>,
-}
-
-/// Monitors of the Prometheus operator.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-pub struct PrometheusCr {
-    /// Whether monitors are watched.
-    #[serde(default)]
-    pub enabled: bool,
-    /// Only these namespaces.
-    #[serde(default)]
-    pub allow_namespaces: Vec<String>,
-    /// All namespaces but these.
-    #[serde(default)]
-    pub deny_namespaces: Vec<String>,
-    /// Where changes of secrets are watched.
-    #[serde(default)]
-    pub secret_namespaces: Vec<String>,
-    /// Which ServiceMonitors; absent is none, empty is all.
-    #[serde(default)]
-    pub service_monitor_selector: Option<LabelSelector>,
-    /// In which namespaces.
-    #[serde(default)]
-    pub service_monitor_namespace_selector: Option<LabelSelector>,
-    /// Which PodMonitors; absent is none, empty is all.
-    #[serde(default)]
-    pub pod_monitor_selector: Option<LabelSelector>,
-    /// In which namespaces.
-    #[serde(default)]
-    pub pod_monitor_namespace_selector: Option<LabelSelector>,
-    /// Which Probes; absent is none, empty is all.
-    #[serde(default)]
-    pub probe_selector: Option<LabelSelector>,
-    /// In which namespaces.
-    #[serde(default)]
-    pub probe_namespace_selector: Option<LabelSelector>,
-    /// Which ScrapeConfigs; absent is none, empty is all.
-    #[serde(default)]
-    pub scrape_config_selector: Option<LabelSelector>,
-    /// In which namespaces.
-    #[serde(default)]
-    pub scrape_config_namespace_selector: Option<LabelSelector>,
-    /// The interval of monitors that have none.
-    #[serde(default = "config::secs::<30>")]
-    pub scrape_interval: Period,
-    /// Without effect, as upstream.
-    #[serde(default)]
-    pub evaluation_interval: Option<Timeout>,
-    /// Protocols of monitors that name none.
-    #[serde(default)]
-    pub scrape_protocols: Vec<String>,
-    /// Scrape classes of the Prometheus operator.
-    #[serde(default)]
-    pub scrape_classes: Vec<Node>,
-    /// Leaves out endpoints that read token or TLS files.
-    #[serde(default)]
-    pub deny_fs_access_through_sms: bool,
-}
-
-/// A Kubernetes label selector, in camel case or in the lower case that the operator writes; camel case wins.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-pub struct LabelSelector {
-    /// Labels with exactly these values.
-    #[serde(default, rename = "matchLabels")]
-    pub match_labels: Option<BTreeMap<String, String>>,
-    /// The same, as the operator writes it.
-    #[serde(default, rename = "matchlabels")]
-    pub lower_labels: Option<BTreeMap<String, String>>,
-    /// Conditions on labels.
-    #[serde(default, rename = "matchExpressions")]
-    pub match_expressions: Option<Vec<Node>>,
-    /// The same, as the operator writes it.
-    #[serde(default, rename = "matchexpressions")]
-    pub lower_expressions: Option<Vec<Node>>,
 }
 
 fn port_8080() -> HostPort {
