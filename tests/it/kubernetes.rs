@@ -1,5 +1,7 @@
 //! Against a real API server: first that the control plane of these tests is one.
 
+mod same_answers;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -19,13 +21,13 @@ pub(crate) const CASES: &[Case] =
         }),
         Case::needing("an_api_server_that_was_away_is_back_with_its_data", NEEDS, || block_on(away())),
         Case::needing("a_thousand_pods_are_there_in_seconds", NEEDS, || block_on(many())),
+        Case::needing("the_fake_api_answers_as_a_real_one", NEEDS, || block_on(same_answers::same())),
     ];
 
 async fn keeps() -> Result<()> {
     let plane = ControlPlane::shared().await?;
     let admin = plane.admin()?;
-    admin.create_all(&sample::objects()[..1]).await?;
-    admin.create_all(&sample::objects()[1..]).await?;
+    sample::create(&admin).await?;
     let pod = Pod::new(sample::NAMESPACE, "web-0", "", "web").object();
     let pod = admin.read(&pod).await?;
     ensure!(pod["status"]["podIP"] == "10.2.0.0" && pod["metadata"]["managedFields"].is_array(), "{pod}");

@@ -13,6 +13,7 @@ pub mod crds;
 mod folder;
 pub mod objects;
 pub mod sample;
+mod stream;
 
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
@@ -21,7 +22,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls_pki_types::pem::PemObject;
@@ -33,6 +34,7 @@ use crate::child::{Child, free_port};
 use crate::peers;
 
 pub use client::{Client, Refused};
+pub use stream::Events;
 
 /// Programs without which there is no control plane.
 pub const PROGRAMS: [&str; 2] = ["etcd", "kube-apiserver"];
@@ -164,6 +166,16 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Lets etcd forget what happened up to this version. The API server answers from memory all the same: start it again, and who asks
+    /// for something older is told that it is gone.
+    pub async fn compact(&self, version: u64) -> Result<()> {
+        let url = format!("{}/v3/kv/compaction", self.etcd_url);
+        let body = json!({ "revision": version.to_string() }).to_string();
+        let answer = crate::http::post(&url, &[], body).await?;
+        ensure!(answer.status == 200, "etcd does not compact: {}", answer.text());
+        Ok(())
+    }
+
     /// The process ids of etcd and of the API server, if that runs.
     pub async fn processes(&self) -> (u32, Option<u32>) {
         (self.etcd.id(), self.api.lock().await.as_ref().map(Child::id))
@@ -181,7 +193,10 @@ pub(crate) fn server_tls() -> Result<ServerConfig> {
     let chain = CertificateDer::pem_slice_iter(&read("apiserver.pem")?).collect::<Result<_, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(&read("apiserver.key")?)?;
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    Ok(builder.with_safe_default_protocol_versions()?.with_no_client_auth().with_single_cert(chain, key)?)
+    let builder = builder.with_safe_default_protocol_versions()?.with_no_client_auth();
+    let mut config = builder.with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 /// A file of the PKI: `ca.pem`, `apiserver.pem`, `apiserver.key`, `service-account.key` and `.pem`.

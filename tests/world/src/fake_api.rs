@@ -25,7 +25,8 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -34,6 +35,7 @@ use tokio_rustls::TlsAcceptor;
 use self::address::Address;
 use self::store::{Scope, Store};
 use self::watch::Watcher;
+use crate::control_plane::Client;
 use crate::http::{Hangup, Request};
 
 pub use address::{RESOURCES, Resource};
@@ -145,6 +147,11 @@ impl FakeApi {
     /// `http://127.0.0.1:PORT`, or `https`.
     pub fn url(&self) -> String {
         format!("{}://{}", self.scheme, self.address)
+    }
+
+    /// A client for it; only over TLS.
+    pub fn client(&self, token: &str) -> Result<Client> {
+        Client::new(&self.url(), token)
     }
 
     /// A kubeconfig for it, to be written to a file; `token` is shown if it is not empty.
@@ -345,7 +352,8 @@ where
 {
     let service = service_fn(|request: Request| respond(request, Arc::clone(&state)));
     // An error here is the client going away, or a hang-up that was asked for.
-    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+    let server = auto::Builder::new(TokioExecutor::new());
+    server.serve_connection(TokioIo::new(stream), service).await.ok();
 }
 
 async fn respond(request: Request, state: Arc<Mutex<State>>) -> Result<Response, Hangup> {
@@ -396,8 +404,8 @@ async fn respond(request: Request, state: Arc<Mutex<State>>) -> Result<Response,
 }
 
 /// What a real API server says of a page that is too old.
-const TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list \
-                       without the continue parameter.";
+const TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without \
+                       the continue parameter, or use the continue token in this response to retrieve the remainder of the results.";
 
 fn answer(
     address: &Address,
@@ -414,7 +422,8 @@ fn answer(
             Some(object) => reply(200, "application/json", whole(object.to_string())),
             None => {
                 let message = format!("{} \"{name}\" not found", in_messages(address.resource));
-                let details = json!({ "name": name, "group": group(address.resource), "kind": address.resource.plural });
+                let mut details = details(address.resource);
+                details["name"] = json!(name);
                 refuse_with(404, "NotFound", &message, Some(details))
             }
         };
@@ -456,6 +465,14 @@ fn in_messages(resource: &Resource) -> String {
     format!("{}{dot}{}", resource.plural, group(resource))
 }
 
+/// What a refusal is about.
+fn details(resource: &Resource) -> Value {
+    match group(resource) {
+        "" => json!({ "kind": resource.plural }),
+        group => json!({ "group": group, "kind": resource.plural }),
+    }
+}
+
 fn forbidden(address: &Address, query: &HashMap<String, String>) -> Response {
     let verb = match (&address.name, is_watch(query)) {
         (Some(_), _) => "get",
@@ -471,11 +488,7 @@ fn forbidden(address: &Address, query: &HashMap<String, String>) -> Response {
         "{} is forbidden: User \"nobody\" cannot {verb} resource \"{plural}\" in API group \"{group}\" {at}",
         in_messages(address.resource)
     );
-    let mut details = json!({ "kind": plural });
-    if !group.is_empty() {
-        details["group"] = json!(group);
-    }
-    refuse_with(403, "Forbidden", &message, Some(details))
+    refuse_with(403, "Forbidden", &message, Some(details(address.resource)))
 }
 
 /// Of a path that is served by nobody.

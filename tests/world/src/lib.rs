@@ -12,7 +12,7 @@
 //! - [`pages`]: pages that are another one at every scrape, and answers that go wrong below HTTP.
 //! - [`kubelet`]: a kubelet, and an API server, over TLS that ask who is there, and what a real node answers.
 //! - [`control_plane`]: a real Kubernetes API server with etcd behind it, objects to put there, a client.
-//! - [`fake_api`]: an API server in this process that goes wrong on command.
+//! - [`fake_api`]: an API server in this process that goes wrong on command; [`recording`] makes its objects.
 //! - [`child`], [`peers`], [`browser`]: processes.
 //! - [`http`]: the small server and client under all of these.
 
@@ -27,6 +27,7 @@ pub mod kubelet;
 pub mod ledger;
 pub mod pages;
 pub mod peers;
+pub mod recording;
 pub mod sink;
 pub mod verdict;
 

@@ -5,6 +5,7 @@
 mod cargo;
 mod test;
 mod tools;
+mod up;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -32,8 +33,15 @@ cargo xtask COMMAND
                       ten minutes without a real Prometheus at 20,000 samples/s:
                       afterwards nothing may be missing or there twice; takes about
                       13 minutes, shorter with --outage SECONDS
+  up [--foreground]   a real Kubernetes API server with the monitoring kinds and a sample
+                      namespace, on loopback; prints its kubeconfig and how to start an
+                      allocator against it
+  down                ends it
+  record              writes down again what a real API server says, for the fake one of
+                      the tests (tests/world/testdata/api)
   bless               rewrites expectations in tests and the schemas in deploy/schema
-  tools               installs the programs that tests, demo and bench run beside ours
+  tools               installs the programs that tests, demo and bench run beside ours, and
+                      builds those that no package has
   help                this text
 ";
 
@@ -46,7 +54,8 @@ const BENCHES: [(&str, &str); 5] = [
     ("scrape", "scrape"),
 ];
 
-const COMMANDS: [&str; 7] = ["test", "demo", "bench", "soak", "bless", "tools", "help"];
+const COMMANDS: [&str; 10] =
+    ["test", "demo", "bench", "soak", "up", "down", "record", "bless", "tools", "help"];
 
 fn main() -> ExitCode {
     let words = std::env::args().skip(1).collect::<Vec<_>>();
@@ -77,6 +86,9 @@ fn run(words: &[String]) -> Result<()> {
             Some(name) if name == "outage" => measured("soak", &[flags, passed_on].concat()),
             _ => bail!("which one? `cargo xtask soak outage`"),
         },
+        "up" => up::up(flags),
+        "down" => none(flags).and_then(|()| up::down()),
+        "record" => none(flags).and_then(|()| record()),
         "bless" => none(flags).and_then(|()| bless()),
         "tools" => none(flags).and_then(|()| tools::install().map(drop)),
         "help" | "--help" | "-h" => print(USAGE),
@@ -115,6 +127,12 @@ fn micro(passed_on: &[String]) -> Result<()> {
     words.push("--");
     words.extend(passed_on.iter().map(String::as_str));
     cargo::cargo(&words, &[])
+}
+
+fn record() -> Result<()> {
+    tools::install()?;
+    cargo::build(&["world"], false)?;
+    print(&String::from_utf8_lossy(&cargo::output_of("muster-world", &["record"])?))
 }
 
 fn bless() -> Result<()> {

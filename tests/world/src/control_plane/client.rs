@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 
+use super::stream::Events;
 use crate::http::MAX_BODY_BYTES;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -28,6 +29,12 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 64;
 /// Who owns the fields that [`Client::apply`] sets.
 const FIELD_MANAGER: &str = "muster-tests";
+
+type AskedFor = ::http::Request<Full<Bytes>>;
+
+fn json_or_text(body: &Bytes) -> Value {
+    serde_json::from_slice(body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()))
+}
 
 /// Talks to an API server as the owner of one bearer token.
 #[derive(Debug)]
@@ -76,7 +83,7 @@ impl std::error::Error for Refused {}
 
 impl Client {
     /// For the API server at `https://127.0.0.1:PORT`, as the owner of `token`. Connects later.
-    pub(super) fn new(url: &str, token: &str) -> Result<Self> {
+    pub(crate) fn new(url: &str, token: &str) -> Result<Self> {
         let mut roots = RootCertStore::empty();
         let pem = std::fs::read(super::file("ca.pem")).context("reading ca.pem")?;
         for authority in CertificateDer::pem_slice_iter(&pem) {
@@ -98,6 +105,24 @@ impl Client {
     /// GET; what is no JSON comes as a string.
     pub async fn get(&self, path: &str) -> Result<Value> {
         self.request("GET", path, "application/json", Bytes::new()).await
+    }
+
+    /// Opens a watch at a path with its query; the events come as they happen.
+    pub async fn watch(&self, path: &str) -> Result<Events> {
+        let opened = async {
+            let request = self.ask("GET", path, "application/json", Bytes::new())?;
+            let (head, body) = self.sender().await?.send_request(request).await?.into_parts();
+            Ok::<_, anyhow::Error>((head.status.as_u16(), body))
+        };
+        let what = || format!("GET {path}");
+        let opened = tokio::time::timeout(DEADLINE, opened).await;
+        let (status, body) =
+            opened.with_context(|| format!("no answer within {DEADLINE:?}")).flatten().with_context(what)?;
+        if status == 200 {
+            return Ok(Events::new(body));
+        }
+        let body = body.collect().await.with_context(what)?.to_bytes();
+        Err(Refused { status, answer: json_or_text(&body), what: what() }.into())
     }
 
     /// POST of a JSON object.
@@ -221,8 +246,7 @@ impl Client {
             .with_context(|| format!("no answer within {DEADLINE:?}"))
             .flatten()
             .with_context(what)?;
-        let text = || Value::String(String::from_utf8_lossy(&body).into_owned());
-        let answer = serde_json::from_slice(&body).unwrap_or_else(|_| text());
+        let answer = json_or_text(&body);
         match status {
             200..300 => Ok(answer),
             _ => Err(Refused { status, answer, what: what() }.into()),
@@ -236,17 +260,20 @@ impl Client {
         content_type: &str,
         body: Bytes,
     ) -> Result<(u16, Bytes)> {
-        let mut sender = self.sender().await?;
+        let request = self.ask(method, path, content_type, body)?;
+        let (head, body) = self.sender().await?.send_request(request).await?.into_parts();
+        let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(anyhow::Error::from_boxed)?;
+        Ok((head.status.as_u16(), body.to_bytes()))
+    }
+
+    fn ask(&self, method: &str, path: &str, content_type: &str, body: Bytes) -> Result<AskedFor> {
         let request = ::http::Request::builder()
             .method(method)
             .uri(format!("https://{}{path}", self.address))
             .header("authorization", format!("Bearer {}", self.token))
             .header("content-type", content_type)
-            .header("accept", "application/json")
-            .body(Full::new(body))?;
-        let (head, body) = sender.send_request(request).await?.into_parts();
-        let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(anyhow::Error::from_boxed)?;
-        Ok((head.status.as_u16(), body.to_bytes()))
+            .header("accept", "application/json");
+        Ok(request.body(Full::new(body))?)
     }
 
     async fn sender(&self) -> Result<SendRequest<Full<Bytes>>> {

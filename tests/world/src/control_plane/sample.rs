@@ -1,7 +1,9 @@
 //! A small namespace to try things on: a service with pods, one monitor of each kind, collectors of a target allocator.
 
+use anyhow::Result;
 use serde_json::{Value, json};
 
+use super::client::Client;
 use super::objects::{
     Pod, config_map, endpoint_slices, endpoints, ingress, monitor, namespace, node, secret, service,
     service_monitor,
@@ -10,7 +12,14 @@ use super::objects::{
 /// The namespace of the sample.
 pub const NAMESPACE: &str = "sample";
 
-/// Every object of the sample, in the order in which they can be created.
+/// Puts the sample into a cluster where it is not yet.
+pub async fn create(admin: &Client) -> Result<()> {
+    let objects = objects();
+    admin.create(&objects[0]).await?;
+    admin.create_all(&objects[1..]).await
+}
+
+/// Every object of the sample; the namespace comes first, the others in no order that matters.
 pub fn objects() -> Vec<Value> {
     let mut objects = vec![
         namespace(NAMESPACE, &[("team", "sample")]),

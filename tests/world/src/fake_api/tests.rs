@@ -170,3 +170,16 @@ async fn who_may_what_is_asked_before_anything_else() {
     let seen = api.seen();
     assert_eq!((seen.len(), seen[0].resource, seen[0].is_watch()), (6, "secrets", false));
 }
+
+#[tokio::test]
+async fn every_resource_has_recorded_objects_that_can_be_served() {
+    let api = FakeApi::start().await.unwrap();
+    for resource in &RESOURCES {
+        let objects = api.put_recorded(resource.plural).unwrap();
+        assert!(!objects.is_empty(), "{}", resource.plural);
+        let root = if resource.version.contains('/') { "apis" } else { "api" };
+        let list =
+            get(&api, &format!("/{root}/{}/{}", resource.version, resource.plural)).await.json().unwrap();
+        assert_eq!(names(&list).len(), objects.len(), "{}", resource.plural);
+    }
+}
