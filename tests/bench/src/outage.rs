@@ -5,10 +5,12 @@
 //! opening arrives, and until nothing is missing. The ledger judges from the first delivery of all targets to the end.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::time::{Instant, sleep};
+use world::child::binary;
 use world::fleet::Fleet;
 use world::gate::{Gate, Passage};
 use world::now_ms;
@@ -66,7 +68,8 @@ pub(crate) struct Figures {
     /// Resident memory at most before the outage, and in it.
     pub(crate) idle_bytes: u64,
     pub(crate) outage_bytes: u64,
-    /// Samples that waited when the outage ended, and what its files held then beyond what they held before.
+    /// Samples that waited when the outage ended, and what they took on the disk: what the segments of our queue hold, which
+    /// have their full size from the beginning on, and what the files of others have grown by.
     pub(crate) n_queued: u64,
     pub(crate) disk_bytes: u64,
     /// From the end of the outage to the first sample, to the first fresh one, to the last old one.
@@ -116,7 +119,10 @@ pub(crate) async fn play(program: &str, script: &Script, receiver: &Receiver<'_>
     figures.outage_bytes = stage.lasts("outage", script.outage).await?;
     let reopened = now_ms();
     figures.n_queued = stage.verdict(reopened).lost;
-    figures.disk_bytes = disk_bytes(&running.data()).saturating_sub(disk_before);
+    figures.disk_bytes = match program.starts_with("muster") {
+        true => used_bytes(&running.data())?,
+        false => disk_bytes(&running.data()).saturating_sub(disk_before),
+    };
     receiver.gate.set(Passage::Open).await;
     stage.catches_up(reopened, &mut figures).await?;
     stage.lasts("after", script.after).await?;
@@ -218,6 +224,26 @@ impl Stage<'_> {
     }
 }
 
+/// What the segments of the queues in a data directory hold, as `muster debug queue` tells it.
+fn used_bytes(data: &Path) -> Result<u64> {
+    let mut command = Command::new(binary("muster")?);
+    let output = command.args(["debug", "queue", "--json"]).arg(data).output()?;
+    // What is being written at that moment may look unfinished; the numbers are printed all the same.
+    queued_bytes(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// The sum of `used_bytes` of all segments, from one JSON object a queue and line.
+fn queued_bytes(lines: &str) -> Result<u64> {
+    let mut all = 0;
+    for line in lines.lines() {
+        let queue: serde_json::Value =
+            serde_json::from_str(line).context("reading what lies in the queue")?;
+        let segments = queue["segments"].as_array().context("a queue without segments")?;
+        all += segments.iter().filter_map(|segment| segment["used_bytes"].as_u64()).sum::<u64>();
+    }
+    Ok(all)
+}
+
 /// What the files below a folder take on the disk, sparse ones as they are.
 fn disk_bytes(folder: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt as _;
@@ -246,6 +272,13 @@ pub(crate) fn passes(figures: &Figures) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_segments_hold_is_added_up() {
+        let lines = "{\"segments\": [{\"used_bytes\": 7}, {\"used_bytes\": 5}]}\n{\"segments\": []}\n";
+        assert_eq!(queued_bytes(lines).unwrap(), 12);
+        assert!(queued_bytes("Error: no queue").is_err());
+    }
 
     #[test]
     fn files_of_subfolders_count_as_what_they_take() {
