@@ -207,7 +207,7 @@ impl SeriesTable {
     /// Writes the same to the beginning of `place`, and says how many bytes they are; nothing where the place might not do,
     /// which needs eight bytes more than the references. What stands behind them is of no use.
     #[inline]
-    pub fn put_label_refs(&self, id: SeriesId, place: &mut [u8]) -> Option<usize> {
+    pub fn put_label_refs<const N: usize>(&self, id: SeriesId, place: &mut [u8; N]) -> Option<usize> {
         self.texts.put_refs(self.refs_of(id), place)
     }
 
@@ -399,6 +399,11 @@ fn put_varint(out: &mut Vec<u8>, mut number: u32) {
 /// Reads what [`put_varint`] wrote.
 #[inline]
 fn take_varint(bytes: &mut &[u8]) -> u32 {
+    // Nearly always it has one byte.
+    if let Some((byte @ ..0x80, rest)) = bytes.split_first() {
+        *bytes = rest;
+        return u32::from(*byte);
+    }
     let (mut number, mut shift) = (0, 0);
     while let Some((byte, rest)) = bytes.split_first() {
         *bytes = rest;

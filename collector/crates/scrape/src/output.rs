@@ -41,7 +41,7 @@ pub(crate) struct Beside<'a> {
 }
 
 impl Beside<'_> {
-    #[inline]
+    #[inline(always)]
     fn is_nothing(&self) -> bool {
         self.exposed_at.is_none()
             && self.start.is_none()
@@ -68,7 +68,7 @@ impl Output {
     }
 
     /// A sample; what it has beside its value is `more`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, series: SeriesId, value: f64, more: &Beside<'_>) {
         self.points.push(Point { series, bits: canonical_bits(value) });
         if !more.is_nothing() {
@@ -76,6 +76,7 @@ impl Output {
         }
     }
 
+    #[cold]
     fn push_beside(&mut self, more: &Beside<'_>) {
         let index = u32::try_from(self.points.len() - 1).expect("a body has fewer than 2^32 lines");
         self.timestamps.extend(more.exposed_at.map(|at| (index, at)));

@@ -96,13 +96,17 @@ impl Texts {
 
     /// Writes the same to `place` and says how many bytes they are, if they and eight more find place there.
     #[inline]
-    pub(super) fn put_refs(&self, labels: impl Iterator<Item = u32>, place: &mut [u8]) -> Option<usize> {
+    pub(super) fn put_refs<const N: usize>(
+        &self,
+        labels: impl Iterator<Item = u32>,
+        place: &mut [u8; N],
+    ) -> Option<usize> {
         // All eight bytes of a label are written, and the next label over those that are not its own: cheaper than
         // copying a number of bytes that varies.
         let mut n_bytes = 0;
         for label in labels {
             let Pair { varints, .. } = self.pairs[label as usize];
-            place.get_mut(n_bytes..)?.first_chunk_mut().map(|place| *place = varints)?;
+            place.get_mut(n_bytes..n_bytes + varints.len())?.copy_from_slice(&varints);
             let n_own = varints[SHORT_BYTES];
             if n_own == WIDE {
                 return None;

@@ -120,7 +120,9 @@ pub const MAX_SHORT_BYTES: usize = 2 + 0x7f;
 
 /// Tags and lengths in front of the references.
 const HEAD_BYTES: usize = 4;
-const PIECE_BYTES: usize = HEAD_BYTES + 128 + TAIL_BYTES;
+/// References whose length has one byte, and eight more for the last of them.
+const LABEL_BYTES: usize = 0x7f + 8;
+const PIECE_BYTES: usize = HEAD_BYTES + LABEL_BYTES + TAIL_BYTES;
 /// A sample takes two bytes, its value nine.
 const TAIL_BYTES: usize = 2 + 9 + 2 * SHORT_BYTES;
 /// Of the value in a tail.
@@ -147,7 +149,8 @@ impl Piece {
     /// The series, unless it is too long for this.
     #[inline]
     fn write(&mut self, table: &SeriesTable, id: SeriesId, bits: u64) -> Option<&[u8]> {
-        let n_labels = table.put_label_refs(id, &mut self.bytes[HEAD_BYTES..])?;
+        let labels = self.bytes[HEAD_BYTES..].first_chunk_mut::<LABEL_BYTES>()?;
+        let n_labels = table.put_label_refs(id, labels)?;
         let tail_at = HEAD_BYTES + n_labels;
         let place = self.bytes.get_mut(tail_at..)?.first_chunk_mut::<TAIL_BYTES>()?;
         let tail = if bits == 0 { &self.zero_tail } else { &self.tail };
