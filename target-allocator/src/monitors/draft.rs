@@ -11,10 +11,11 @@ use serde_json::Value;
 
 use super::class::ScrapeClass;
 use super::crd::{Common, Relabeling};
+use super::field::Origin;
 use super::generator::MAX_JOB_BYTES;
 use super::material::{Answer, EntryRef, Material};
 use super::rules::{self, RuleList};
-use super::{Monitor, MonitorKey, Policy, sd};
+use super::{Monitor, MonitorKey, Policy};
 use crate::jobs::JobSpec;
 
 /// What one monitor became.
@@ -255,10 +256,8 @@ impl<'a> Draft<'a> {
         if !self.made.problems.is_empty() || self.is_waiting() {
             return;
         }
-        let told = |problem: Problem| Problem {
-            path: field_of(&problem.path, path, &fields, &metric_fields),
-            ..problem
-        };
+        let origin = Origin { kind: self.monitor.kind, path, rules: &fields, metric_rules: &metric_fields };
+        let told = |problem: Problem| Problem { path: origin.field_of(&problem.path), ..problem };
         let of_material = config.client.check_material();
         if !of_material.is_empty() {
             let problem = |(key, message): (String, String)| Problem::at(key.replace('.', "::"), message);
@@ -295,34 +294,6 @@ impl ScrapeClass {
     pub(super) fn path(&self) -> String {
         format!("scrapeClass `{}`", self.name)
     }
-}
-
-/// The field of the monitor that a key of its job was made from.
-fn field_of(key: &str, path: &str, rules: &[String], metric_rules: &[String]) -> String {
-    let rule = |prefix: &str, fields: &[String]| {
-        let index: usize = key.strip_prefix(prefix)?.split("::").next()?.parse().ok()?;
-        fields.get(index).cloned()
-    };
-    let of_rules =
-        || rule("relabel_configs::", rules).or_else(|| rule("metric_relabel_configs::", metric_rules));
-    of_rules().or_else(|| sd::field_of(key)).unwrap_or_else(|| format!("{path}::{}", camel(key)))
-}
-
-/// `scrape_timeout` as `scrapeTimeout`.
-pub(super) fn camel(key: &str) -> String {
-    let mut text = String::with_capacity(key.len());
-    let mut is_start = false;
-    for c in key.chars() {
-        match c {
-            '_' => is_start = true,
-            c if is_start => {
-                text.extend(c.to_uppercase());
-                is_start = false;
-            }
-            c => text.push(c),
-        }
-    }
-    text
 }
 
 /// A value of the API server as a tree. Null is left out: to upstream's types it is the same as nothing.

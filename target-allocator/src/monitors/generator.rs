@@ -9,6 +9,7 @@ use std::sync::Arc;
 use config::Problem;
 
 use super::draft::{Draft, Made};
+use super::field::{reason, shown};
 use super::material::{Answer, Material, ObjectRef};
 use super::{Kind, Monitor, MonitorKey, Namespaces, Policy, Why};
 use super::{pod_monitor, probe, scrape_config, service_monitor};
@@ -18,7 +19,7 @@ use crate::jobs::JobSpec;
 pub const MAX_ENDPOINTS: usize = 1_000;
 
 /// Largest jobs of a monitor together, in bytes of JSON.
-pub const MAX_JOB_BYTES: usize = 16 << 20;
+pub const MAX_JOB_BYTES: usize = 4 << 20;
 
 /// Warnings that are kept of a monitor.
 const MAX_WARNINGS: usize = 20;
@@ -157,7 +158,10 @@ impl Generator {
                 old => {
                     self.n_made += 1;
                     let made = make(&self.policy, monitor, inputs.material);
-                    let made = old.map_or(made.clone(), |old| made.after(old.made));
+                    let made = match old {
+                        Some(old) => made.after(old.made),
+                        None => made,
+                    };
                     Held { monitor: Arc::clone(monitor), made }
                 }
             };
@@ -187,7 +191,7 @@ impl Generator {
             return Some(Why::waiting(entry));
         }
         if let Some(problem) = made.problems.first() {
-            return Some(Why::Quarantined { field: field(&problem.path), reason: reason(problem) });
+            return Some(Why::Quarantined { field: shown(&problem.path), reason: reason(problem) });
         }
         let lists = match monitor.key.kind {
             Kind::ServiceMonitor => "spec.endpoints",
@@ -252,14 +256,14 @@ impl Generated {
                 key: monitor.key.clone(),
                 uid: monitor.uid.clone(),
                 generation: monitor.generation,
-                field: field(&first.path),
+                field: shown(&first.path),
                 reason: reason(first),
                 n_more: made.problems.len() - 1,
             });
         }
         let warned = |problem: &Problem| Warned {
             key: monitor.key.clone(),
-            field: field(&problem.path),
+            field: shown(&problem.path),
             message: reason(problem),
         };
         self.warnings.extend(made.warnings.iter().take(MAX_WARNINGS).map(warned));
@@ -281,27 +285,4 @@ fn make(policy: &Policy, monitor: &Monitor, material: &dyn Material) -> Made {
         Kind::ScrapeConfig => scrape_config::make(&mut draft, &monitor.spec),
     }
     draft.finish()
-}
-
-/// `spec::endpoints::0::port` as `spec.endpoints[0].port`.
-fn field(path: &str) -> String {
-    let mut field = String::with_capacity(path.len());
-    for step in path.split("::") {
-        if step.bytes().all(|byte| byte.is_ascii_digit()) && !step.is_empty() {
-            field.push_str(&format!("[{step}]"));
-        } else {
-            if !field.is_empty() {
-                field.push('.');
-            }
-            field.push_str(step);
-        }
-    }
-    field
-}
-
-fn reason(problem: &Problem) -> String {
-    match &problem.hint {
-        Some(hint) => format!("{}; {hint}", problem.message),
-        None => problem.message.clone(),
-    }
 }

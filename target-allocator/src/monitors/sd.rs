@@ -16,7 +16,8 @@ use serde::Deserialize;
 
 use super::client::OwnTls;
 use super::crd::{KeyRef, Login, NamespaceSelector, ProxyConfig, SafeTlsConfig};
-use super::draft::{Draft, camel};
+use super::draft::Draft;
+use super::field::of_key;
 use mechanisms::{Field, MECHANISMS, Mechanism, Shape};
 
 /// What is searched for in Kubernetes.
@@ -76,7 +77,7 @@ pub(super) fn field_of(key: &str) -> Option<String> {
     for step in rest.split("::").filter(|step| !step.is_empty()) {
         let known = mechanism.fields.iter().find(|field| field.key() == step);
         field.push_str("::");
-        field.push_str(&known.map_or_else(|| camel(step), |known| known.name.to_owned()));
+        field.push_str(&known.map_or_else(|| of_key(step), |known| known.name.to_owned()));
     }
     Some(field)
 }
@@ -137,7 +138,7 @@ impl Draft<'_> {
         read(&blocks).unwrap_or_else(|problems| {
             for problem in problems {
                 let path =
-                    field_of(&problem.path).unwrap_or_else(|| format!("spec::{}", camel(&problem.path)));
+                    field_of(&problem.path).unwrap_or_else(|| format!("spec::{}", of_key(&problem.path)));
                 self.refuse(Problem { path, ..problem });
             }
             SdConfigs::default()
@@ -199,7 +200,7 @@ impl Draft<'_> {
         client.tls_config = self.tls(&format!("{path}::tlsConfig"), tls, None);
         self.login(path, &mut client, &own.login, None);
         let problems = client.check_material().into_iter();
-        let told = |(key, message): (String, String)| Problem::at(camel(&key.replace('.', "::")), message);
+        let told = |(key, message): (String, String)| Problem::at(of_key(&key.replace('.', "::")), message);
         self.refuse_all(path, problems.map(told));
         Some(client)
     }

@@ -4,6 +4,7 @@ use relabel::Pattern;
 
 use super::crd::{NamespaceSelector, Port};
 use super::draft::node_of;
+use super::field::{reason, shown};
 use super::{Kind, Monitor, Policy, Why, pod_monitor, service_monitor};
 use crate::selector::{ObjectLabels, Selector};
 
@@ -202,7 +203,7 @@ fn why_no_port(wanted: Vec<Wanted>, subject: &Subject) -> Option<Why> {
 fn unreadable(problems: &[config::Problem]) -> Why {
     let first = problems.first();
     Why::Quarantined {
-        field: first.map(|problem| problem.path.replace("::", ".")).unwrap_or_default(),
-        reason: first.map(|problem| problem.message.clone()).unwrap_or_default(),
+        field: first.map(|problem| shown(&problem.path)).unwrap_or_default(),
+        reason: first.map(reason).unwrap_or_default(),
     }
 }

@@ -73,7 +73,7 @@ fn mistakes_are_told_by_field_and_remedy() {
         ),
         (
             format!("bearerTokenSecret: {token}, authorization: {{credentials: {token}}}"),
-            format!("{at}.bearerToken: only one way to log in"),
+            format!("{at}.bearerTokenSecret: only one way to log in"),
         ),
         (
             format!("authorization: {{type: basic, credentials: {token}}}"),
@@ -136,6 +136,10 @@ fn mistakes_outside_endpoints_are_told_too() {
             "spec.nativeHistogramMinBucketFactor: ",
         ),
         ("selector: {}, endpoints: [{}], scrapeProtocols: [Nope]", "spec.scrapeProtocols[0]: "),
+        (
+            "selector: {}, endpoints: [{}], scrapeProtocols: [PrometheusProto, PrometheusProto]",
+            "spec.scrapeProtocols[1]: `PrometheusProto` is listed twice",
+        ),
         ("selector: {}, endpoints: {}", "spec.endpoints: "),
         (
             "selector: {}, endpoints: [{}], scrapeClass: login",
@@ -147,6 +151,65 @@ fn mistakes_outside_endpoints_are_told_too() {
         let verdict = verdict(&manifest);
         assert!(verdict.starts_with(expected), "{spec}: {verdict}");
     }
+}
+
+#[test]
+fn a_proxy_of_a_probe_is_told_where_it_stands() {
+    let manifest = "
+kind: Probe
+metadata: {namespace: shop, name: bad}
+spec: {prober: {url: p, noProxy: a}, targets: {staticConfig: {static: [a]}}}
+";
+    assert!(verdict(manifest).starts_with("spec.prober.noProxy: needs `proxy_url`"), "{}", verdict(manifest));
+}
+
+#[test]
+fn what_cannot_be_read_is_told_with_the_remedy() {
+    let manifest = endpoint("authorization: {credentials: {name: login, key: token}}");
+    let reason = |answer: Answer| {
+        let generated = generate_with(ALL, &move |_: &EntryRef| answer.clone(), &[&manifest]);
+        generated.quarantine[0].reason.clone()
+    };
+    let forbidden = reason(Answer::Unreadable("secrets \"login\" is forbidden".to_owned()));
+    assert_eq!(
+        forbidden,
+        "Secret shop/login cannot be read: secrets \"login\" is forbidden; let the service account of the allocator get it"
+    );
+    assert_eq!(
+        reason(Answer::NotText),
+        "key `token` of Secret shop/login is not UTF-8 text; store text in it"
+    );
+}
+
+#[test]
+fn certificates_are_written_into_the_job_after_they_were_checked() {
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../collector/crates/net/testdata");
+    let pem = |name: &str| std::fs::read_to_string(testdata.join(name)).unwrap();
+    let (ca, cert, key, other) = (pem("ca.pem"), pem("client.pem"), pem("client.key"), pem("server.key"));
+    let store = Store::of([
+        ("ConfigMap shop/tls/ca", ca.as_str()),
+        ("Secret shop/tls/cert", &cert),
+        ("Secret shop/tls/key", &key),
+        ("Secret shop/tls/other", &other),
+    ]);
+    let with_key = |name: &str| {
+        endpoint(&format!(
+            "tlsConfig: {{ca: {{configMap: {{name: tls, key: ca}}}}, cert: {{secret: {{name: tls, key: cert}}}}, keySecret: {{name: tls, key: {name}}}}}"
+        ))
+    };
+    let generated = generate_with(ALL, &store, &[&with_key("key")]);
+    let tls = &generated.jobs["serviceMonitor/shop/bad/1"].full()["tls_config"];
+    assert_eq!(
+        (tls["ca"].as_str(), tls["cert"].as_str(), tls["key"].as_str()),
+        (Some(&*ca), Some(&*cert), Some(&*key))
+    );
+    assert!(tls.get("ca_file").is_none());
+    assert!(!generated.jobs["serviceMonitor/shop/bad/1"].redacted().to_string().contains("PRIVATE KEY"));
+    let refused = generate_with(ALL, &store, &[&with_key("other"), GOOD]);
+    assert_eq!(names(&refused), ["serviceMonitor/shop/good/0"]);
+    let told = quarantined(&refused);
+    assert!(told.contains("spec.endpoints[1].tlsConfig.keySecret: "), "{told}");
+    assert!(!told.contains("PRIVATE"), "{told}");
 }
 
 #[test]
@@ -181,5 +244,5 @@ fn a_monitor_may_not_grow_without_bounds() {
         labels.join(", ")
     );
     let verdict = verdict(&manifest);
-    assert!(verdict.contains("MAX_JOB_BYTES, 16777216"), "{verdict}");
+    assert!(verdict.contains("MAX_JOB_BYTES, 4194304"), "{verdict}");
 }
