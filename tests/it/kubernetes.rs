@@ -1,5 +1,6 @@
 //! Against a real API server: first that the control plane of these tests is one.
 
+mod manifests;
 mod same_answers;
 
 use std::time::{Duration, Instant};
@@ -13,16 +14,24 @@ use crate::Case;
 use crate::programs::block_on;
 
 const NEEDS: &[&str] = &world::control_plane::PROGRAMS;
+const NEEDS_KUSTOMIZE: &[&str] = &["etcd", "kube-apiserver", "kustomize"];
 
-pub(crate) const CASES: &[Case] =
-    &[
-        Case::needing("a_control_plane_keeps_what_is_created_and_knows_who_may_what", NEEDS, || {
-            block_on(keeps())
-        }),
-        Case::needing("an_api_server_that_was_away_is_back_with_its_data", NEEDS, || block_on(away())),
-        Case::needing("a_thousand_pods_are_there_in_seconds", NEEDS, || block_on(many())),
-        Case::needing("the_fake_api_answers_as_a_real_one", NEEDS, || block_on(same_answers::same())),
-    ];
+pub(crate) const CASES: &[Case] = &[
+    Case::needing(
+        "a_control_plane_keeps_what_is_created_and_knows_who_may_what",
+        NEEDS,
+        || block_on(keeps()),
+    ),
+    Case::needing("an_api_server_that_was_away_is_back_with_its_data", NEEDS, || block_on(away())),
+    Case::needing("a_thousand_pods_are_there_in_seconds", NEEDS, || block_on(many())),
+    Case::needing("the_fake_api_answers_as_a_real_one", NEEDS, || block_on(same_answers::same())),
+    Case::needing("the_manifests_of_the_allocator_render_and_are_accepted", NEEDS_KUSTOMIZE, || {
+        block_on(manifests::accepted())
+    }),
+    Case::needing("the_rights_in_the_manifests_suffice_and_end_where_they_should", NEEDS_KUSTOMIZE, || {
+        block_on(manifests::rights())
+    }),
+];
 
 async fn keeps() -> Result<()> {
     let plane = ControlPlane::shared().await?;

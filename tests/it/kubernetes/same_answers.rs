@@ -140,6 +140,7 @@ async fn lists(server: &Server<'_>, client: &Client) -> Result<Value> {
         answers[name] = shape(&client.get(&format!("{SERVICES}?{query}")).await?);
     }
     answers["custom"] = shape(&client.get(&format!("{MONITORS}?limit=2")).await?);
+    answers["metadata"] = shape(&client.get_metadata(&format!("{SERVICES}?limit=2")).await?);
     answers["missing"] = status(client, &format!("{SERVICES}/missing")).await?;
     answers["missing_custom"] = status(client, &format!("{MONITORS}/missing")).await?;
     answers["unknown"] = status(client, "/apis/monitoring.coreos.com/v1/unknowns").await?;

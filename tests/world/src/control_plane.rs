@@ -8,6 +8,7 @@
 //! Namespaces keep tests apart that share one ([`ControlPlane::shared`]). A namespace that was deleted stays `Terminating`, because
 //! its controller is not there: take another name.
 
+mod audit;
 mod client;
 pub mod crds;
 mod folder;
@@ -33,6 +34,7 @@ use tokio::sync::Mutex;
 use crate::child::{Child, free_port};
 use crate::peers;
 
+pub use audit::Asked;
 pub use client::{Client, Refused};
 pub use stream::Events;
 
@@ -62,6 +64,7 @@ impl ControlPlane {
         let folder = folder::Folder::make()?;
         let token = secret();
         fs::write(folder.path().join("tokens.csv"), tokens(&token)).context("writing the tokens")?;
+        fs::write(folder.path().join("audit.yaml"), audit::POLICY).context("writing the audit policy")?;
         let (etcd, etcd_url) = start_etcd(folder.path()).await?;
         let mut last = None;
         for _ in 0..PORT_TRIES {
@@ -128,6 +131,14 @@ impl ControlPlane {
         let answer = admin.post(&path, &request).await?;
         let token = answer["status"]["token"].as_str().context("a TokenRequest is answered with a token")?;
         Ok(token.to_owned())
+    }
+
+    /// What a service account has asked for so far, distinct and sorted; a watch counts when it has begun.
+    pub fn asked_by(&self, namespace: &str, name: &str) -> Result<Vec<Asked>> {
+        audit::asked(
+            &self.folder.path().join("audit.log"),
+            &format!("system:serviceaccount:{namespace}:{name}"),
+        )
     }
 
     /// Writes a kubeconfig for the owner of `token` and says where; `namespace` is that of its context.
@@ -258,6 +269,8 @@ async fn start_api(folder: &Path, etcd: &str, port: u16, admin: &Client) -> Resu
         "--service-cluster-ip-range=10.0.0.0/16",
         "--allow-privileged=true",
         "--profiling=false",
+        "--audit-policy-file=audit.yaml",
+        "--audit-log-path=audit.log",
     ]);
     command.arg(format!("--secure-port={port}")).arg(format!("--etcd-servers={etcd}"));
     for (flag, name) in [

@@ -361,6 +361,9 @@ async fn respond(request: Request, state: Arc<Mutex<State>>) -> Result<Response,
     let query = address::query(request.uri().query().unwrap_or_default());
     let token = request.headers().get("authorization").and_then(|value| value.to_str().ok());
     let token = token.and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned);
+    let accept = request.headers().get("accept").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // `as=PartialObjectMetadataList` for lists, without `List` for watches.
+    let is_metadata_only = accept.contains("as=PartialObjectMetadata");
     let address = Address::parse(&path);
     let fault = {
         let mut state = lock(&state);
@@ -400,7 +403,8 @@ async fn respond(request: Request, state: Arc<Mutex<State>>) -> Result<Response,
     if request.method() != ::http::Method::GET {
         return Ok(refuse(405, "MethodNotAllowed", "the fake is only read; put objects with FakeApi::put"));
     }
-    Ok(answer(&address, &query, breaks_off, &state))
+    let scope = Scope::new(&address, &query, is_metadata_only);
+    Ok(answer(&address, scope, &query, breaks_off, &state))
 }
 
 /// What a real API server says of a page that is too old.
@@ -409,17 +413,19 @@ const TOO_OLD: &str = "The provided continue parameter is too old to display a c
 
 fn answer(
     address: &Address,
+    scope: Scope,
     query: &HashMap<String, String>,
     breaks_off: bool,
     state: &Arc<Mutex<State>>,
 ) -> Response {
-    let scope = Scope::new(address, query);
     let shared = Arc::clone(state);
     let mut state = lock(state);
     if let Some(name) = &address.name {
         let key = (address.namespace.clone().unwrap_or_default(), name.clone());
         return match state.store.get(address.resource, &key) {
-            Some(object) => reply(200, "application/json", whole(object.to_string())),
+            Some(object) => {
+                reply(200, "application/json", whole(store::cut_down(&scope, &object).to_string()))
+            }
             None => {
                 let message = format!("{} \"{name}\" not found", in_messages(address.resource));
                 let mut details = details(address.resource);

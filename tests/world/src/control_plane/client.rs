@@ -107,6 +107,14 @@ impl Client {
         self.request("GET", path, "application/json", Bytes::new()).await
     }
 
+    /// GET of a list, of whose objects only the metadata is wanted.
+    pub async fn get_metadata(&self, path: &str) -> Result<Value> {
+        let accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+        let mut request = self.ask("GET", path, "application/json", Bytes::new())?;
+        request.headers_mut().insert("accept", ::http::HeaderValue::from_static(accept));
+        self.answer(request).await
+    }
+
     /// Opens a watch at a path with its query; the events come as they happen.
     pub async fn watch(&self, path: &str) -> Result<Events> {
         let opened = async {
@@ -239,31 +247,29 @@ impl Client {
     }
 
     async fn request(&self, method: &str, path: &str, content_type: &str, body: Bytes) -> Result<Value> {
-        let what = || format!("{method} {path}");
-        let exchange = self.exchange(method, path, content_type, body);
+        self.answer(self.ask(method, path, content_type, body)?).await
+    }
+
+    async fn answer(&self, request: AskedFor) -> Result<Value> {
+        let what = format!(
+            "{} {}",
+            request.method(),
+            request.uri().path_and_query().map_or("/", |path| path.as_str())
+        );
+        let exchange = async {
+            let (head, body) = self.sender().await?.send_request(request).await?.into_parts();
+            let body =
+                Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(anyhow::Error::from_boxed)?;
+            Ok::<_, anyhow::Error>((head.status.as_u16(), body.to_bytes()))
+        };
         let answered = tokio::time::timeout(DEADLINE, exchange).await;
-        let (status, body) = answered
-            .with_context(|| format!("no answer within {DEADLINE:?}"))
-            .flatten()
-            .with_context(what)?;
+        let answered = answered.with_context(|| format!("no answer within {DEADLINE:?}")).flatten();
+        let (status, body) = answered.with_context(|| what.clone())?;
         let answer = json_or_text(&body);
         match status {
             200..300 => Ok(answer),
-            _ => Err(Refused { status, answer, what: what() }.into()),
+            _ => Err(Refused { status, answer, what }.into()),
         }
-    }
-
-    async fn exchange(
-        &self,
-        method: &str,
-        path: &str,
-        content_type: &str,
-        body: Bytes,
-    ) -> Result<(u16, Bytes)> {
-        let request = self.ask(method, path, content_type, body)?;
-        let (head, body) = self.sender().await?.send_request(request).await?.into_parts();
-        let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(anyhow::Error::from_boxed)?;
-        Ok((head.status.as_u16(), body.to_bytes()))
     }
 
     fn ask(&self, method: &str, path: &str, content_type: &str, body: Bytes) -> Result<AskedFor> {

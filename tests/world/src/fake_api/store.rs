@@ -47,13 +47,15 @@ pub(super) struct Scope {
     pub(super) resource: &'static Resource,
     pub(super) namespace: Option<String>,
     pub(super) selector: Selector,
+    /// Of each object only its metadata is wanted.
+    pub(super) is_metadata_only: bool,
 }
 
 impl Scope {
-    pub(super) fn new(address: &Address, query: &HashMap<String, String>) -> Self {
+    pub(super) fn new(address: &Address, query: &HashMap<String, String>, is_metadata_only: bool) -> Self {
         let word = |name: &str| query.get(name).map_or("", String::as_str);
         let selector = Selector::parse(word("labelSelector"), word("fieldSelector"));
-        Self { resource: address.resource, namespace: address.namespace.clone(), selector }
+        Self { resource: address.resource, namespace: address.namespace.clone(), selector, is_metadata_only }
     }
 
     pub(super) fn holds(&self, object: &Value) -> bool {
@@ -157,20 +159,38 @@ impl Store {
             }
             self.pages.insert(next, Page { version, rest: later.to_vec() });
         }
-        let items: Vec<Value> = now.iter().map(|object| in_list(scope.resource, object)).collect();
+        let items: Vec<Value> = now.iter().map(|object| in_list(scope, object)).collect();
+        let (version, kind) = match scope.is_metadata_only {
+            true => (METADATA, "PartialObjectMetadata"),
+            false => (scope.resource.version, scope.resource.kind),
+        };
         Some(json!({
-            "apiVersion": scope.resource.version,
-            "kind": format!("{}List", scope.resource.kind),
+            "apiVersion": version,
+            "kind": format!("{kind}List"),
             "metadata": metadata,
             "items": items,
         }))
     }
 }
 
+/// Group and version of what is left of an object whose metadata alone is wanted.
+const METADATA: &str = "meta.k8s.io/v1";
+
+/// An object, or only its metadata.
+pub(super) fn cut_down(scope: &Scope, object: &Value) -> Value {
+    match scope.is_metadata_only {
+        true => {
+            json!({ "apiVersion": METADATA, "kind": "PartialObjectMetadata", "metadata": object["metadata"] })
+        }
+        false => object.clone(),
+    }
+}
+
 /// Objects of Kubernetes' own kinds do not say in a list what they are.
-fn in_list(resource: &Resource, object: &Value) -> Value {
-    let mut object = object.clone();
-    if let (false, Some(map)) = (resource.is_custom(), object.as_object_mut()) {
+fn in_list(scope: &Scope, object: &Value) -> Value {
+    let mut object = cut_down(scope, object);
+    let says_kind = scope.is_metadata_only || scope.resource.is_custom();
+    if let (false, Some(map)) = (says_kind, object.as_object_mut()) {
         map.remove("apiVersion");
         map.remove("kind");
     }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
 use super::address::Resource;
-use super::store::{Change, Gone, Scope};
+use super::store::{Change, Gone, Scope, cut_down};
 use super::{Interruption, State, lock};
 use crate::http::Hangup;
 
@@ -106,7 +106,7 @@ impl State {
         let now = self.store.version();
         if sends_initial_events || version.is_empty() || version == "0" {
             for object in self.store.all(&watcher.scope) {
-                watcher.tell(&json!({ "type": "ADDED", "object": *object }));
+                watcher.tell(&json!({ "type": "ADDED", "object": cut_down(&watcher.scope, &object) }));
             }
             if sends_initial_events {
                 let mut end = bookmark(&watcher.scope, now);
@@ -157,7 +157,7 @@ impl Watcher {
                 ("DELETED", object)
             }
         };
-        self.tell(&json!({ "type": kind, "object": object }));
+        self.tell(&json!({ "type": kind, "object": cut_down(&self.scope, &object) }));
     }
 
     fn suffer(&self, interruption: Interruption, version: u64) {
@@ -198,11 +198,12 @@ impl Watcher {
 
 /// An event that only says how far the watch is.
 pub(super) fn bookmark(scope: &Scope, version: u64) -> Value {
-    json!({ "type": "BOOKMARK", "object": {
+    let object = json!({
         "apiVersion": scope.resource.version,
         "kind": scope.resource.kind,
         "metadata": { "resourceVersion": version.to_string() },
-    } })
+    });
+    json!({ "type": "BOOKMARK", "object": cut_down(scope, &object) })
 }
 
 fn too_old(Gone { asked, oldest }: &Gone) -> Value {
