@@ -11,7 +11,7 @@ mod reply;
 mod route;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, USER_AGENT};
@@ -22,11 +22,12 @@ use tokio::time::{Instant, timeout};
 
 use crate::answers::{Answer, EMPTY_LIST, query_unescape};
 use crate::errors::TargetErrors;
-use crate::marks::Seen;
+use crate::kubernetes::Kubernetes;
+use crate::marks::{Marks, Seen};
 use crate::members::{Client, Heard, Polls};
 use crate::metrics::Metrics;
 use crate::roster::{MAX_MEMBERS, check_name};
-use crate::view::{JobView, View};
+use crate::view::{JobView, View, config_map};
 use reply::{empty, html, not_found, plain, sealed, unready, wants_html};
 use route::{Miss, Route};
 
@@ -57,6 +58,8 @@ pub struct Api {
     pub(crate) metrics: Arc<Metrics>,
     /// What members tell of targets that they cannot scrape.
     pub(crate) errors: Arc<TargetErrors>,
+    /// The cluster, where there is one.
+    pub(crate) kubernetes: Option<Kubernetes>,
     /// Ends what is held for a change.
     pub(crate) stopping: watch::Receiver<bool>,
 }
@@ -136,7 +139,12 @@ impl Api {
                 reasons if reasons.is_empty() => empty(StatusCode::OK),
                 reasons => unready(&reasons),
             },
-            Route::Metrics => reply::metrics(self.metrics.registry().text(), asked),
+            Route::Metrics => {
+                if let Some(kubernetes) = &self.kubernetes {
+                    self.metrics.watches(&kubernetes.cluster.states(), SystemTime::now());
+                }
+                reply::metrics(self.metrics.registry().text(), asked)
+            }
             Route::Assignment => reply::json(&assignment::describe(
                 &self.view(),
                 &self.polls.last(Instant::now()),
@@ -156,7 +164,7 @@ impl Api {
             drop(self.hear(&name, None, parts));
         }
         let view = self.view();
-        let reasons = lagging(&view, view.why_not_ready(), &parts.headers);
+        let reasons = self.lagging(&view, view.why_not_ready(), &parts.headers);
         if !reasons.is_empty() {
             return unready(&reasons);
         }
@@ -178,7 +186,7 @@ impl Api {
 
     fn jobs(&self, asked: &HeaderMap) -> Response<Bytes> {
         let view = self.view();
-        match lagging(&view, view.why_not_ready(), asked) {
+        match self.lagging(&view, view.why_not_ready(), asked) {
             reasons if reasons.is_empty() => sealed(&view.job_list, &view, asked),
             reasons => unready(&reasons),
         }
@@ -186,7 +194,7 @@ impl Api {
 
     async fn targets(&self, job: &str, collector: Option<String>, parts: &Parts) -> Response<Bytes> {
         let Some(collector) = collector else {
-            return all_targets(&self.view(), job, &parts.headers);
+            return self.all_targets(&self.view(), job, &parts.headers);
         };
         let client = Client::of(reply::text(&parts.headers, &USER_AGENT));
         if let Some(refusal) = self.hear(&collector, Some(client), parts) {
@@ -194,7 +202,7 @@ impl Api {
         }
         let is_member_asking = parts.method == Method::GET;
         let view = if is_member_asking { self.view_with(&collector).await } else { self.view() };
-        let reasons = lagging(&view, view.why_no_lists(), &parts.headers);
+        let reasons = self.lagging(&view, view.why_no_lists(), &parts.headers);
         if !reasons.is_empty() {
             return unready(&reasons);
         }
@@ -215,6 +223,33 @@ impl Api {
             self.tell_fetched(&view, job, at);
         }
         sealed(state.list(at), &view, &parts.headers)
+    }
+
+    /// Adds to the reasons that the client has seen more than is known here.
+    fn lagging(&self, view: &View, mut reasons: Vec<String>, asked: &HeaderMap) -> Vec<String> {
+        let is_behind = |seen: &Seen| !seen.is_of(&view.inputs) && self.marks(view).is_behind(seen);
+        if reply::seen(asked).as_ref().is_some_and(is_behind) {
+            reasons.push("this replica does not know yet what another one has answered".to_owned());
+        }
+        reasons
+    }
+
+    /// How new what is known is: watches go on where no answer changes.
+    fn marks(&self, view: &View) -> Marks {
+        self.kubernetes.as_ref().map_or_else(|| view.marks.clone(), Kubernetes::marks)
+    }
+
+    fn all_targets(&self, view: &View, job: &str, asked: &HeaderMap) -> Response<Bytes> {
+        let reasons = self.lagging(view, view.why_no_lists(), asked);
+        if !reasons.is_empty() {
+            return unready(&reasons);
+        }
+        let roster = &view.placement.roster;
+        match view.jobs.get(job).map(|state| (state, &state.state.waits_for)) {
+            Some((_, Some(reason))) => unready(std::slice::from_ref(reason)),
+            Some((state, None)) => sealed(state.all(job, roster), view, asked),
+            None => sealed(JobView::default().all(job, roster), view, asked),
+        }
     }
 
     /// Remembers who asked, and by which client if for a list. Gives back the answer to a name that cannot become a member.
@@ -283,40 +318,13 @@ impl Api {
     }
 }
 
-/// Adds to the reasons that the client has seen more than is known here.
-fn lagging(view: &View, mut reasons: Vec<String>, asked: &HeaderMap) -> Vec<String> {
-    let is_behind = |seen: &Seen| !seen.is_of(&view.inputs) && view.marks.is_behind(seen);
-    if reply::seen(asked).as_ref().is_some_and(is_behind) {
-        reasons.push("this replica does not know yet what another one has answered".to_owned());
-    }
-    reasons
-}
-
 /// The scrape configs for one member: credentials only of the jobs whose targets it has.
 fn need_to_know(view: &View, at: usize) -> Answer {
-    let mut body = Vec::from(*b"{");
-    for (name, config) in &view.configs.jobs {
+    let told = view.configs.jobs.iter().map(|(name, config)| {
         let has_targets = view.jobs.get(name).is_some_and(|job| !job.is_empty_for(at));
-        let config = if has_targets { config.full.expose() } else { &config.redacted };
-        let key = serde_json::Value::from(&**name);
-        let comma = if body.len() > 1 { "," } else { "" };
-        body.extend_from_slice(format!("{comma}{key}:{config}").as_bytes());
-    }
-    body.push(b'}');
-    Answer::new(body)
-}
-
-fn all_targets(view: &View, job: &str, asked: &HeaderMap) -> Response<Bytes> {
-    let reasons = lagging(view, view.why_no_lists(), asked);
-    if !reasons.is_empty() {
-        return unready(&reasons);
-    }
-    let roster = &view.placement.roster;
-    match view.jobs.get(job).map(|state| (state, &state.state.waits_for)) {
-        Some((_, Some(reason))) => unready(std::slice::from_ref(reason)),
-        Some((state, None)) => sealed(state.all(job, roster), view, asked),
-        None => sealed(JobView::default().all(job, roster), view, asked),
-    }
+        (&**name, if has_targets { config.full.expose() } else { &*config.redacted })
+    });
+    Answer::new(config_map(told))
 }
 
 /// The query of a request.

@@ -8,32 +8,34 @@
 
 mod fall;
 mod keeping;
+mod lineup;
 mod running;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Problem, Secret};
+use config::Problem;
 use scrape::Clock;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::answers::Answer;
 use crate::api::Fetched;
 use crate::handover::{Terms, unix_millis};
 use crate::items::Items;
 use crate::jobs::JobSpec;
 use crate::kept::Kept;
+use crate::kubernetes::{Following, Kubernetes, Monitored};
 use crate::marks::Marks;
-use crate::members::{Membership, Polls};
+use crate::members::{Membership, PodFeed, Polls, Source};
 use crate::metrics::Metrics;
 use crate::moves::MoveLog;
 use crate::placement::Placement;
 use crate::roster::Roster;
 use crate::settings::Settings;
-use crate::view::{Configs, JobConfig, Parts, View};
+use crate::view::{Configs, Parts, View};
 use keeping::Keeping;
+use lineup::{Jobs, Rendered, prepare};
 use running::Running;
 
 /// How long answers wait for jobs whose discovery stays silent.
@@ -65,18 +67,25 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     /// Tells when targets change hands.
     pub(crate) clock: Arc<dyn Clock>,
+    /// The cluster, where there is one.
+    pub(crate) kubernetes: Option<Kubernetes>,
 }
 
 /// The state of the loop.
 pub(crate) struct Core {
     settings: Settings,
     shared: Shared,
-    jobs: BTreeMap<Arc<str>, Running>,
+    jobs: Jobs,
     membership: Membership,
+    /// Monitors, where they are watched, and what they became last.
+    following: Option<Following>,
+    monitored: Arc<Monitored>,
+    rendered: Rendered,
     configs: Arc<Configs>,
     placement: Placement,
     moves: MoveLog,
-    started: Instant,
+    /// When all jobs were known: patience with their discovery begins then.
+    known_since: Option<Instant>,
     /// Discovery has settled, or patience has ended.
     is_open: bool,
     keeping: Option<Keeping>,
@@ -88,25 +97,24 @@ pub(crate) struct Core {
 impl Core {
     /// Starts discovery and the watch over members.
     pub(crate) fn start(settings: Settings, shared: Shared) -> Result<Self, Vec<Problem>> {
-        let mut jobs = BTreeMap::new();
-        let mut problems = Vec::new();
-        for spec in &settings.jobs {
-            match Running::start(spec, &settings, &shared) {
-                Ok(running) => drop(jobs.insert(Arc::from(spec.name()), running)),
-                Err(wrong) => problems.extend(wrong),
-            }
+        let mut jobs = Jobs::new();
+        let prepared = prepare(&jobs, &settings.jobs, &settings, &shared);
+        if !prepared.wrong.is_empty() {
+            return Err(prepared.wrong.into_values().flatten().collect());
         }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
+        prepared.exchange(&mut jobs, &settings.jobs);
+        let feed = pods(&settings, &shared);
         let mut membership =
-            Membership::start(settings.members.clone(), &shared.polls, &shared.changed, None);
+            Membership::start(settings.members.clone(), &shared.polls, &shared.changed, feed);
+        let following = follow(&settings, &shared);
+        let monitored = following.as_ref().map(|following| following.feed().borrow().clone());
         let keeping = settings.state_file.clone().map(Keeping::new);
         let resumed = keeping.as_ref().and_then(Keeping::read);
         if let Some(kept) = &resumed {
             membership.resume(kept.roster());
         }
-        let configs = Arc::new(render(&settings.jobs));
+        let mut rendered = Rendered::default();
+        let configs = Arc::new(rendered.update(&jobs));
         let first = View::new(Parts::nothing_yet(&settings, Arc::clone(&configs)), None);
         let (views, _) = watch::channel(Arc::new(first));
         Ok(Self {
@@ -114,10 +122,13 @@ impl Core {
             shared,
             jobs,
             membership,
+            following,
+            monitored: monitored.unwrap_or_default(),
+            rendered,
             configs,
             placement: Placement::default(),
             moves: MoveLog::default(),
-            started: Instant::now(),
+            known_since: None,
             is_open: false,
             keeping,
             resumed,
@@ -161,16 +172,23 @@ impl Core {
     /// Looks at everything, shares out anew where something changed, and publishes. Gives back when to look again.
     async fn update(&mut self, now: Instant) -> Option<Instant> {
         let look = self.membership.look(now);
+        self.take_up_monitors();
         for running in self.jobs.values_mut() {
             running.refresh(&self.settings, &self.shared.metrics, now);
         }
         let silent = self.silent();
-        let patience_ends = self.started + PATIENCE;
-        if !self.is_open && !silent.is_empty() && now >= patience_ends {
+        let waits_for_monitors = &self.monitored.waits_for;
+        let patience_ends =
+            waits_for_monitors.is_empty().then(|| *self.known_since.get_or_insert(now) + PATIENCE);
+        let is_over = patience_ends.is_some_and(|at| now >= at);
+        if !self.is_open && !silent.is_empty() && is_over {
             tracing::warn!(jobs = ?silent, "discovery stays silent; the other jobs are answered without these");
         }
-        self.is_open |= silent.is_empty() || now >= patience_ends;
-        let waits_for = if self.is_open { Vec::new() } else { name_some(&silent) };
+        self.is_open |= patience_ends.is_some() && (silent.is_empty() || is_over);
+        let waits_for = match self.is_open {
+            true => Vec::new(),
+            false => waits_for_monitors.iter().cloned().chain(name_some(&silent)).collect(),
+        };
         if let (true, Ok(roster)) = (self.is_open, &look.known) {
             self.share_out(roster, now);
         }
@@ -181,7 +199,7 @@ impl Core {
         }
         self.publish(waits_for, members_wait_for);
         let falls_at = self.jobs.values().filter_map(Running::again_at).min();
-        let opens_at = (!self.is_open).then_some(patience_ends);
+        let opens_at = patience_ends.filter(|_| !self.is_open);
         let saves_at = self.keeping.as_ref().and_then(Keeping::due);
         [look.again_at, opens_at, turns_at, falls_at, saves_at].into_iter().flatten().min()
     }
@@ -268,7 +286,8 @@ impl Core {
             shows_secrets: self.settings.shows_secrets,
             configs: Arc::clone(&self.configs),
             moves: self.moves.clone(),
-            marks: Marks::default(),
+            monitored: Arc::clone(&self.monitored),
+            marks: self.shared.kubernetes.as_ref().map(Kubernetes::marks).unwrap_or_default(),
         };
         let before = self.views.borrow().clone();
         let view = Arc::new(View::new(parts, Some(&before)));
@@ -290,44 +309,54 @@ impl Core {
 
     /// Takes over a new configuration, or leaves everything as it is.
     fn reload(&mut self, settings: Settings) -> Result<(), Vec<Problem>> {
-        let mut fresh = BTreeMap::new();
-        let mut problems = Vec::new();
-        for spec in &settings.jobs {
-            let known =
-                self.jobs.get(spec.name()).is_some_and(|running| running.finds_alike(spec, &settings));
-            if !known {
-                match Running::start(spec, &settings, &self.shared) {
-                    Ok(running) => drop(fresh.insert(spec.name().to_owned(), running)),
-                    Err(wrong) => problems.extend(wrong),
-                }
-            }
-        }
+        let specs = with_monitors(&settings.jobs, &self.monitored.jobs);
+        let prepared = prepare(&self.jobs, &specs, &settings, &self.shared);
+        let wrong = settings.jobs.iter().filter_map(|spec| prepared.wrong.get(spec.name()));
+        let problems: Vec<Problem> = wrong.flatten().cloned().collect();
         if !problems.is_empty() {
             return Err(problems);
         }
-        let mut before = std::mem::take(&mut self.jobs);
-        for spec in &settings.jobs {
-            let old = before.remove(spec.name());
-            let running = match (fresh.remove(spec.name()), old) {
-                (Some(new), Some(old)) => new.after(old),
-                (Some(new), None) => new,
-                (None, Some(old)) => old.with(spec),
-                (None, None) => continue,
-            };
-            self.jobs.insert(Arc::from(spec.name()), running);
-        }
+        prepared.exchange(&mut self.jobs, &specs);
         if settings.filters != self.settings.filters {
             self.jobs.values_mut().for_each(Running::look_again);
         }
         if settings.members != self.settings.members {
-            self.membership.switch(settings.members.clone(), &self.shared.changed, None);
+            let feed = pods(&settings, &self.shared);
+            self.membership.switch(settings.members.clone(), &self.shared.changed, feed);
         }
         if settings.state_file != self.settings.state_file {
             self.keeping = settings.state_file.clone().map(Keeping::new);
         }
-        self.configs = Arc::new(render(&settings.jobs));
+        match (&self.following, settings.policy()) {
+            (Some(following), Some(policy)) => following.set_policy(policy.clone()),
+            _ => self.following = follow(&settings, &self.shared),
+        }
+        self.configs = Arc::new(self.rendered.update(&self.jobs));
         self.settings = settings;
         Ok(())
+    }
+
+    /// Takes over what monitors became. A job that cannot be started is left out alone.
+    fn take_up_monitors(&mut self) {
+        let newest = self.following.as_ref().map(|following| following.feed().borrow().clone());
+        let newest = newest.unwrap_or_default();
+        if Arc::ptr_eq(&newest, &self.monitored) {
+            return;
+        }
+        let has_same_jobs = newest.jobs.len() == self.monitored.jobs.len()
+            && newest.jobs.iter().zip(&self.monitored.jobs).all(|(one, other)| Arc::ptr_eq(one, other));
+        self.monitored = newest;
+        if has_same_jobs {
+            return;
+        }
+        let specs = with_monitors(&self.settings.jobs, &self.monitored.jobs);
+        let prepared = prepare(&self.jobs, &specs, &self.settings, &self.shared);
+        for (job, problems) in &prepared.wrong {
+            tracing::warn!(job = &**job, problem = %problems[0], "the job of a monitor cannot be discovered and is left out");
+        }
+        prepared.exchange(&mut self.jobs, &specs);
+        self.configs = Arc::new(self.rendered.update(&self.jobs));
+        self.shared.metrics.monitors_changed();
     }
 }
 
@@ -343,29 +372,28 @@ impl Parts {
             shows_secrets: settings.shows_secrets,
             configs,
             moves: MoveLog::default(),
+            monitored: Arc::default(),
             marks: Marks::default(),
         }
     }
 }
 
-/// The bodies of `/scrape_configs`: like upstream's, they end without a newline.
-fn render(jobs: &[Arc<JobSpec>]) -> Configs {
-    let body = |value: fn(&JobSpec) -> &serde_json::Value| {
-        let map: BTreeMap<&str, &serde_json::Value> =
-            jobs.iter().map(|job| (job.name(), value(job))).collect();
-        Answer::new(serde_json::to_vec(&map).expect("values with text keys can be written"))
-    };
-    let pretty = |job: &Arc<JobSpec>| (Arc::from(job.name()), format!("{:#}", job.redacted()));
-    let config = |job: &Arc<JobSpec>| {
-        let (redacted, full) = (job.redacted().to_string(), Secret::new(job.full().to_string()));
-        (Arc::from(job.name()), JobConfig { redacted, full })
-    };
-    Configs {
-        redacted: body(JobSpec::redacted),
-        full: body(JobSpec::full),
-        pretty: jobs.iter().map(pretty).collect(),
-        jobs: jobs.iter().map(config).collect(),
-    }
+/// Jobs of the configuration and of monitors; of equal names, that of the configuration.
+fn with_monitors(jobs: &[Arc<JobSpec>], monitored: &[Arc<JobSpec>]) -> Vec<Arc<JobSpec>> {
+    let is_taken = |spec: &&Arc<JobSpec>| jobs.iter().any(|job| job.name() == spec.name());
+    jobs.iter().chain(monitored.iter().filter(|spec| !is_taken(spec))).cloned().collect()
+}
+
+/// Starts to follow the pods that are members, where pods are.
+fn pods(settings: &Settings, shared: &Shared) -> Option<PodFeed> {
+    let Source::Pods(source) = &settings.members else { return None };
+    Some(shared.kubernetes.as_ref()?.pods(source, &shared.changed))
+}
+
+/// Starts to follow monitors, where they are watched.
+fn follow(settings: &Settings, shared: &Shared) -> Option<Following> {
+    let (kubernetes, policy) = (shared.kubernetes.as_ref()?, settings.policy()?.clone());
+    Some(Following::start(&kubernetes.cluster, policy, Arc::clone(&shared.clock), &shared.changed))
 }
 
 fn name_some(silent: &[Arc<str>]) -> Vec<String> {

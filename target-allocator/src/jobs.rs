@@ -189,6 +189,12 @@ impl JobSpec {
         self.redacted != self.full
     }
 
+    /// Whether its targets are found in a cluster.
+    #[must_use]
+    pub fn uses_kubernetes(&self) -> bool {
+        self.config().sd.foreign.keys().any(|key| key == "kubernetes_sd_configs")
+    }
+
     /// Why lists of its targets cannot be given at all.
     #[must_use]
     pub fn unanswerable(&self) -> Option<String> {

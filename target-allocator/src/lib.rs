@@ -26,6 +26,7 @@ pub mod handover;
 pub mod items;
 pub mod jobs;
 pub mod kept;
+pub mod kubernetes;
 pub mod marks;
 pub mod members;
 mod metrics;
@@ -41,6 +42,7 @@ pub mod view;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use cluster::{Access, Cluster};
 use config::Problem;
 use scrape::{Clock, SystemClock};
 use telemetry::Registry;
@@ -49,6 +51,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::Api;
 use crate::core::{Core, Inbox, Reload, Shared};
+use crate::kubernetes::Kubernetes;
 use crate::members::Polls;
 use crate::metrics::Metrics;
 use crate::server::Servers;
@@ -65,6 +68,7 @@ pub struct Allocator {
     core: JoinHandle<()>,
     servers: Servers,
     addresses: (String, Option<settings::HttpsSettings>),
+    access: Option<Access>,
     /// Set at the end, so that nothing is held any more.
     stopping: watch::Sender<bool>,
 }
@@ -74,13 +78,21 @@ impl Allocator {
     ///
     /// # Errors
     /// When a listener, a certificate or a client of discovery cannot be set up.
-    pub fn start(settings: Settings, identity: &telemetry::Identity) -> Result<Self, StartError> {
+    pub async fn start(settings: Settings, identity: &telemetry::Identity) -> Result<Self, StartError> {
         let registry = Registry::new();
         registry.describe(identity);
         registry.observe_process();
         // Listeners come first: a port in use must not be found after discovery has bothered the world.
         let listeners = server::bind(&settings)?;
-        let mut allocator = Self::detached(settings, registry).map_err(StartError::Config)?;
+        let kubernetes = match &settings.kubernetes {
+            Some(wanted) => {
+                let cluster = Cluster::connect(&wanted.access, registry.clone()).await?;
+                Some(Kubernetes::over(wanted.access.clone(), cluster))
+            }
+            None => None,
+        };
+        let mut allocator = Self::detached_with(settings, registry, Arc::new(SystemClock), kubernetes)
+            .map_err(StartError::Config)?;
         allocator.servers = listeners.serve(&allocator.api);
         Ok(allocator)
     }
@@ -90,32 +102,44 @@ impl Allocator {
     /// # Errors
     /// When a client of discovery cannot be set up.
     pub fn detached(settings: Settings, registry: Registry) -> Result<Self, Vec<Problem>> {
-        Self::detached_with(settings, registry, Arc::new(SystemClock))
+        Self::detached_with(settings, registry, Arc::new(SystemClock), None)
     }
 
-    /// [`Self::detached`], with a clock of its own.
+    /// [`Self::detached`], with a clock of its own and a cluster.
     fn detached_with(
         settings: Settings,
         registry: Registry,
         clock: Arc<dyn Clock>,
+        kubernetes: Option<Kubernetes>,
     ) -> Result<Self, Vec<Problem>> {
         let shared = Shared {
             polls: Arc::new(Polls::default()),
             changed: Arc::new(Notify::new()),
             metrics: Arc::new(Metrics::new(registry)),
             clock,
+            kubernetes,
         };
         let addresses = (settings.listen_addr.clone(), settings.https.clone());
+        let access = settings.kubernetes.as_ref().map(|wanted| wanted.access.clone());
         let core = Core::start(settings, shared.clone())?;
         let (fetched, fetches) = mpsc::channel(MAX_FETCHES);
         let (reloads, reload_inbox) = mpsc::channel(1);
-        let Shared { polls, changed, metrics, .. } = shared;
+        let Shared { polls, changed, metrics, kubernetes, .. } = shared;
         let (stopping, stopped) = watch::channel(false);
         let errors = Arc::default();
-        let api = Api { view: core.views(), polls, changed, fetched, metrics, errors, stopping: stopped };
+        let api = Api {
+            view: core.views(),
+            polls,
+            changed,
+            fetched,
+            metrics,
+            errors,
+            kubernetes,
+            stopping: stopped,
+        };
         let inbox = Inbox { fetched: fetches, reloads: reload_inbox };
         let core = tokio::spawn(core.run(inbox));
-        Ok(Self { api, reloads, core, servers: Servers::default(), addresses, stopping })
+        Ok(Self { api, reloads, core, servers: Servers::default(), addresses, access, stopping })
     }
 
     /// Where plain HTTP is served; the unspecified address of a detached allocator.
@@ -144,6 +168,9 @@ impl Allocator {
     pub async fn reload(&self, settings: Settings) -> Result<(), Vec<Problem>> {
         if self.addresses != (settings.listen_addr.clone(), settings.https.clone()) {
             tracing::warn!("changed addresses and certificates of listeners take effect at the next start");
+        }
+        if settings.kubernetes.as_ref().is_some_and(|wanted| Some(&wanted.access) != self.access.as_ref()) {
+            tracing::warn!("another way to the cluster is taken at the next start");
         }
         let (done, outcome) = oneshot::channel();
         let stopping = || vec![Problem::error("", "the allocator is stopping")];

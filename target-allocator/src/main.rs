@@ -48,7 +48,7 @@ async fn run(flags: &Flags) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let allocator = Allocator::start(loaded.settings, &identity)?;
+    let allocator = Allocator::start(loaded.settings, &identity).await?;
     tracing::info!(address = %allocator.local_addr(), "the allocator is serving");
     loop {
         tokio::select! {

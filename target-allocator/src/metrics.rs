@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use telemetry::{Counter, Registry, Scope};
 
+use crate::monitors::Kind;
 use crate::moves::Reason;
 use crate::view::View;
 
@@ -25,7 +26,10 @@ pub(crate) struct Metrics {
     registry: Registry,
     /// Gauges with labels that come and go: of jobs and members.
     changing: Mutex<Option<Scope>>,
+    /// Gauges of watches.
+    watched: Mutex<Option<Scope>>,
     moved: BTreeMap<Reason, Counter>,
+    events: Counter,
 }
 
 impl Metrics {
@@ -37,13 +41,12 @@ impl Metrics {
             registry.counter("muster_allocator_targets_moved_total", help, &[("reason", reason.word())])
         };
         let moved = Reason::ALL.map(|reason| (reason, counter(reason))).into_iter().collect();
-        // Monitors are not watched yet, so that this one stays at zero; alerts on its absence would fire otherwise.
-        drop(registry.counter(
+        let events = registry.counter(
             "opentelemetry_allocator_events_total",
-            "Events that changed the configuration",
+            "Changes of the jobs of monitors",
             &[("source", "EventSourcePrometheusCR")],
-        ));
-        Self { registry, changing: Mutex::new(None), moved }
+        );
+        Self { registry, changing: Mutex::new(None), watched: Mutex::new(None), moved, events }
     }
 
     /// The registry behind.
@@ -72,6 +75,19 @@ impl Metrics {
             n_unassigned += unassigned;
             n_held += state.placed.holds.len();
             set("opentelemetry_allocator_targets", "Targets of a job", &[("job_name", job)], n_of_job);
+        }
+        for (kind, selected) in Kind::ALL.iter().zip(&view.monitored.selected) {
+            let (kind, waiting) = (kind.as_str(), selected.n_waiting);
+            let help = "Monitors by what became of them";
+            let n_good = selected.n_selected - selected.n_quarantined - waiting;
+            for (state, n) in [
+                ("used", n_good),
+                ("quarantined", selected.n_quarantined),
+                ("waiting", waiting),
+                ("not_selected", selected.n_seen - selected.n_selected),
+            ] {
+                set("muster_allocator_monitors", help, &[("kind", kind), ("state", state)], n);
+            }
         }
         for (member, count) in roster.iter().zip(per_member) {
             set(
@@ -110,6 +126,35 @@ impl Metrics {
         }
         // The old scope goes only now: gauges that both hold keep their place.
         let old = self.changing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).replace(scope);
+        drop(old);
+    }
+
+    /// The jobs of monitors are others than before.
+    pub(crate) fn monitors_changed(&self) {
+        self.events.inc();
+    }
+
+    /// How the watches are doing, as it is now.
+    pub(crate) fn watches(
+        &self,
+        states: &[(cluster::Kind, cluster::Scope, cluster::State)],
+        now: SystemTime,
+    ) {
+        let scope = self.registry.scope();
+        for (kind, of, state) in states {
+            let (kind, of) = (kind.to_string(), of.to_string());
+            let labels = [("resource", &*kind), ("scope", &*of)];
+            let help = "Whether events of a watch are coming in";
+            scope.gauge("muster_allocator_watch_live", help, &labels).set(f64::from(u8::from(state.is_live)));
+            let Some(contact) = state.last_contact else { continue };
+            let at = now.checked_sub(contact.elapsed()).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            let (name, help) = (
+                "muster_allocator_watch_last_contact_timestamp_seconds",
+                "When the API server said anything about a watch at last",
+            );
+            scope.gauge(name, help, &labels).set(at.unwrap_or_default().as_secs_f64());
+        }
+        let old = self.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner).replace(scope);
         drop(old);
     }
 

@@ -26,6 +26,9 @@ pub enum StartError {
     /// Files of the HTTPS listener cannot be used.
     #[error("cannot serve HTTPS")]
     Tls(#[from] BuildError),
+    /// The cluster cannot be asked.
+    #[error("cannot ask the cluster")]
+    Cluster(#[from] cluster::ConnectError),
     /// The configuration asks for what cannot be set up.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Config(Vec<Problem>),

@@ -5,8 +5,8 @@
 //! problems are told at once, periods may be written the Prometheus way (`1d`), and `${env:X}` works in every key but
 //! `config` and `prometheus_cr`, where `$` belongs to relabelling.
 //!
-//! Kubernetes is not spoken yet. Keys that need it are read and checked; where the allocator could not work without it, the
-//! start is refused by the name of the key, with the remedy.
+//! A cluster is asked where something needs it: pods that are members (no `collectors`), monitors (`prometheus_cr`), and jobs that
+//! use `kubernetes_sd_configs`. Where nothing does, none is looked for.
 
 mod file;
 mod merge;
@@ -20,7 +20,9 @@ use config::Problem;
 
 use crate::assign::Strategy;
 use crate::jobs::JobSpec;
+use crate::kubernetes::KubernetesSettings;
 use crate::members::Source;
+use crate::monitors::Policy;
 
 pub use file::{Collectors, File, Https, PollingConfig};
 pub use merge::{Input, load};
@@ -45,10 +47,20 @@ pub struct Settings {
     pub state_file: Option<PathBuf>,
     /// Where members come from.
     pub members: Source,
+    /// What the cluster is asked for; nothing where no cluster is needed.
+    pub kubernetes: Option<KubernetesSettings>,
     /// What is scraped, sorted by name.
     pub jobs: Vec<Arc<JobSpec>>,
     /// The folder at which relative file names start.
     pub base_dir: PathBuf,
+}
+
+impl Settings {
+    /// Which monitors are jobs; nothing where none are watched.
+    #[must_use]
+    pub fn policy(&self) -> Option<&Policy> {
+        self.kubernetes.as_ref()?.monitors.as_ref()
+    }
 }
 
 /// The HTTPS listener.

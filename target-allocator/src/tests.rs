@@ -30,7 +30,7 @@ fn settings(text: &str) -> Settings {
 }
 
 async fn start(text: &str) -> Allocator {
-    let allocator = Allocator::start(settings(text), &telemetry::Identity::default()).unwrap();
+    let allocator = Allocator::start(settings(text), &telemetry::Identity::default()).await.unwrap();
     let mut views = allocator.api().views();
     views.wait_for(|view| view.waits_for.is_empty()).await.unwrap();
     allocator
@@ -156,7 +156,7 @@ async fn a_port_in_use_is_told_with_the_address() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let settings = Settings { listen_addr: address.clone(), ..settings(TWO_COLLECTORS) };
-    let error = Allocator::start(settings, &telemetry::Identity::default()).unwrap_err();
+    let error = Allocator::start(settings, &telemetry::Identity::default()).await.unwrap_err();
     let told = telemetry::error_chain(&error);
     assert!(told.contains(&address) && told.contains("already in use"), "{told}");
 }
@@ -170,7 +170,7 @@ async fn files_of_https_that_are_missing_are_told_by_name() {
         key_file: "/nowhere/key.pem".into(),
     };
     let settings = Settings { https: Some(https), ..settings(TWO_COLLECTORS) };
-    let error = Allocator::start(settings, &telemetry::Identity::default()).unwrap_err();
+    let error = Allocator::start(settings, &telemetry::Identity::default()).await.unwrap_err();
     let told = telemetry::error_chain(&error);
     assert!(told.contains("/nowhere/"), "{told}");
 }
@@ -195,7 +195,7 @@ async fn clients_with_a_certificate_see_credentials_and_others_nothing_at_all() 
         key_file: testdata("server.key").into(),
     };
     let settings = Settings { https: Some(https), ..settings(TWO_COLLECTORS) };
-    let allocator = Allocator::start(settings, &telemetry::Identity::default()).unwrap();
+    let allocator = Allocator::start(settings, &telemetry::Identity::default()).await.unwrap();
     allocator.api().views().wait_for(|view| view.waits_for.is_empty()).await.unwrap();
     let address = allocator.local_addr_https().unwrap();
     let ask = |client: net::Client, path: &'static str| async move {

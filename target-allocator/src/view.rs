@@ -4,6 +4,7 @@
 //! view is made; what did not change is shared with the view before.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 
 use config::Secret;
@@ -11,6 +12,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::answers::{Answer, EMPTY_LIST, all_lists, job_list, list};
 use crate::items::Item;
+use crate::kubernetes::Monitored;
 use crate::marks::Marks;
 use crate::moves::MoveLog;
 use crate::placement::{JobPlacement, Listed, Placement};
@@ -23,19 +25,40 @@ pub struct Configs {
     pub redacted: Answer,
     /// With credentials.
     pub full: Answer,
-    /// Each job's configuration, redacted and indented, for pages.
-    pub pretty: BTreeMap<Arc<str>, String>,
     /// Each job's configuration as it stands in the bodies.
-    pub jobs: BTreeMap<Arc<str>, JobConfig>,
+    pub jobs: BTreeMap<Arc<str>, Arc<JobConfig>>,
 }
 
-/// The configuration of one job.
+/// The configuration of one job, as JSON.
 #[derive(Debug)]
 pub struct JobConfig {
     /// With `<secret>` in place of credentials.
     pub redacted: String,
     /// With credentials.
     pub full: Secret,
+}
+
+impl Configs {
+    /// Puts the bodies together; like upstream's, they end without a newline.
+    #[must_use]
+    pub fn of(jobs: BTreeMap<Arc<str>, Arc<JobConfig>>) -> Self {
+        let redacted = config_map(jobs.iter().map(|(name, job)| (&**name, &*job.redacted)));
+        let full = config_map(jobs.iter().map(|(name, job)| (&**name, job.full.expose())));
+        Self { redacted: Answer::new(redacted), full: Answer::new(full), jobs }
+    }
+}
+
+/// Jobs and their configurations, which are JSON already, as one map.
+#[must_use]
+pub fn config_map<'a>(jobs: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+    let mut body = Vec::from(*b"{");
+    for (index, (name, config)) in jobs.enumerate() {
+        let comma = if index > 0 { "," } else { "" };
+        let name = serde_json::Value::from(name);
+        write!(body, "{comma}{name}:{config}").expect("writing to memory cannot fail");
+    }
+    body.push(b'}');
+    body
 }
 
 /// What there is to say about a job beside its targets.
@@ -137,6 +160,8 @@ pub struct View {
     pub job_list: Answer,
     /// What moved.
     pub moves: MoveLog,
+    /// What monitors became.
+    pub monitored: Arc<Monitored>,
     /// Hash of everything that answers follow from: jobs, targets, members, strategy. Two replicas that show the same one give
     /// the same answers once no target is changing hands.
     pub inputs: String,
@@ -165,6 +190,8 @@ pub struct Parts {
     pub configs: Arc<Configs>,
     /// See [`View::moves`].
     pub moves: MoveLog,
+    /// See [`View::monitored`].
+    pub monitored: Arc<Monitored>,
     /// See [`View::marks`].
     pub marks: Marks,
 }
@@ -194,6 +221,7 @@ impl View {
         Self {
             inputs,
             marks: parts.marks,
+            monitored: parts.monitored,
             news: OnceLock::new(),
             placement: parts.placement,
             jobs,

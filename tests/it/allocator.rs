@@ -214,7 +214,7 @@ fn bad_configurations() -> Result<()> {
             "collectors: {static: [a]}\nconfig:\n  scrape_configs:\n    - {job_name: a, scrape_interval: 10x}\n",
             &["bad.yaml:4", "scrape_interval", "10x"],
         ),
-        ("collectors: {static: [a]}\nprometheus_cr: {enabled: true}\n", &["prometheus_cr"]),
+        ("collectors: {static: [a]}\nprometheus_cr: {enabled: true}\n", &["collector_namespace"]),
     ] {
         std::fs::write(&path, yaml)?;
         let file = path.display().to_string();

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use super::reply::{self, plain, sealed, unchanged, unready};
-use super::{Api, Query, lagging};
+use super::{Api, Query};
 use crate::answers::{Answer, etag, names};
 use crate::members::{Client, HOLD};
 use crate::view::View;
@@ -33,7 +33,7 @@ impl Api {
         let until = Instant::now() + HOLD;
         loop {
             let view = views.borrow_and_update().clone();
-            let reasons = lagging(&view, view.why_no_lists(), &parts.headers);
+            let reasons = self.lagging(&view, view.why_no_lists(), &parts.headers);
             let hash = news(&view, &collector, is_secure);
             if reasons.is_empty() && !known.is_some_and(|known| names(known, &etag(hash))) {
                 return sealed(&describe(&view, &collector, hash, is_secure), &view, &parts.headers);

@@ -154,13 +154,18 @@ pub(super) fn scrape_configs(view: &View) -> String {
         p.note { "Credentials are never shown here." }
         div.wide { table {
             tr { th { "Job" } th { "Scrape config" } }
-            @for (job, text) in view.configs.pretty.iter().take(MAX_ROWS) {
-                tr { td { (job_link(job)) } td { pre { (text) } } }
+            @for (job, config) in view.configs.jobs.iter().take(MAX_ROWS) {
+                tr { td { (job_link(job)) } td { pre { (indented(&config.redacted)) } } }
             }
         } }
-        (more(view.configs.pretty.len()))
+        (more(view.configs.jobs.len()))
     };
     frame(view, "Scrape configs", &body)
+}
+
+fn indented(json: &str) -> String {
+    serde_json::from_str::<serde_json::Value>(json)
+        .map_or_else(|_| json.to_owned(), |value| format!("{value:#}"))
 }
 
 fn members(view: &View, polls: &LastPolls, now: Instant) -> Markup {

@@ -77,6 +77,11 @@ impl Running {
         })
     }
 
+    /// The job.
+    pub(super) fn spec(&self) -> &Arc<JobSpec> {
+        &self.spec
+    }
+
     /// Whether the running discovery serves another configuration of the job as well.
     pub(super) fn finds_alike(&self, spec: &JobSpec, settings: &Settings) -> bool {
         self.spec.config().sd == spec.config().sd && self.spec.base_dir() == settings.base_dir
@@ -84,6 +89,9 @@ impl Running {
 
     /// Goes on under a new configuration with the same discovery. What the new rules leave out is believed at once.
     pub(super) fn with(self, spec: &Arc<JobSpec>) -> Self {
+        if Arc::ptr_eq(&self.spec, spec) {
+            return self;
+        }
         let spec = Arc::clone(spec);
         Self { spec, groups: Vec::new(), is_stale: true, doubt: Doubt::default(), held: None, ..self }
     }

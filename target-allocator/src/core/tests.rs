@@ -57,7 +57,7 @@ impl World {
         let began = Instant::now();
         let clock = Arc::new(Driven { began });
         let settings = settings(text, folder.path());
-        let allocator = Allocator::detached_with(settings, Registry::new(), clock).unwrap();
+        let allocator = Allocator::detached_with(settings, Registry::new(), clock, None).unwrap();
         Self { allocator, folder, began }
     }
 
@@ -347,7 +347,7 @@ async fn a_job_with_a_new_discovery_keeps_its_targets_until_that_has_settled() {
     let (_listener, url) = silent_server();
     let silent = format!("{{job_name: a, http_sd_configs: [{{url: '{url}'}}]}}");
     world.reload(&with_jobs(members, &[silent])).await.unwrap();
-    world.until(|view| view.configs.pretty["a"].contains("http_sd_configs")).await;
+    world.until(|view| view.configs.jobs["a"].redacted.contains("http_sd_configs")).await;
     assert_eq!(world.list("a", "s-0").await.len(), 5);
     world.reload(&with_jobs(members, &[fixed_job("a", 5..7)])).await.unwrap();
     world.until(|view| view.jobs["a"].placed.items.len() == 2).await;

@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cluster::Access;
 use config::{HostPort, Node, Problem, World};
 
-use super::file::{Collectors, File, Https, MemberConfig, StrategyName, Telemetry};
+use super::file::{File, Https, MemberConfig, StrategyName, Telemetry};
 use super::{HttpsSettings, Loaded, Settings};
 use crate::assign::{Fallback, Strategy};
 use crate::flags::Flags;
 use crate::jobs::{self, JobSpec};
-use crate::members::Source;
+use crate::kubernetes::KubernetesSettings;
+use crate::members::{PodSource, Source};
+use crate::monitors::Policy;
 use crate::roster::{MAX_MEMBERS, Member, Roster, check_name};
 
 /// Jobs that a warning names; there may be a thousand.
@@ -73,9 +76,9 @@ impl Merge<'_> {
                 Problem::warning("filter_strategy", message).with_hint("`relabel-config` leaves them out");
             self.problems.push(problem.within("", &self.root));
         }
-        self.needs_kubernetes(&file);
+        let members = self.members(&file);
         self.telemetry(file.telemetry.as_ref());
-        let members = self.members(file.collectors.as_ref());
+        let kubernetes = self.kubernetes(&file, members.as_ref(), &jobs);
         let flags = self.input.flags;
         let https = self.https(file.https.clone().unwrap_or_default());
         let shows_secrets = self.shows_secrets(&file);
@@ -91,6 +94,7 @@ impl Merge<'_> {
             sudden_fall_hold: file.sudden_fall_hold.as_duration().unwrap_or_default(),
             state_file: file.state_file.as_ref().map(|path| self.input.base_dir.join(path)),
             members: members?,
+            kubernetes,
             jobs,
             base_dir: self.input.base_dir.to_owned(),
         })
@@ -130,39 +134,77 @@ impl Merge<'_> {
         flag.or(environment).unwrap_or(file.allow_insecure_auth_secrets)
     }
 
-    fn needs_kubernetes(&mut self, file: &File) {
-        if let Some(monitors) = &file.prometheus_cr
-            && !monitors.allow_namespaces.is_empty()
-            && !monitors.deny_namespaces.is_empty()
-        {
-            self.refuse(
-                "prometheus_cr::deny_namespaces",
-                "only one of `allow_namespaces` and `deny_namespaces` can be set",
-                "remove one of them",
-            );
+    /// The namespace of the collectors. The environment wins, as upstream.
+    fn namespace(&self, file: &File) -> Option<String> {
+        let environment = self.input.world.env("OTELCOL_NAMESPACE");
+        environment.or_else(|| file.collector_namespace.clone()).filter(|name| !name.is_empty())
+    }
+
+    /// What a cluster is asked for.
+    fn kubernetes(
+        &mut self,
+        file: &File,
+        members: Option<&Source>,
+        jobs: &[Arc<JobSpec>],
+    ) -> Option<KubernetesSettings> {
+        let monitors = self.monitors(file);
+        let is_needed = monitors.is_some()
+            || matches!(members, Some(Source::Pods(_)))
+            || jobs.iter().any(|job| job.uses_kubernetes());
+        let path = self.input.flags.kubeconfig_path.as_ref().or(file.kube_config_file_path.as_ref());
+        let home = || Some(Path::new(&self.input.world.env("HOME")?).join(".kube/config"));
+        let path = path.filter(|path| !path.is_empty()).map(PathBuf::from).or_else(home).unwrap_or_default();
+        is_needed.then(|| KubernetesSettings { access: Access::of_file_or_pod(&path), monitors })
+    }
+
+    fn monitors(&mut self, file: &File) -> Option<Policy> {
+        let section = file.prometheus_cr.clone().unwrap_or_default();
+        if !self.watches_monitors(file) {
+            return None;
         }
-        if self.watches_monitors(file) {
-            let by_flag = self.input.flags.enable_prometheus_cr_watcher == Some(true);
-            let path = if by_flag { "--enable-prometheus-cr-watcher" } else { "prometheus_cr::enabled" };
+        let Some(namespace) = self.namespace(file) else {
             self.refuse(
-                path,
-                "watching monitors needs Kubernetes, which is not built in yet",
-                "set it to false and write the jobs into `config::scrape_configs`",
+                "collector_namespace",
+                "is needed to watch monitors: what scrape classes refer to lies in it",
+                "set it, or the environment variable OTELCOL_NAMESPACE",
             );
-        }
-        let Some(_) = file.collectors else {
-            let path = if file.collector_selector.is_some() { "collector_selector" } else { "collectors" };
-            self.refuse(
-                path,
-                "finding collectors by their pods needs Kubernetes, which is not built in yet",
-                "name them: `collectors: {static: [scraper-0, scraper-1]}`, `collectors: {file: PATH}`, or `collectors: {polling: {}}`",
-            );
-            return;
+            return None;
         };
-        if file.collector_selector.is_some() {
-            let message = "without effect, because `collectors` says who the collectors are";
-            self.problems.push(Problem::warning("collector_selector", message).within("", &self.root));
+        match Policy::build(&section, &namespace, self.input.base_dir) {
+            Ok(policy) => Some(policy),
+            Err(problems) => {
+                let placed = |problem: Problem| problem.under("prometheus_cr").within("", &self.root);
+                self.problems.extend(problems.into_iter().map(placed));
+                None
+            }
         }
+    }
+
+    /// Members are pods, where nothing else is said.
+    fn pods(&mut self, file: &File) -> Option<Source> {
+        let Some(selector) = &file.collector_selector else {
+            self.refuse(
+                "collectors",
+                "nothing says who the collectors are",
+                "name them (`collectors: {static: [scraper-0, scraper-1]}`, `collectors: {file: PATH}` or `collectors: {polling: {}}`), or say which pods they are (`collector_selector: {matchLabels: {app: scraper}}`)",
+            );
+            return None;
+        };
+        let selector = selector.selector();
+        let problems = selector.check();
+        let is_good = problems.is_empty();
+        let placed = |problem: Problem| problem.under("collector_selector").within("", &self.root);
+        self.problems.extend(problems.into_iter().map(placed));
+        let Some(namespace) = self.namespace(file) else {
+            self.refuse(
+                "collector_namespace",
+                "is needed to find the pods of the collectors",
+                "set it, or the environment variable OTELCOL_NAMESPACE",
+            );
+            return None;
+        };
+        let grace = file.collector_not_ready_grace_period.as_duration().unwrap_or_default();
+        is_good.then(|| Source::Pods(PodSource { namespace, selector: selector.to_string(), grace }))
     }
 
     fn credentials(&mut self, jobs: &[Arc<JobSpec>]) {
@@ -189,8 +231,12 @@ impl Merge<'_> {
         }
     }
 
-    fn members(&mut self, collectors: Option<&Collectors>) -> Option<Source> {
-        let collectors = collectors?;
+    fn members(&mut self, file: &File) -> Option<Source> {
+        let Some(collectors) = &file.collectors else { return self.pods(file) };
+        if file.collector_selector.is_some() {
+            let message = "without effect, because `collectors` says who the collectors are";
+            self.problems.push(Problem::warning("collector_selector", message).within("", &self.root));
+        }
         match (&collectors.fixed, &collectors.file, &collectors.polling) {
             (Some(names), None, None) => self.fixed(names),
             (None, Some(file), None) if !file.is_empty() => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::assign::Fallback;
 use crate::flags::Flags;
+use crate::members::PodSource;
 
 #[derive(Default)]
 struct Environment(BTreeMap<&'static str, &'static str>);
@@ -157,35 +158,58 @@ config:
 }
 
 #[test]
-fn what_needs_kubernetes_is_refused_by_name_with_the_remedy() {
+fn what_a_cluster_is_asked_for_needs_a_namespace_and_a_selector() {
+    const SELECTOR: &str = "collector_selector: {matchlabels: {app: s}}\n";
     for (text, flags, key) in [
-        (JOB.to_owned(), vec![], "collectors: finding collectors by their pods needs Kubernetes"),
+        (JOB.to_owned(), vec![], "collectors: nothing says who the collectors are"),
+        (format!("{JOB}{SELECTOR}"), vec![], "collector_namespace: is needed to find the pods"),
         (
-            format!("{JOB}collector_selector: {{}}\n"),
+            format!("{JOB}collector_namespace: ns\ncollector_selector: {{matchLabels: {{a: '-'}}}}\n"),
             vec![],
-            "ta.yaml:2:1: collector_selector: finding collectors",
+            "ta.yaml:3:36: collector_selector::matchLabels::a",
         ),
         (
             format!("{NAMES}{JOB}prometheus_cr: {{enabled: true}}\n"),
             vec![],
-            "ta.yaml:3:17: prometheus_cr::enabled: watching",
+            "collector_namespace: is needed to watch monitors",
         ),
         (
             format!("{NAMES}{JOB}"),
             vec!["--enable-prometheus-cr-watcher"],
-            "--enable-prometheus-cr-watcher: watching",
-        ),
-        (
-            format!(
-                "{NAMES}config: {{scrape_configs: [{{job_name: a, kubernetes_sd_configs: [{{role: pod}}]}}]}}\n"
-            ),
-            vec![],
-            "config::scrape_configs::0::kubernetes_sd_configs: discovery in Kubernetes",
+            "collector_namespace: is needed to watch monitors",
         ),
     ] {
         let told = load_with(&text, &flags, &[]).map(|_| ()).unwrap_err();
         assert!(told.len() == 1 && told[0].contains(key) && told[0].contains("; "), "{text}: {told:#?}");
     }
+}
+
+#[test]
+fn a_cluster_is_asked_only_where_something_needs_it() {
+    let load = |text: &str, flags: &[&str], env: &[(&'static str, &'static str)]| {
+        load_with(text, flags, env).unwrap().settings
+    };
+    assert_eq!(load(&format!("{NAMES}{JOB}"), &[], &[]).kubernetes, None);
+    let text = format!(
+        "{JOB}collector_namespace: file\ncollector_not_ready_grace_period: 7s\n\
+         collector_selector: {{matchlabels: {{b: x, a: y}}, matchexpressions: [{{key: c, operator: Exists}}]}}\n"
+    );
+    let settings = load(&text, &["--kubeconfig-path=/nowhere/config"], &[("OTELCOL_NAMESPACE", "env")]);
+    let (namespace, selector) = ("env".to_owned(), "a=y,b=x,c".to_owned());
+    let grace = Duration::from_secs(7);
+    assert_eq!(settings.members, Source::Pods(PodSource { namespace, selector, grace }));
+    let wanted = settings.kubernetes.unwrap();
+    assert_eq!((wanted.access, wanted.monitors), (cluster::Access::Pod, None), "there is no such file");
+    let here = format!("{}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
+    let text = format!(
+        "{NAMES}kube_config_file_path: {here}\ncollector_namespace: ns\nprometheus_cr: {{enabled: true}}\n"
+    );
+    let settings = load(&text, &[], &[]);
+    assert!(settings.policy().is_some() && settings.jobs.is_empty(), "monitors are enough");
+    let cluster::Access::Kubeconfig { path, .. } = settings.kubernetes.unwrap().access else {
+        panic!("a file")
+    };
+    assert_eq!(path, Path::new(&here));
 }
 
 #[test]
