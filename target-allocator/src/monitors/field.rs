@@ -43,7 +43,7 @@ impl Origin<'_> {
         };
         let of_rules = rule("relabel_configs::", self.rules)
             .or_else(|| rule("metric_relabel_configs::", self.metric_rules));
-        if let Some(field) = of_rules.or_else(|| sd::field_of(key)) {
+        if let Some(field) = of_rules.or_else(|| self.field_of_search(key)) {
             return field;
         }
         let first = key.split("::").next().unwrap_or_default();
@@ -55,6 +55,23 @@ impl Origin<'_> {
             self.path
         };
         format!("{section}::{}", of_key(key))
+    }
+}
+
+impl Origin<'_> {
+    /// The field that a way to find targets was made from.
+    fn field_of_search(&self, key: &str) -> Option<String> {
+        match self.kind {
+            Kind::ScrapeConfig => sd::field_of(key),
+            Kind::Probe if key.starts_with("static_configs::0") => {
+                let rest = key["static_configs::0".len()..].replace("::targets", "::static");
+                Some(format!("spec::targets::staticConfig{rest}"))
+            }
+            Kind::Probe if key.starts_with("kubernetes_sd_configs") => {
+                Some("spec::targets::ingress".to_owned())
+            }
+            _ => key.starts_with("kubernetes_sd_configs").then(|| "spec::selector".to_owned()),
+        }
     }
 }
 

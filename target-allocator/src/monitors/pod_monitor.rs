@@ -18,7 +18,7 @@ use super::crd::{
 };
 use super::draft::{Draft, node_of};
 use super::rules::{self, RuleList, copy, keep, meta_label, rewrite, set};
-use super::sd::{self, Search};
+use super::sd::Search;
 use crate::selector::Selector;
 
 /// `spec` of a PodMonitor.
@@ -119,7 +119,8 @@ impl Endpoint {
         let body_size = draft.size("spec::bodySizeLimit", &spec.body_size_limit);
         draft.common(&mut config, &spec.common, class, body_size);
         self.client(draft, path, &mut config, class);
-        config.sd = sd::kubernetes(spec.search(draft, class));
+        let search = spec.search(draft, class);
+        config.sd = draft.search(search);
         let mut rules = self.target_rules(draft, path, spec);
         draft.relabel(&mut rules, class, &format!("{path}::relabelings"), &self.relabelings);
         let metric_rules =

@@ -17,7 +17,7 @@ use super::client::OwnTls;
 use super::crd::{Common, KeyRef, Login, NamespaceSelector, ProxyConfig, Relabeling, SafeTlsConfig};
 use super::draft::{Draft, node_of};
 use super::rules::{RuleList, copy, rewrite, set};
-use super::sd::{self, Search};
+use super::sd::Search;
 use crate::selector::Selector;
 
 /// `spec` of a Probe.
@@ -135,7 +135,8 @@ pub(super) fn make(draft: &mut Draft<'_>, spec: &Value) {
         }
         (None, Some(ingresses)) => {
             draft.refuse_all("spec::targets::ingress::selector", ingresses.selector.check());
-            config.sd = ingresses.sd(draft);
+            let search = ingresses.search(draft);
+            config.sd = draft.search(search);
             ingresses.rules(&mut rules);
             ("spec::targets::ingress::relabelingConfigs", &ingresses.relabeling_configs)
         }
@@ -173,13 +174,13 @@ impl StaticTargets {
 }
 
 impl Ingresses {
-    fn sd(&self, draft: &Draft<'_>) -> SdConfigs {
-        sd::kubernetes(Search {
+    fn search(&self, draft: &Draft<'_>) -> Search {
+        Search {
             role: "ingress",
             namespaces: draft.searched(&self.namespace_selector),
             attach_node: None,
             selectors: None,
-        })
+        }
     }
 
     fn rules(&self, list: &mut RuleList) {

@@ -33,7 +33,7 @@ pub(super) struct Search {
 }
 
 /// `kubernetes_sd_configs` with one search.
-pub(super) fn kubernetes(search: Search) -> SdConfigs {
+fn kubernetes(search: Search) -> Node {
     let mut block = Node::map();
     block.insert("role", search.role.into());
     if !search.namespaces.is_empty() {
@@ -57,7 +57,7 @@ pub(super) fn kubernetes(search: Search) -> SdConfigs {
     }
     let mut blocks = Node::map();
     blocks.insert("kubernetes_sd_configs", vec![block].into());
-    read(&blocks).unwrap_or_default()
+    blocks
 }
 
 fn texts(texts: Vec<String>) -> Node {
@@ -117,6 +117,15 @@ impl Draft<'_> {
         selector.searched(&self.monitor.namespace, is_ignored)
     }
 
+    /// A search in Kubernetes.
+    pub(super) fn search(&mut self, search: Search) -> SdConfigs {
+        read(&kubernetes(search)).unwrap_or_else(|problems| {
+            let told = problems.into_iter().map(|problem| Problem { path: "selector".to_owned(), ..problem });
+            self.refuse_all("spec", told);
+            SdConfigs::default()
+        })
+    }
+
     /// Takes all ways to find targets out of the specification of a ScrapeConfig.
     pub(super) fn take_sd(&mut self, spec: &mut Node) -> SdConfigs {
         let mut blocks = Node::map();
@@ -129,7 +138,9 @@ impl Draft<'_> {
             }
             let mut made = Vec::new();
             for (index, section) in list.items().enumerate() {
-                made.extend(self.section(mechanism, &format!("{path}::{index}"), section));
+                let path = format!("{path}::{index}");
+                let made_section = self.section(mechanism, &path, section);
+                made.extend(made_section.map(|section| self.without_metadata(mechanism, &path, section)));
             }
             if !made.is_empty() {
                 blocks.insert(mechanism.key, made.into());
@@ -174,6 +185,20 @@ impl Draft<'_> {
             }
         }
         Some(made)
+    }
+
+    /// Metadata of nodes is attached to pods and endpoints alone; elsewhere it is left out, as upstream.
+    fn without_metadata(&mut self, mechanism: &Mechanism, path: &str, mut section: Node) -> Node {
+        let role = section.get("role").and_then(Node::as_str).unwrap_or_default();
+        let takes_metadata = matches!(role, "pod" | "endpoints" | "endpointslice");
+        if mechanism.key == "kubernetes_sd_configs"
+            && !takes_metadata
+            && section.remove("attach_metadata").is_some()
+        {
+            let problem = Problem::warning(format!("{path}::attachMetadata"), "without effect on this role");
+            self.warn(problem.with_hint("remove it, or use role Pod, Endpoints or EndpointSlice"));
+        }
+        section
     }
 
     fn unknown(&mut self, mechanism: &Mechanism, path: &str, name: &str) {

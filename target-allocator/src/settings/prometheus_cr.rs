@@ -82,8 +82,9 @@ pub struct PrometheusCr {
     #[serde(default)]
     pub evaluation_interval: Option<Timeout>,
 
-    /// Formats that are asked for where a monitor names none.
-    #[serde(default)]
+    /// Formats that are asked for where a monitor names none; by default the four of text. Native histograms need
+    /// `PrometheusProto`, which has to be listed here or in the monitor, as upstream.
+    #[serde(default = "text_protocols")]
     pub scrape_protocols: Vec<ScrapeProtocol>,
 
     /// Scrape classes of the Prometheus operator, in its spelling. What they refer to lies in the namespace of the
@@ -204,6 +205,15 @@ impl LabelSelector {
                 .unwrap_or_default(),
         }
     }
+}
+
+fn text_protocols() -> Vec<ScrapeProtocol> {
+    vec![
+        ScrapeProtocol::OpenMetricsText1,
+        ScrapeProtocol::OpenMetricsText0,
+        ScrapeProtocol::PrometheusText1,
+        ScrapeProtocol::PrometheusText0,
+    ]
 }
 
 fn monitoring_group() -> String {

@@ -290,3 +290,17 @@ fn credentials_are_in_no_text_but_the_full_form() {
     assert!(!job.redacted().to_string().contains("hush"));
     assert!(!format!("{generated:?}").contains("hush"), "{generated:?}");
 }
+
+#[test]
+fn formats_of_text_are_asked_for_unless_somebody_lists_others() {
+    let protocols = |settings: &str, spec: &str| {
+        let manifest = format!(
+            "kind: PodMonitor\nmetadata: {{namespace: shop, name: cart}}\nspec: {{podMetricsEndpoints: [{{}}], scrapeNativeHistograms: true, {spec}}}"
+        );
+        job_with(settings, &Store::default(), &manifest).full()["scrape_protocols"].as_array().unwrap().len()
+    };
+    let wider = format!("{ALL}scrape_protocols: [PrometheusProto]\n");
+    assert_eq!(protocols(ALL, ""), 4);
+    assert_eq!(protocols(ALL, "scrapeProtocols: [PrometheusProto, PrometheusText0.0.4]"), 2);
+    assert_eq!(protocols(&wider, ""), 1);
+}

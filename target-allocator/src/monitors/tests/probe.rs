@@ -116,3 +116,13 @@ spec: {prober: {url: 'http://prober:9115/probe'}}
     "#]]
     .assert_eq(&quarantined(&generated));
 }
+
+#[test]
+fn mistakes_in_targets_are_told_where_they_stand() {
+    let generated = generate(&["
+kind: Probe
+metadata: {namespace: shop, name: bad}
+spec: {prober: {url: p}, targets: {staticConfig: {static: [a], labels: {'': x}}}}
+"]);
+    assert_eq!(generated.quarantine[0].field, "spec.targets.staticConfig.labels");
+}

@@ -233,8 +233,9 @@ spec:
     assert!(job.unanswerable().unwrap().contains("consul_sd_configs"));
     assert!(job.full().to_string().contains("hush"));
     assert!(!job.redacted().to_string().contains("hush"), "{}", job.redacted());
-    let told = warned(&generated);
-    assert!(told.contains("spec.consulSDConfigs: this way of discovery is not built in yet"), "{told}");
+    let told = &generated.warnings[0];
+    assert_eq!(told.field, "spec.consulSDConfigs");
+    assert!(told.message.starts_with("this way of discovery is not built in yet"), "{told:?}");
 }
 
 #[test]
@@ -274,5 +275,28 @@ fn mistakes_in_sections_are_told_by_their_field() {
         ("consulSDConfigs: [{server: c, tokenRef: {name: no, key: k}}]", "spec.consulSDConfigs[0].tokenRef"),
     ] {
         assert_eq!(wrong(spec), field, "{spec}");
+    }
+}
+
+#[test]
+fn metadata_of_nodes_is_left_out_where_a_role_has_none() {
+    let manifest = |role: &str| {
+        format!(
+            "kind: ScrapeConfig\nmetadata: {{namespace: shop, name: cart}}\nspec: {{kubernetesSDConfigs: [{{role: {role}, attachMetadata: {{node: true}}}}]}}"
+        )
+    };
+    let of = |role: &str| generate(&[&manifest(role)]);
+    let has_metadata = |generated: &Generated| {
+        generated.jobs["scrapeConfig/shop/cart"].full().to_string().contains(r#""node":true"#)
+    };
+    for role in ["Pod", "Endpoints", "EndpointSlice"] {
+        assert!(has_metadata(&of(role)) && warned(&of(role)).is_empty(), "{role}");
+    }
+    for role in ["Service", "Node", "Ingress"] {
+        assert!(!has_metadata(&of(role)), "{role}");
+        assert!(
+            warned(&of(role)).contains("spec.kubernetesSDConfigs[0].attachMetadata: without effect"),
+            "{role}"
+        );
     }
 }
