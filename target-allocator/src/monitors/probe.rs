@@ -26,18 +26,27 @@ use crate::selector::Selector;
 struct Spec {
     /// Becomes `job`.
     job_name: String,
+    /// What asks the targets.
     prober: Prober,
     /// The parameter `module`.
     module: String,
     /// More parameters.
     params: Vec<Param>,
+    /// What is asked.
     targets: Targets,
+    /// How often targets are scraped.
     interval: String,
+    /// How long a scrape may take; not longer than the interval.
     scrape_timeout: String,
+    /// Rules over the labels of series, after those of the scrape class.
     metric_relabelings: Vec<Relabeling>,
+    /// Whether redirects are followed.
     follow_redirects: Option<bool>,
+    /// Whether HTTP/2 is spoken where the server offers it.
     enable_http2: Option<bool>,
+    /// Token. Deprecated.
     bearer_token_secret: Option<KeyRef>,
+    /// TLS.
     tls_config: Option<SafeTlsConfig>,
     #[serde(flatten)]
     login: Login,
@@ -52,6 +61,7 @@ struct Spec {
 struct Prober {
     /// Host and perhaps port.
     url: String,
+    /// `http` or `https`, in any case; `http` where empty.
     scheme: String,
     /// `/probe` where empty.
     path: String,
@@ -63,7 +73,9 @@ struct Prober {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Param {
+    /// Its name.
     name: String,
+    /// Its values.
     values: Vec<String>,
 }
 
@@ -71,7 +83,9 @@ struct Param {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 struct Targets {
+    /// Targets that are listed; they win over ingresses.
     static_config: Option<StaticTargets>,
+    /// Hosts and paths of ingresses.
     ingress: Option<Ingresses>,
 }
 
@@ -79,9 +93,12 @@ struct Targets {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 struct StaticTargets {
+    /// What is asked, as the prober takes it.
     #[serde(rename = "static")]
     targets: Vec<String>,
+    /// Labels that all of them get; `namespace` is that of the Probe unless it stands here.
     labels: BTreeMap<String, String>,
+    /// Rules over the labels of targets, after those of the scrape class.
     relabeling_configs: Vec<Relabeling>,
 }
 
@@ -89,12 +106,16 @@ struct StaticTargets {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 struct Ingresses {
+    /// Which ones.
     selector: Selector,
+    /// Where they are.
     namespace_selector: NamespaceSelector,
+    /// Rules over the labels of targets, after those of the scrape class.
     relabeling_configs: Vec<Relabeling>,
 }
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(schema_of::<Spec>);
+/// The schema of [`Spec`].
+pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(schema_of::<Spec>);
 
 /// Makes the job of a Probe.
 pub(super) fn make(draft: &mut Draft<'_>, spec: &Value) {

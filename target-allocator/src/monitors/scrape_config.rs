@@ -22,22 +22,38 @@ use super::rules::{RuleList, set};
 struct Spec {
     /// Becomes `job`.
     job_name: String,
+    /// Rules over the labels of targets, after those of the scrape class.
     relabelings: Vec<Relabeling>,
+    /// Rules over the labels of series, after those of the scrape class.
     metric_relabelings: Vec<Relabeling>,
+    /// Path of the request; `/metrics` where empty.
     metrics_path: String,
+    /// How often targets are scraped.
     scrape_interval: String,
+    /// How long a scrape may take; not longer than the interval.
     scrape_timeout: String,
+    /// Whether timestamps that targets expose count.
     honor_timestamps: Option<bool>,
+    /// Whether series with exposed timestamps get stale markers, too.
     track_timestamps_staleness: Option<bool>,
+    /// Whether labels of samples win over labels of targets.
     honor_labels: Option<bool>,
+    /// Parameters of the request.
     params: BTreeMap<String, Vec<String>>,
+    /// `http` or `https`, in any case; `http` where empty.
     scheme: String,
+    /// Whether compressed answers are asked for.
     enable_compression: Option<bool>,
+    /// Whether HTTP/2 is spoken where the server offers it.
     #[serde(rename = "enableHTTP2")]
     enable_http2: Option<bool>,
+    /// TLS.
     tls_config: Option<SafeTlsConfig>,
+    /// Largest answer after decompression.
     body_size_limit: String,
+    /// Which names series may have.
     name_validation_scheme: Option<NameValidation>,
+    /// How names outside the old character set are written.
     name_escaping_scheme: Option<NameEscaping>,
     #[serde(flatten)]
     login: Login,
@@ -66,7 +82,8 @@ enum NameEscaping {
     Values,
 }
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(schema_of::<Spec>);
+/// The schema of [`Spec`].
+pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(schema_of::<Spec>);
 
 /// Makes the job of a ScrapeConfig.
 pub(super) fn make(draft: &mut Draft<'_>, spec: &Value) {

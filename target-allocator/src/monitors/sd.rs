@@ -69,6 +69,15 @@ fn read(blocks: &Node) -> Result<SdConfigs, Vec<Problem>> {
     config::read_lenient_with(blocks, "", &SCHEMA).map(|(sd, _)| sd)
 }
 
+/// Field, key, whether it takes the fields of a client, and own fields of every mechanism.
+#[cfg(test)]
+pub(super) fn table() -> impl Iterator<Item = (&'static str, &'static str, bool, Vec<&'static str>)> {
+    MECHANISMS.iter().map(|mechanism| {
+        let fields = mechanism.fields.iter().map(|field| field.name).collect();
+        (mechanism.field, mechanism.key, mechanism.has_client, fields)
+    })
+}
+
 /// The field of a ScrapeConfig that a key of discovery was made from.
 pub(super) fn field_of(key: &str) -> Option<String> {
     let (name, rest) = key.split_once("::").map_or((key, ""), |(name, rest)| (name, rest));

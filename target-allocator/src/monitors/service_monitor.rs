@@ -66,22 +66,37 @@ pub(super) struct Endpoint {
     pub(super) port: String,
     /// The port of the container, where `port` is not given.
     pub(super) target_port: Option<Port>,
+    /// Path of the request; `/metrics` where empty.
     path: String,
+    /// `http` or `https`, in any case; `http` where empty.
     scheme: String,
+    /// Parameters of the request.
     params: BTreeMap<String, Vec<String>>,
+    /// How often targets are scraped.
     interval: String,
+    /// How long a scrape may take; not longer than the interval.
     scrape_timeout: String,
+    /// Whether labels of samples win over labels of targets.
     honor_labels: bool,
+    /// Whether timestamps that targets expose count.
     honor_timestamps: Option<bool>,
+    /// Whether series with exposed timestamps get stale markers, too.
     track_timestamps_staleness: Option<bool>,
+    /// Rules over the labels of series, after those of the scrape class.
     metric_relabelings: Vec<Relabeling>,
+    /// Rules over the labels of targets, after those of the scrape class.
     relabelings: Vec<Relabeling>,
     /// Whether pods that have ended are left out.
     pub(super) filter_running: Option<bool>,
+    /// Whether redirects are followed.
     follow_redirects: Option<bool>,
+    /// Whether HTTP/2 is spoken where the server offers it.
     enable_http2: Option<bool>,
+    /// File with a token, on the machine of the scraper. Deprecated.
     bearer_token_file: String,
+    /// Token. Deprecated.
     bearer_token_secret: Option<KeyRef>,
+    /// TLS.
     tls_config: Option<TlsConfig>,
     #[serde(flatten)]
     login: Login,

@@ -8,6 +8,7 @@ mod labels;
 mod pod_monitor;
 mod probe;
 mod quarantine;
+mod reference;
 mod scrape_config;
 mod selection;
 mod service_monitor;
