@@ -137,10 +137,7 @@ impl Pod {
             .collect();
         let mut metadata = json!({ "labels": labels });
         if let Some((kind, name)) = &self.controller {
-            let version = if kind == "Job" { "batch/v1" } else { "apps/v1" };
-            // There is no such object, hence no id of one; nobody collects garbage here.
-            metadata["ownerReferences"] = json!([{ "apiVersion": version, "kind": kind, "name": name,
-                "uid": "00000000-0000-0000-0000-000000000001", "controller": true, "blockOwnerDeletion": true }]);
+            metadata["ownerReferences"] = owner(kind, name);
         }
         let rest = json!({
             "metadata": metadata,
@@ -177,6 +174,36 @@ impl Pod {
             }],
         })
     }
+}
+
+/// A ReplicaSet, StatefulSet or Job whose pods have the label `app`, made by this controller, which is not there.
+pub fn workload(kind: &str, namespace: &str, name: &str, app: &str, made_by: Option<(&str, &str)>) -> Value {
+    let (version, spec) = match kind {
+        "Job" => ("batch/v1", json!({ "template": { "spec": { "restartPolicy": "Never" } } })),
+        "StatefulSet" => ("apps/v1", json!({ "replicas": 3, "serviceName": app })),
+        _ => ("apps/v1", json!({ "replicas": 3 })),
+    };
+    let mut rest = json!({
+        "metadata": { "labels": { "app": app } },
+        "spec": { "template": { "metadata": { "labels": { "app": app } },
+            "spec": { "containers": [{ "name": "main", "image": "example.test/app:1" }] } } },
+    });
+    merge(&mut rest["spec"], &spec);
+    // A Job chooses its selector itself.
+    if kind != "Job" {
+        rest["spec"]["selector"] = json!({ "matchLabels": { "app": app } });
+    }
+    if let Some((kind, name)) = made_by {
+        rest["metadata"]["ownerReferences"] = owner(kind, name);
+    }
+    object(version, kind, namespace, name, &rest)
+}
+
+/// The controller that made an object. There is no such object, hence no id of one; nobody collects garbage here.
+fn owner(kind: &str, name: &str) -> Value {
+    let version = if ["Job", "CronJob"].contains(&kind) { "batch/v1" } else { "apps/v1" };
+    json!([{ "apiVersion": version, "kind": kind, "name": name, "uid": "00000000-0000-0000-0000-000000000001",
+        "controller": true, "blockOwnerDeletion": true }])
 }
 
 /// A service with the label `app` that selects pods by it, with a port `metrics`, 8080.

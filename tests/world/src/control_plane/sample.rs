@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::objects::{
     Pod, config_map, endpoint_slices, endpoints, ingress, monitor, namespace, node, secret, service,
-    service_monitor,
+    service_monitor, workload,
 };
 
 /// The namespace of the sample.
@@ -31,6 +31,12 @@ pub fn objects() -> Vec<Value> {
         .collect();
     pods[1].node = "node-b".to_owned();
     pods[2].is_ready = false;
+    for pod in &mut pods {
+        pod.controller = Some(("ReplicaSet".to_owned(), "web-5d".to_owned()));
+    }
+    objects.push(workload("ReplicaSet", NAMESPACE, "web-5d", "web", Some(("Deployment", "web"))));
+    objects.push(workload("Job", NAMESPACE, "nightly-1", "nightly", Some(("CronJob", "nightly"))));
+    objects.push(workload("StatefulSet", NAMESPACE, "sample-collector", "sample-collector", None));
     objects.extend(pods.iter().map(Pod::object));
     objects.push(service(NAMESPACE, "web"));
     objects.extend(endpoint_slices(NAMESPACE, "web", &pods));

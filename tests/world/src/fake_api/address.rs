@@ -25,7 +25,7 @@ const fn resource(
 }
 
 /// Every kind that the fake serves.
-pub static RESOURCES: [Resource; 13] = [
+pub static RESOURCES: [Resource; 16] = [
     resource("Namespace", "v1", "namespaces", false),
     resource("Node", "v1", "nodes", false),
     resource("Pod", "v1", "pods", true),
@@ -35,6 +35,9 @@ pub static RESOURCES: [Resource; 13] = [
     resource("ConfigMap", "v1", "configmaps", true),
     resource("EndpointSlice", "discovery.k8s.io/v1", "endpointslices", true),
     resource("Ingress", "networking.k8s.io/v1", "ingresses", true),
+    resource("ReplicaSet", "apps/v1", "replicasets", true),
+    resource("StatefulSet", "apps/v1", "statefulsets", true),
+    resource("Job", "batch/v1", "jobs", true),
     resource("ServiceMonitor", "monitoring.coreos.com/v1", "servicemonitors", true),
     resource("PodMonitor", "monitoring.coreos.com/v1", "podmonitors", true),
     resource("Probe", "monitoring.coreos.com/v1", "probes", true),
