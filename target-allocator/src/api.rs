@@ -7,6 +7,7 @@
 mod assignment;
 mod changes;
 mod pages;
+mod quarantine;
 mod reply;
 mod route;
 
@@ -150,6 +151,9 @@ impl Api {
                 &self.polls.last(Instant::now()),
                 Instant::now(),
             )),
+            Route::Quarantine if !wants_html(asked) => {
+                reply::json(&quarantine::describe(&self.view().monitored))
+            }
             Route::Style => reply::style(pages::STYLE),
             Route::Profiles => plain(
                 StatusCode::NOT_FOUND,
@@ -312,6 +316,7 @@ impl Api {
             Route::AllTargets => (StatusCode::OK, pages::targets(&view)),
             Route::AllJobs => (StatusCode::OK, pages::jobs(&view)),
             Route::AllScrapeConfigs => (StatusCode::OK, pages::scrape_configs(&view)),
+            Route::Quarantine => (StatusCode::OK, pages::quarantine(&view, SystemTime::now())),
             _ => (StatusCode::OK, pages::index(&view, &self.polls.last(now), now)),
         };
         html(status, page)

@@ -4,6 +4,7 @@
 //! construction, nothing is loaded but our style sheet, and there are no scripts.
 
 mod parts;
+mod quarantine;
 
 use std::fmt::Display;
 
@@ -14,6 +15,8 @@ use tokio::time::Instant;
 use crate::items::Item;
 use crate::members::{LastPolls, Presence};
 use crate::view::{JobView, View};
+pub(super) use quarantine::quarantine;
+
 use parts::{ago, collector_link, count, frame, job_link, refusal, target_link, when};
 
 /// The style sheet of every page.
@@ -38,6 +41,7 @@ pub(super) fn index(view: &View, polls: &LastPolls, now: Instant) -> String {
             tr { th { "Collectors" } td.n { (view.placement.roster.len()) } }
             tr { th { "Strategy" } td { (view.placement.strategy) } }
             tr { th { "Moves" } td.n { (view.moves.total()) } }
+            tr { th { "Monitors in quarantine" } td.n { a href="/debug/quarantine" { (view.monitored.quarantine.len()) } } }
         }
         h2 { "Collectors" }
         (members(view, polls, now))

@@ -1,3 +1,5 @@
+mod quarantine;
+
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 

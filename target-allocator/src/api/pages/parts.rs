@@ -27,6 +27,7 @@ pub(super) fn frame(view: &View, title: &str, body: &Markup) -> String {
                     a href="/debug/jobs" { "Jobs" }
                     a href="/debug/targets" { "Targets" }
                     a href="/debug/scrape_configs" { "Scrape configs" }
+                    a href="/debug/quarantine" { "Quarantine" }
                     a href="/metrics" { "Metrics" }
                     span.note { "epoch " (view.placement.epoch) }
                     @if reasons.is_empty() { span.good { "ready" } } @else { span.bad { "not ready" } }
