@@ -82,7 +82,7 @@ const LOG_EVERY: Duration = Duration::from_secs(30);
 const MIN_SAMPLES_PER_REQUEST: usize = 2000;
 
 /// Longest time that a sample waits for others.
-const JOINING_DEADLINE: Duration = Duration::from_secs(1);
+const JOINING_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Nothing is given up as long as the queue can hold it. The jitter is small, so that waits never shrink by more than a fifth.
 const RETRY: Backoff = Backoff {

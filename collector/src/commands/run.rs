@@ -22,11 +22,13 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(25);
 pub(crate) fn run(args: &SourceArgs) -> Result<(), Failure> {
     let loaded = loading::load(args)?;
     let n_workers = n_workers(args.worker_threads, &loaded.plan);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(n_workers.get())
-        .enable_all()
-        .build()
-        .map_err(|error| Failure(format!("Error: starting the runtime: {error}")))?;
+    let runtime = match n_workers.get() {
+        1 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+        n_workers => {
+            tokio::runtime::Builder::new_multi_thread().worker_threads(n_workers).enable_all().build()
+        }
+    };
+    let runtime = runtime.map_err(|error| Failure(format!("Error: starting the runtime: {error}")))?;
     let outcome = runtime.block_on(Process::run(args, loaded, n_workers));
     // Everything that matters has been awaited; what is left may not hold the process up.
     runtime.shutdown_timeout(Duration::from_secs(1));

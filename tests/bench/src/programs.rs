@@ -17,10 +17,11 @@ use world::peers::{self, Mode, Peer};
 pub(crate) const PROGRAMS: [&str; 3] = ["muster", "vmagent", "prometheus"];
 
 /// Our own program with keys of its exporter beside the endpoint: as it is by default, with each protocol, and with its queue on the disk.
-const MUSTERS: [(&str, &str); 4] = [
+const MUSTERS: [(&str, &str); 5] = [
     ("muster", ""),
     ("muster-1.0", ", protobuf_message: prometheus.WriteRequest"),
     ("muster-2.0", ", protobuf_message: io.prometheus.write.v2.Request"),
+    ("muster-zstd", ", vm_protocol: true"),
     ("muster-disk", ", sending_queue: {storage: file_storage}"),
 ];
 

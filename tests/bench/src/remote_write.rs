@@ -15,7 +15,7 @@ use crate::table::{grouped, markdown};
 use crate::{machine, print, programs, say, soak};
 
 /// Programs and protocols of the first table. Debian's vmagent and Prometheus speak remote write 1.0 only.
-const SENDERS: [&str; 4] = ["muster-1.0", "muster-2.0", "vmagent", "prometheus"];
+const SENDERS: [&str; 5] = ["muster-1.0", "muster-2.0", "muster-zstd", "vmagent", "prometheus"];
 /// Programs of the second table.
 const SUFFERERS: [&str; 3] = ["muster-disk", "vmagent", "prometheus"];
 

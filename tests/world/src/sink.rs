@@ -211,19 +211,23 @@ async fn take(shared: &Shared, request: Request, left_out: usize) -> Reply {
         (_, Some(version)) => version,
     };
     let breaches = if dialect == Dialect::Old { Vec::new() } else { breaches(version, &header) };
-    let body = match read_body(request).await {
-        Ok(body) => body,
+    let is_zstd = dialect != Dialect::Old && speaks_vm(version, &header);
+    let unpacked = match read_body(request).await {
+        Ok(body) => unpack(&body, is_zstd).map(|unpacked| (body.len(), unpacked)),
         Err(error) => return reply(400, "text/plain", format!("{error:#}\n")),
     };
-    let book = |ledger: &mut Ledger| match version {
-        Version::V1 => take_v1(ledger, &collector, &body),
-        Version::V2 => take_v2(ledger, &collector, &body, left_out),
-    };
     let mut ledger = lock(&shared.ledger);
-    match book(&mut ledger) {
-        Ok(answer) => {
+    let booked = unpacked.and_then(|(n_bytes, body)| {
+        let answer = match version {
+            Version::V1 => take_v1(&mut ledger, &collector, body),
+            Version::V2 => take_v2(&mut ledger, &collector, body, left_out),
+        };
+        Ok((n_bytes, answer?))
+    });
+    match booked {
+        Ok((n_bytes, answer)) => {
             breaches.into_iter().for_each(|breach| ledger.violation(breach));
-            shared.body_bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
+            shared.body_bytes.fetch_add(n_bytes as u64, Ordering::Relaxed);
             answer
         }
         Err(what) => {
@@ -233,14 +237,14 @@ async fn take(shared: &Shared, request: Request, left_out: usize) -> Reply {
     }
 }
 
-fn take_v1(ledger: &mut Ledger, collector: &str, body: &[u8]) -> Result<Reply, String> {
-    let request = WriteRequest::decode(unpack(body)?);
+fn take_v1(ledger: &mut Ledger, collector: &str, body: Bytes) -> Result<Reply, String> {
+    let request = WriteRequest::decode(body);
     ledger.take(collector, &request.map_err(|error| format!("not a write request: {error}"))?);
     Ok(reply(204, "text/plain", ""))
 }
 
-fn take_v2(ledger: &mut Ledger, collector: &str, body: &[u8], left_out: usize) -> Result<Reply, String> {
-    let request = RequestV2::decode(unpack(body)?);
+fn take_v2(ledger: &mut Ledger, collector: &str, body: Bytes, left_out: usize) -> Result<Reply, String> {
+    let request = RequestV2::decode(body);
     let mut request = request.map_err(|error| format!("not a write request of 2.0: {error}"))?;
     if let Err(breach) = request.check() {
         ledger.violation(breach);
@@ -277,7 +281,8 @@ fn version_of(content_type: &str) -> Option<Version> {
 /// Headers that the specification demands and this request lacks.
 fn breaches<'a>(version: Version, header: &impl Fn(&'a str) -> &'a str) -> Vec<String> {
     let number = if version == Version::V1 { "0.1.0" } else { "2.0.0" };
-    let demanded = [("content-encoding", "snappy"), ("x-prometheus-remote-write-version", number)];
+    let encoding = if speaks_vm(version, header) { "zstd" } else { "snappy" };
+    let demanded = [("content-encoding", encoding), ("x-prometheus-remote-write-version", number)];
     let broken = demanded.into_iter().filter(|(name, value)| header(name) != *value);
     let mut breaches: Vec<String> =
         broken.map(|(name, value)| format!("header {name} is {:?}, not {value:?}", header(name))).collect();
@@ -287,7 +292,16 @@ fn breaches<'a>(version: Version, header: &impl Fn(&'a str) -> &'a str) -> Vec<S
     breaches
 }
 
-fn unpack(body: &[u8]) -> Result<Bytes, String> {
+/// Whether this is VictoriaMetrics' variant of 1.0, which is compressed by zstd.
+fn speaks_vm<'a>(version: Version, header: &impl Fn(&'a str) -> &'a str) -> bool {
+    version == Version::V1 && header("x-victoriametrics-remote-write-version") == "1"
+}
+
+fn unpack(body: &[u8], is_zstd: bool) -> Result<Bytes, String> {
+    if is_zstd {
+        let unpacked = zstd::bulk::decompress(body, MAX_UNPACKED_BYTES);
+        return Ok(unpacked.map_err(|error| format!("not zstd, or too large: {error}"))?.into());
+    }
     let length = snap::raw::decompress_len(body).map_err(|error| format!("not snappy: {error}"))?;
     if length > MAX_UNPACKED_BYTES {
         return Err(format!("{length} bytes unpacked, more than {MAX_UNPACKED_BYTES}"));

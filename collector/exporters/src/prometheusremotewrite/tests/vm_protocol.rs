@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use world::http::{Server, read_body, reply};
-use world::sink::Sink;
+use world::sink::{Dialect, Sink};
 
 use super::protocol::{sealed, writing_to};
 use super::*;
@@ -41,6 +41,7 @@ async fn a_receiver_that_knows_zstd_gets_it_from_the_first_request_on() {
 #[tokio::test]
 async fn a_receiver_that_does_not_know_zstd_gets_the_same_request_in_snappy() {
     let sink = Sink::start().await.unwrap();
+    sink.speak(Dialect::Old);
     let (exporter, _) = writing_to(&sink, "vm_protocol: true").await;
     for at in [1000, 2000] {
         exporter.send(&sealed(&exporter, at), 0).await.unwrap();
