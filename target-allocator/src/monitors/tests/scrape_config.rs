@@ -154,17 +154,14 @@ fn kubernetes_is_searched_with_words_in_lower_case() {
     selectors: [{role: Pod, label: app=x, field: spec.nodeName=n}]
 ",
     );
-    for part in [
-        r#""role":"endpointslice""#,
-        r#""names":["a"]"#,
-        r#""own_namespace":true"#,
-        r#""attach_metadata":{"node":true}"#,
-        r#""label":"app=x""#,
-        r#""field":"spec.nodeName=n""#,
-        r#""role":"pod""#,
-    ] {
-        assert!(found.contains(part), "{part} is not in {found}");
-    }
+    let found: serde_json::Value =
+        serde_json::from_str(found.trim().strip_prefix("kubernetes_sd_configs: ").unwrap()).unwrap();
+    let search = &found[0];
+    assert_eq!(search["role"], "endpointslice");
+    assert_eq!(search["namespaces"], serde_json::json!({"names": ["a"], "own_namespace": true}));
+    assert_eq!(search["attach_metadata"]["node"], true);
+    let selector = serde_json::json!({"role": "pod", "label": "app=x", "field": "spec.nodeName=n"});
+    assert_eq!(search["selectors"], serde_json::json!([selector]));
 }
 
 #[test]
