@@ -6,6 +6,7 @@
 
 mod assignment;
 mod changes;
+mod debug;
 mod pages;
 mod quarantine;
 mod reply;
@@ -32,6 +33,7 @@ use crate::view::{JobView, View, config_map};
 use reply::{empty, html, not_found, plain, sealed, unready, wants_html};
 use route::{Miss, Route};
 
+pub(crate) use debug::Asked;
 pub use reply::{EPOCH_HEADER, SEEN_HEADER};
 
 /// How long the first request of a new member waits for the assignment it takes part in.
@@ -61,6 +63,8 @@ pub struct Api {
     pub(crate) errors: Arc<TargetErrors>,
     /// The cluster, where there is one.
     pub(crate) kubernetes: Option<Kubernetes>,
+    /// Questions to whoever holds what discovery found.
+    pub(crate) questions: mpsc::Sender<Asked>,
     /// Ends what is held for a change.
     pub(crate) stopping: watch::Receiver<bool>,
 }
@@ -136,10 +140,8 @@ impl Api {
                 }
             },
             Route::Live => empty(StatusCode::OK),
-            Route::Ready => match self.view().why_not_ready() {
-                reasons if reasons.is_empty() => empty(StatusCode::OK),
-                reasons => unready(&reasons),
-            },
+            Route::Ready => self.ready(query),
+            Route::Explain => self.explain(query, asked).await,
             Route::Metrics => {
                 if let Some(kubernetes) = &self.kubernetes {
                     self.metrics.watches(&kubernetes.cluster.states(), SystemTime::now());
@@ -315,6 +317,8 @@ impl Api {
             Route::Target => pages::target(&view, query.first("target_hash").as_deref()),
             Route::AllTargets => (StatusCode::OK, pages::targets(&view)),
             Route::AllJobs => (StatusCode::OK, pages::jobs(&view)),
+            Route::Members => (StatusCode::OK, pages::all_members(&view, &self.polls.last(now), now)),
+            Route::Moves => (StatusCode::OK, pages::moves(&view)),
             Route::AllScrapeConfigs => (StatusCode::OK, pages::scrape_configs(&view)),
             Route::Quarantine => (StatusCode::OK, pages::quarantine(&view, SystemTime::now())),
             _ => (StatusCode::OK, pages::index(&view, &self.polls.last(now), now)),

@@ -20,7 +20,8 @@ use scrape::Clock;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::api::Fetched;
+use crate::api::{Asked, Fetched};
+use crate::explain::{self, Question};
 use crate::handover::{Terms, unix_millis};
 use crate::items::Items;
 use crate::jobs::JobSpec;
@@ -57,6 +58,7 @@ pub(crate) struct Reload {
 pub(crate) struct Inbox {
     pub(crate) fetched: mpsc::Receiver<Fetched>,
     pub(crate) reloads: mpsc::Receiver<Reload>,
+    pub(crate) questions: mpsc::Receiver<Asked>,
 }
 
 /// What the loop shares with the server.
@@ -160,6 +162,10 @@ impl Core {
                     while let Ok(fetched) = inbox.fetched.try_recv() {
                         self.release(&fetched);
                     }
+                }
+                Some(Asked { question, answer }) = inbox.questions.recv() => {
+                    // Who asked may be gone.
+                    drop(answer.send(self.explain(&question)));
                 }
                 reload = inbox.reloads.recv() => match reload {
                     Some(Reload { settings, done }) => drop(done.send(self.reload(settings))),
@@ -297,6 +303,15 @@ impl Core {
         }
         self.shared.metrics.publish(&view);
         self.views.send_replace(view);
+    }
+
+    /// The targets that a question is about.
+    fn explain(&self, question: &Question) -> Vec<explain::Target> {
+        let mut found = Vec::new();
+        for running in self.jobs.values() {
+            explain::collect(question, running.spec(), &mut running.groups(), &mut found);
+        }
+        found
     }
 
     fn release(&mut self, fetched: &Fetched) {

@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{CommandFactory as _, Parser};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use telemetry::{Encoding, Level, LogsConfig};
 
 /// Where the configuration is when no flag says otherwise; the operator mounts it there.
@@ -17,6 +17,10 @@ pub const DEFAULT_CONFIG_FILE: &str = "/conf/targetallocator.yaml";
 #[derive(Clone, Debug, Parser)]
 #[command(name = "muster-allocator", version, args_override_self = true, max_term_width = 110)]
 pub struct Flags {
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG_FILE)]
     pub config_file: PathBuf,
@@ -80,6 +84,54 @@ pub struct Flags {
     /// Accepted, without effect: time is written as ISO 8601
     #[arg(long, value_name = "FORM")]
     pub zap_time_encoding: Option<String>,
+}
+
+/// What can be done instead of serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Says why something is scraped or not, as a running allocator knows it
+    Explain {
+        /// What is meant
+        #[arg(value_enum)]
+        what: Subject,
+
+        /// NAMESPACE/NAME; of a target its address or identity
+        name: String,
+
+        /// The running allocator
+        #[arg(long, default_value = "http://127.0.0.1:8080")]
+        url: String,
+
+        /// Prints the answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What can be explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Subject {
+    /// A pod
+    Pod,
+    /// A service
+    Service,
+    /// A monitor, of any kind
+    Monitor,
+    /// A target
+    Target,
+}
+
+impl Subject {
+    /// As it stands in a query.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Pod => "pod",
+            Self::Service => "service",
+            Self::Monitor => "monitor",
+            Self::Target => "target",
+        }
+    }
 }
 
 impl Flags {

@@ -229,6 +229,21 @@ impl JobSpec {
         found
     }
 
+    /// Labels of a target as the rules get them.
+    #[must_use]
+    pub fn discovered(&self, group: &Labels, target: &Labels) -> Labels {
+        discovered_labels(&self.job, group, &self.seeded(target))
+    }
+
+    /// What becomes of one target: its identity, or nothing where a rule drops it.
+    ///
+    /// # Errors
+    /// Why it cannot be scraped.
+    pub fn outcome(&self, group: &discovery::Group, target: &Labels) -> Result<Option<u64>, String> {
+        let assembled = assemble(&self.job, &group.labels, &self.seeded(target))?;
+        Ok(assembled.map(|target| target.hash))
+    }
+
     /// Upstream sets the label for every target, so that rules which shard by `$(SHARD)` keep all of them.
     fn seeded(&self, target: &Labels) -> Labels {
         let mut target = target.clone();

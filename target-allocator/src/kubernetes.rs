@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use crate::jobs::JobSpec;
 use crate::marks::{Mark, Marks};
 use crate::members::{PodFeed, PodSource};
-use crate::monitors::{Monitor, Policy, Quarantined, Selected, Warned};
+use crate::monitors::{Monitor, Namespaces, Policy, Quarantined, Selected, Warned};
 
 pub use follow::Following;
 pub use material::REREAD;
@@ -81,6 +81,10 @@ pub struct Monitored {
     pub selected: [Selected; 4],
     /// Every monitor that is known.
     pub monitors: Vec<Arc<Monitor>>,
+    /// Labels of namespaces, where they are asked for.
+    pub namespaces: Namespaces,
+    /// What the administrator said about monitors; nothing where none are watched.
+    pub policy: Option<Policy>,
     /// Why not all monitors are known yet; empty when they are.
     pub waits_for: Vec<String>,
     /// What goes wrong with the watches now.

@@ -21,6 +21,7 @@ pub mod api;
 pub mod assign;
 mod core;
 pub mod errors;
+pub mod explain;
 pub mod flags;
 pub mod handover;
 pub mod items;
@@ -124,6 +125,7 @@ impl Allocator {
         let core = Core::start(settings, shared.clone())?;
         let (fetched, fetches) = mpsc::channel(MAX_FETCHES);
         let (reloads, reload_inbox) = mpsc::channel(1);
+        let (questions, asked) = mpsc::channel(MAX_QUESTIONS);
         let Shared { polls, changed, metrics, kubernetes, .. } = shared;
         let (stopping, stopped) = watch::channel(false);
         let errors = Arc::default();
@@ -135,9 +137,10 @@ impl Allocator {
             metrics,
             errors,
             kubernetes,
+            questions,
             stopping: stopped,
         };
-        let inbox = Inbox { fetched: fetches, reloads: reload_inbox };
+        let inbox = Inbox { fetched: fetches, reloads: reload_inbox, questions: asked };
         let core = tokio::spawn(core.run(inbox));
         Ok(Self { api, reloads, core, servers: Servers::default(), addresses, access, stopping })
     }
@@ -198,6 +201,9 @@ impl Allocator {
 
 /// Fetched lists that may wait to be noticed. When there are more, the next fetch of the same list is noticed instead.
 const MAX_FETCHES: usize = 1_024;
+
+/// Questions that may wait for an explanation.
+const MAX_QUESTIONS: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -7,11 +7,14 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use config::Problem;
 use target_allocator::Allocator;
-use target_allocator::flags::Flags;
+use target_allocator::answers::query_escape;
+use target_allocator::explain::text;
+use target_allocator::flags::{Command, Flags, Subject};
 use target_allocator::settings::{Input, Loaded, load};
 use telemetry::Identity;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,7 +28,12 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .context("cannot start the runtime")
-        .and_then(|runtime| runtime.block_on(run(&flags)));
+        .and_then(|runtime| match &flags.command {
+            None => runtime.block_on(run(&flags)),
+            Some(Command::Explain { what, name, url, json }) => {
+                runtime.block_on(explain(*what, name, url, *json))
+            }
+        });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -61,6 +69,22 @@ async fn run(flags: &Flags) -> anyhow::Result<()> {
     allocator.shutdown().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Asks a running allocator for an explanation, and prints it.
+async fn explain(what: Subject, name: &str, url: &str, is_json: bool) -> anyhow::Result<()> {
+    const LIMIT: usize = 64 << 20;
+    let url = format!("{}/debug/explain?{}={}", url.trim_end_matches('/'), what.key(), query_escape(name));
+    let client = net::Client::build_http(&net::HttpClientConfig::default())?;
+    let request = net::Request::get(url.clone(), Duration::from_secs(30), LIMIT);
+    let response =
+        client.send(request).await.with_context(|| format!("cannot ask {url}; --url names another"))?;
+    let body = String::from_utf8_lossy(&response.body);
+    anyhow::ensure!(response.status == 200, "{url} answered {}: {}", response.status, body.trim());
+    let answer: serde_json::Value =
+        serde_json::from_str(&body).with_context(|| format!("{url} is no allocator"))?;
+    let printed = if is_json { format!("{answer:#}\n") } else { text::print(&answer) };
+    std::io::stdout().write_all(printed.as_bytes()).context("cannot print")
 }
 
 /// Reads file, environment and flags.

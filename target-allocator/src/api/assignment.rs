@@ -21,6 +21,7 @@ pub(super) fn describe(view: &View, polls: &LastPolls, now: Instant) -> Value {
     let reasons = view.why_no_lists();
     json!({
         "epoch": placement.epoch,
+        "inputs": view.inputs,
         "fingerprint": format!("{:016x}", placement.fingerprint()),
         "ready": reasons.is_empty(),
         "reasons": reasons,
@@ -52,6 +53,7 @@ fn describe_members(view: &View, polls: &LastPolls, now: Instant) -> Vec<Value> 
         json!({
             "name": &*member.name,
             "node": member.node.as_deref(),
+            "draining": member.is_draining,
             "state": Presence::of(poll, now).word(),
             "last_poll_ms_ago": poll.map(|poll| millis(now.saturating_duration_since(poll.at).as_millis())),
             "targets": owned[at],

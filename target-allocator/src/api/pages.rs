@@ -3,7 +3,7 @@
 //! Upstream's pages by path and by what they tell; the index has collectors as columns. Everything is escaped by
 //! construction, nothing is loaded but our style sheet, and there are no scripts.
 
-mod parts;
+pub(super) mod parts;
 mod quarantine;
 
 use std::fmt::Display;
@@ -48,12 +48,27 @@ pub(super) fn index(view: &View, polls: &LastPolls, now: Instant) -> String {
         h2 { "Who scrapes what" }
         (matrix(view))
         h2 { "Comings and goings" }
-        (changes(view))
+        (changes(view, MOVES_ON_INDEX))
         h2 { "Last moves" }
-        (last_moves(view))
+        (last_moves(view, MOVES_ON_INDEX))
+        p.note { a href="/debug/moves" { "All moves that are remembered" } }
         p.note { "All of this as JSON: " a href="/debug/assignment.json" { "/debug/assignment.json" } }
     };
     frame(view, "Target allocator", &body)
+}
+
+pub(super) fn all_members(view: &View, polls: &LastPolls, now: Instant) -> String {
+    frame(view, "Collectors", &members(view, polls, now))
+}
+
+pub(super) fn moves(view: &View) -> String {
+    let body = html! {
+        h2 { "Comings and goings" }
+        (changes(view, MAX_ROWS))
+        h2 { "Moves" }
+        (last_moves(view, MAX_ROWS))
+    };
+    frame(view, "Moves", &body)
 }
 
 pub(super) fn jobs(view: &View) -> String {
@@ -144,6 +159,7 @@ pub(super) fn target(view: &View, hash: Option<&str>) -> (StatusCode, String) {
             tr { th { "Job" } td { (job_link(job)) } }
             @for (fact, value) in facts { tr { th { (fact) } td { (value) } } }
         }
+        p { a href={ "/debug/explain?target=" (item.hash) } { "Explain" } }
         h2 { "Labels before relabelling" }
         table {
             tr { th { "Label" } th { "Value" } }
@@ -189,7 +205,9 @@ fn members(view: &View, polls: &LastPolls, now: Instant) -> Markup {
                 @let presence = Presence::of(poll, now);
                 tr {
                     td { (collector_link(&member.name)) }
-                    td.bad[presence == Presence::Silent] { (presence.word()) }
+                    td.bad[presence == Presence::Silent] {
+                        (presence.word()) @if member.is_draining { ", draining" }
+                    }
                     td { (poll.map_or_else(String::new, |poll| ago(now.saturating_duration_since(poll.at)))) }
                     td { (member.node.as_deref().unwrap_or("")) }
                     (count(*n_jobs))
@@ -226,12 +244,12 @@ fn matrix(view: &View) -> Markup {
     }
 }
 
-fn changes(view: &View) -> Markup {
+fn changes(view: &View, most: usize) -> Markup {
     let names = |names: &[std::sync::Arc<str>]| names.join(", ");
     html! {
         div.wide { table {
             tr { th { "When" } th.n { "Epoch" } th { "Came" } th { "Went" } th.n { "Targets moved" } }
-            @for change in view.moves.changes().take(MOVES_ON_INDEX) {
+            @for change in view.moves.changes().take(most) {
                 tr {
                     td { (when(change.at)) } td.n { (change.epoch) }
                     td { (names(&change.joined)) } td { (names(&change.left)) } td.n { (change.n_moved) }
@@ -241,11 +259,11 @@ fn changes(view: &View) -> Markup {
     }
 }
 
-fn last_moves(view: &View) -> Markup {
+fn last_moves(view: &View, most: usize) -> Markup {
     html! {
         div.wide { table {
             tr { th { "When" } th { "Job" } th { "Target" } th { "From" } th { "To" } th { "Why" } }
-            @for moved in view.moves.recent().take(MOVES_ON_INDEX) {
+            @for moved in view.moves.recent().take(most) {
                 tr {
                     td { (when(moved.at)) } td { (job_link(&moved.job)) } td { (target_link(moved.hash, &moved.target)) }
                     td { (moved.from) } td { (moved.to.as_deref().unwrap_or("nobody")) } td { (moved.reason.word()) }

@@ -92,6 +92,7 @@ pub(super) fn fixture(change: impl FnOnce(&mut ViewParts)) -> Fixture {
         metrics,
         errors: Arc::default(),
         kubernetes: None,
+        questions: mpsc::channel(1).0,
         stopping,
     };
     Fixture { api, views, fetched, stop }
@@ -495,7 +496,17 @@ async fn one_of_ours_is_told_the_credentials_of_the_jobs_whose_targets_it_has() 
 #[tokio::test]
 async fn pages_are_escaped_and_load_nothing_from_elsewhere() {
     let fixture = fixture(|_| {});
-    for path in ["/", "/jobs", "/scrape_configs", "/debug/targets", "/debug/jobs", "/debug/scrape_configs"] {
+    for path in [
+        "/",
+        "/jobs",
+        "/scrape_configs",
+        "/debug/targets",
+        "/debug/jobs",
+        "/debug/scrape_configs",
+        "/debug/members",
+        "/debug/moves",
+        "/debug/quarantine",
+    ] {
         let page = fixture.page(path).await;
         let body = text(&page);
         assert_eq!(page.status().as_u16(), 200, "{path}");

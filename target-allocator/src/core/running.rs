@@ -82,6 +82,11 @@ impl Running {
         &self.spec
     }
 
+    /// What discovery found, before relabelling.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().map(|(group, _)| &**group)
+    }
+
     /// Whether the running discovery serves another configuration of the job as well.
     pub(super) fn finds_alike(&self, spec: &JobSpec, settings: &Settings) -> bool {
         self.spec.config().sd == spec.config().sd && self.spec.base_dir() == settings.base_dir

@@ -178,6 +178,8 @@ impl Follower {
             warnings: generated.warnings,
             selected: generated.selected,
             monitors,
+            namespaces,
+            policy: Some(self.generator.policy().clone()),
             waits_for,
             problems,
         });
