@@ -1,6 +1,7 @@
 //! Against a real API server: first that the control plane of these tests is one.
 
 mod manifests;
+pub(crate) mod members;
 mod same_answers;
 
 use std::time::{Duration, Instant};

@@ -77,7 +77,7 @@ fn is_there(need: &str) -> bool {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 22] = [
+    let areas: [(&str, &[Case]); 23] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
@@ -99,6 +99,7 @@ fn main() -> ExitCode {
         ("hostile", hostile::CASES),
         ("kubelets", kubelets::CASES),
         ("kubernetes", kubernetes::CASES),
+        ("members", kubernetes::members::CASES),
         ("outages", outages::CASES),
     ];
     let trials = areas.iter().flat_map(|(area, cases)| cases.iter().map(|case| case.trial(area))).collect();

@@ -1,0 +1,349 @@
+//! The allocator against a real API server: pods that are members, monitors that are jobs, and an API server that is away.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use world::control_plane::objects::{self, Pod};
+use world::control_plane::{Client, ControlPlane};
+
+use super::NEEDS;
+use crate::Case;
+use crate::programs::{Allocator, block_on, eventually};
+
+pub(crate) const CASES: &[Case] = &[
+    Case::needing("a_rolling_restart_moves_nothing_and_scale_in_drains", NEEDS, || block_on(rolling())),
+    Case::needing("a_bad_monitor_is_in_quarantine_alone_and_comes_back", NEEDS, || block_on(quarantine())),
+    Case::needing("an_api_server_that_is_away_changes_nothing", NEEDS, || block_on(away())),
+    Case::needing("a_secret_is_shown_nowhere_and_its_rotation_is_seen", NEEDS, || block_on(secrets())),
+];
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A namespace with collectors, and an allocator for it.
+struct World {
+    plane: Arc<ControlPlane>,
+    admin: Client,
+    namespace: String,
+    allocator: Allocator,
+    client: reqwest::Client,
+}
+
+fn stateful_set(namespace: &str, replicas: u16) -> Value {
+    let labels = json!({ "app": "s" });
+    let template = json!({ "metadata": { "labels": labels }, "spec": { "containers": [{ "name": "c", "image": "c" }] } });
+    json!({ "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": { "namespace": namespace, "name": "s" },
+        "spec": { "replicas": replicas, "serviceName": "s", "selector": { "matchLabels": labels }, "template": template } })
+}
+
+fn collector(namespace: &str, ordinal: u16) -> Pod {
+    Pod::collector(namespace, "s", ordinal, &format!("10.9.0.{ordinal}"))
+}
+
+/// A ScrapeConfig with this many targets.
+fn scrape_config(namespace: &str, name: &str, n: usize, more: &Value) -> Value {
+    let targets: Vec<String> = (0..n).map(|index| format!("{name}-{index}:9100")).collect();
+    let mut spec = json!({ "staticConfigs": [{ "targets": targets }] });
+    objects::merge(&mut spec, more);
+    objects::monitor("ScrapeConfig", namespace, name, &spec)
+}
+
+impl World {
+    /// Three collectors and a ScrapeConfig with sixty targets.
+    async fn start(plane: Arc<ControlPlane>, namespace: &str, more: &str) -> Result<Self> {
+        let admin = plane.admin()?;
+        admin.create(&objects::namespace(namespace, &[])).await?;
+        admin.create(&stateful_set(namespace, 3)).await?;
+        for ordinal in 0..3 {
+            admin.create(&collector(namespace, ordinal).object()).await?;
+        }
+        admin.create(&scrape_config(namespace, "fleet", 60, &json!({}))).await?;
+        let kubeconfig = plane.kubeconfig(namespace, plane.admin_token(), namespace)?;
+        let yaml = format!(
+            "
+kube_config_file_path: {}
+collector_namespace: {namespace}
+collector_selector: {{matchlabels: {{app.kubernetes.io/component: opentelemetry-collector}}}}
+prometheus_cr:
+  enabled: true
+  allow_namespaces: [{namespace}]
+  scrape_config_selector: {{}}
+  service_monitor_selector: {{}}
+{more}",
+            kubeconfig.display()
+        );
+        let mut allocator = Allocator::start(&yaml)?;
+        allocator.ready().await?;
+        let client = reqwest::Client::builder().no_proxy().timeout(SOON).build()?;
+        Ok(Self { plane, admin, namespace: namespace.to_owned(), allocator, client })
+    }
+
+    async fn ask(&self, path: &str) -> Result<(u16, String)> {
+        let url = format!("{}{path}", self.allocator.url);
+        let response = self.client.get(&url).send().await.with_context(|| format!("asking {url}"))?;
+        Ok((response.status().as_u16(), response.text().await?))
+    }
+
+    async fn json(&self, path: &str) -> Result<Value> {
+        let (status, body) = self.ask(path).await?;
+        ensure!(status == 200, "{path}: {status} {body}");
+        Ok(serde_json::from_str(&body)?)
+    }
+
+    fn job(&self, name: &str) -> String {
+        format!("scrapeConfig%2F{}%2F{name}", self.namespace)
+    }
+
+    /// How many targets each member has in its list.
+    async fn lists(&self) -> Result<Vec<usize>> {
+        let mut lists = Vec::new();
+        for member in ["s-0", "s-1", "s-2"] {
+            let path = format!("/jobs/{}/targets?collector_id={member}", self.job("fleet"));
+            lists.push(self.json(&path).await?.as_array().map_or(0, Vec::len));
+        }
+        Ok(lists)
+    }
+
+    async fn n_moved(&self) -> Result<u64> {
+        self.json("/debug/assignment.json").await?["moves"]["total"].as_u64().context("a number")
+    }
+
+    /// Waits until a member is told to be so.
+    async fn member(&self, name: &str, holds: impl Fn(Option<&Value>) -> bool) -> Result<()> {
+        eventually(&format!("member {name}"), SOON, || async {
+            let all = self.json("/debug/assignment.json").await?;
+            let members = all["members"].as_array().cloned().unwrap_or_default();
+            let member = members.iter().find(|member| member["name"] == name);
+            Ok(if holds(member) { Ok(()) } else { Err(all["members"].to_string()) })
+        })
+        .await
+    }
+}
+
+async fn rolling() -> Result<()> {
+    let world = World::start(ControlPlane::shared().await?, "rolling", "").await?;
+    let before = world.lists().await?;
+    ensure!(before.iter().sum::<usize>() == 60 && before.iter().all(|n| *n > 8), "{before:?}");
+    for ordinal in [2, 1, 0] {
+        let mut pod = collector(&world.namespace, ordinal);
+        world.admin.delete_within(&pod.object(), 30).await?;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        ensure!(world.lists().await? == before, "terminating, and expected back");
+        world.admin.delete_within(&pod.object(), 0).await?;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        ensure!(world.lists().await? == before, "gone, and expected back");
+        pod.is_ready = false;
+        world.admin.create(&pod.object()).await?;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        pod.is_ready = true;
+        world.admin.patch_status(&pod.object()).await?;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    ensure!(world.lists().await? == before && world.n_moved().await? == 0, "a rolling restart moves nothing");
+
+    world
+        .admin
+        .patch(&json!({ "apiVersion": "apps/v1", "kind": "StatefulSet", "spec": { "replicas": 2 },
+        "metadata": { "namespace": world.namespace, "name": "s" } }))
+        .await?;
+    let leaving = collector(&world.namespace, 2).object();
+    world.admin.delete_within(&leaving, 30).await?;
+    world.member("s-2", |member| member.is_some_and(|member| member["draining"] == true)).await?;
+    let held = world.json(&format!("/jobs/{}/targets?collector_id=s-2", world.job("fleet"))).await?;
+    ensure!(
+        held.as_array().map(Vec::len) == Some(before[2]),
+        "it holds its targets until others have fetched them"
+    );
+    let after = world.lists().await?;
+    ensure!(after[0] + after[1] == 60, "others have them: {after:?}");
+    eventually("the drained one holds nothing", SOON, || async {
+        let lists = world.lists().await?;
+        Ok(if lists[2] == 0 { Ok(()) } else { Err(format!("{lists:?}")) })
+    })
+    .await?;
+    world.admin.delete_within(&leaving, 0).await?;
+    world.member("s-2", |member| member.is_none()).await?;
+    ensure!(world.n_moved().await? == before[2] as u64, "nothing else has moved");
+    Ok(())
+}
+
+async fn quarantine() -> Result<()> {
+    let world = World::start(ControlPlane::shared().await?, "quarantine", "").await?;
+    let began = Instant::now();
+    world.admin.create(&scrape_config("quarantine", "late", 2, &json!({}))).await?;
+    eventually("the new job", SOON, || async {
+        let (_, body) = world.ask(&format!("/jobs/{}/targets", world.job("late"))).await?;
+        Ok(if body.matches("__address__").count() == 2 { Ok(()) } else { Err(body) })
+    })
+    .await?;
+    ensure!(began.elapsed() < Duration::from_secs(2), "served after {:?}", began.elapsed());
+
+    let bad = |interval: &str| {
+        scrape_config("quarantine", "bad", 1, &json!({ "scrapeInterval": interval, "scrapeTimeout": "20s" }))
+    };
+    world.admin.create(&bad("10s")).await?;
+    let told = eventually("quarantine", SOON, || async {
+        let told = world.json("/debug/quarantine").await?;
+        Ok(if told["quarantine"][0]["name"] == "bad" { Ok(told) } else { Err(told.to_string()) })
+    })
+    .await?;
+    let entry = &told["quarantine"][0];
+    ensure!(
+        entry["kind"] == "ScrapeConfig"
+            && entry["field"].as_str().is_some_and(|field| field.contains("scrapeTimeout")),
+        "{told}"
+    );
+    ensure!(world.lists().await?.iter().sum::<usize>() == 60, "the others are not affected");
+    ensure!(world.ask("/readyz").await?.0 == 200, "and it is ready");
+    let verbose = world.ask("/readyz?verbose").await?.1;
+    ensure!(
+        verbose.contains("[-] ScrapeConfig quarantine/bad is in quarantine") && verbose.contains("[+] pods"),
+        "{verbose}"
+    );
+    let metrics = world.ask("/metrics").await?.1;
+    ensure!(
+        metrics.contains("muster_allocator_monitors{kind=\"ScrapeConfig\",state=\"quarantined\"} 1"),
+        "{metrics}"
+    );
+    ensure!(metrics.contains("muster_allocator_watch_live{"), "{metrics}");
+    eventually("the event", SOON, || async {
+        let events = world.admin.get("/api/v1/namespaces/quarantine/events").await?;
+        let is_told = events["items"].as_array().is_some_and(|items| {
+            items
+                .iter()
+                .any(|event| event["reason"] == "Quarantined" && event["involvedObject"]["name"] == "bad")
+        });
+        Ok(if is_told { Ok(()) } else { Err(events.to_string()) })
+    })
+    .await?;
+    let explained = world.json("/debug/explain?monitor=quarantine/bad").await?;
+    ensure!(explained["answer"].as_str().is_some_and(|answer| answer.contains("quarantine")), "{explained}");
+
+    world.admin.patch(&bad("30s")).await?;
+    eventually("it comes back", SOON, || async {
+        let told = world.json("/debug/quarantine").await?;
+        let (_, configs) = world.ask("/scrape_configs").await?;
+        let is_back = told["quarantine"] == json!([]) && configs.contains("scrapeConfig/quarantine/bad");
+        Ok(if is_back { Ok(()) } else { Err(told.to_string()) })
+    })
+    .await
+}
+
+async fn away() -> Result<()> {
+    let world = World::start(Arc::new(ControlPlane::start().await?), "away", "").await?;
+    let before = (world.lists().await?, world.ask("/scrape_configs").await?);
+    world.plane.stop_api().await;
+    eventually("the outage is told", SOON, || async {
+        let verbose = world.ask("/readyz?verbose").await?.1;
+        Ok(if verbose.contains("what is known stays") { Ok(()) } else { Err(verbose) })
+    })
+    .await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    ensure!((world.lists().await?, world.ask("/scrape_configs").await?) == before, "nothing changes");
+    ensure!(world.ask("/readyz").await?.0 == 200 && world.n_moved().await? == 0, "it stays ready");
+    world.plane.start_api().await?;
+    world.admin.create(&scrape_config("away", "new", 1, &json!({}))).await?;
+    eventually("a new monitor after the outage", Duration::from_secs(60), || async {
+        let (_, configs) = world.ask("/scrape_configs").await?;
+        Ok(if configs.contains("scrapeConfig/away/new") {
+            Ok(())
+        } else {
+            Err(world.ask("/readyz?verbose").await?.1)
+        })
+    })
+    .await?;
+    ensure!(world.lists().await? == before.0 && world.n_moved().await? == 0, "nothing has moved");
+    Ok(())
+}
+
+/// Looks for a text wherever the allocator shows anything over plain HTTP, and in its log.
+async fn is_nowhere(world: &World, secret: &str) -> Result<()> {
+    for path in [
+        "/",
+        "/scrape_configs",
+        "/jobs",
+        "/metrics",
+        "/readyz?verbose",
+        "/debug/scrape_configs",
+        "/debug/targets",
+        "/debug/jobs",
+        "/debug/members",
+        "/debug/moves",
+        "/debug/quarantine",
+        "/debug/assignment.json",
+        "/debug/explain?monitor=secrets/guarded",
+        "/debug/explain?target=guarded-0:9100",
+        "/nonsense",
+    ] {
+        for accept in ["application/json", "text/html"] {
+            let url = format!("{}{path}", world.allocator.url);
+            let body = world.client.get(url).header("accept", accept).send().await?.text().await?;
+            ensure!(!body.contains(secret), "{path} as {accept} shows {secret}");
+        }
+    }
+    let log = world.allocator.child.stderr();
+    ensure!(!log.contains(secret), "the log shows {secret}");
+    Ok(())
+}
+
+async fn secrets() -> Result<()> {
+    let world = World::start(ControlPlane::shared().await?, "secrets", "").await?;
+    let admin = &world.admin;
+    let keys = ["password", "token", "client-secret", "proxy", "bad-key"];
+    let pairs = |round: usize| -> Vec<(String, String)> {
+        keys.iter().map(|key| ((*key).to_owned(), format!("hush-{key}-{round}"))).collect()
+    };
+    let secret = |round: usize| {
+        let pairs = pairs(round);
+        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(key, value)| (&**key, &**value)).collect();
+        objects::secret("secrets", "all", &pairs)
+    };
+    admin.create(&secret(1)).await?;
+    let of = |key: &str| json!({ "name": "all", "key": key });
+    for (name, more) in [
+        ("guarded", json!({ "basicAuth": { "username": of("password"), "password": of("password") } })),
+        ("bearer", json!({ "authorization": { "credentials": of("token") } })),
+        (
+            "oauth",
+            json!({ "oauth2": { "clientId": { "secret": of("client-secret") }, "clientSecret": of("client-secret"),
+            "tokenUrl": "http://127.0.0.1:1/token" } }),
+        ),
+        (
+            "proxied",
+            json!({ "proxyUrl": "http://127.0.0.1:1", "proxyConnectHeader": { "X-Key": [of("proxy")] } }),
+        ),
+        (
+            "broken",
+            json!({ "tlsConfig": { "cert": { "secret": of("bad-key") }, "keySecret": of("bad-key") } }),
+        ),
+    ] {
+        admin.create(&scrape_config("secrets", name, 1, &more)).await?;
+    }
+    eventually("jobs with credentials", SOON, || async {
+        let (_, configs) = world.ask("/scrape_configs").await?;
+        let names = ["guarded", "bearer", "oauth", "proxied"];
+        let is_there = names.iter().all(|name| configs.contains(&format!("scrapeConfig/secrets/{name}\"")));
+        Ok(if is_there { Ok(()) } else { Err(world.ask("/debug/quarantine").await?.1) })
+    })
+    .await?;
+    // A user name is no secret to upstream, so that it is shown there.
+    for key in ["token", "proxy", "bad-key"] {
+        is_nowhere(&world, &format!("hush-{key}-1")).await?;
+    }
+    let configs = world.json("/scrape_configs").await?;
+    let guarded = &configs["scrapeConfig/secrets/guarded"]["basic_auth"];
+    ensure!(guarded["password"] == "<secret>" && guarded["username"] == "hush-password-1", "{guarded}");
+
+    let etag = |configs: &Value| configs["scrapeConfig/secrets/guarded"]["basic_auth"]["username"].clone();
+    let before = etag(&configs);
+    admin.patch(&secret(2)).await?;
+    let began = Instant::now();
+    eventually("the rotation", SOON, || async {
+        let now = etag(&world.json("/scrape_configs").await?);
+        Ok(if now != before { Ok(()) } else { Err(now.to_string()) })
+    })
+    .await?;
+    ensure!(began.elapsed() < Duration::from_secs(15), "seen after {:?}", began.elapsed());
+    is_nowhere(&world, "hush-token-2").await
+}
