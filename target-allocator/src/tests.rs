@@ -177,7 +177,12 @@ async fn files_of_https_that_are_missing_are_told_by_name() {
 
 /// A client with these `tls_config` keys.
 fn tls_client(keys: &str) -> net::Client {
-    let text = format!("tls_config: {{ca_file: {}, server_name: localhost{keys}}}", testdata("ca.pem"));
+    tls_client_of("ca.pem", keys)
+}
+
+/// The same, which trusts this authority.
+fn tls_client_of(authority: &str, keys: &str) -> net::Client {
+    let text = format!("tls_config: {{ca_file: {}, server_name: localhost{keys}}}", testdata(authority));
     let node = config::parse(&text, "client.yaml").unwrap().root;
     net::Client::build(&config::read(&node, "").unwrap(), Path::new("/")).unwrap()
 }
@@ -210,6 +215,87 @@ async fn clients_with_a_certificate_see_credentials_and_others_nothing_at_all() 
 
     let (_, plain) = get(allocator.local_addr(), "/scrape_configs", "").await;
     assert!(plain.contains("<secret>") && !plain.contains("hush"));
+    allocator.shutdown().await;
+}
+
+#[tokio::test]
+async fn certificate_key_and_authority_are_exchanged_while_it_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let install = |file: &str, name: &str| {
+        std::fs::copy(testdata(name), folder.path().join(file)).unwrap();
+    };
+    for (file, name) in [("ca.pem", "ca.pem"), ("tls.pem", "server.pem"), ("tls.key", "server.key")] {
+        install(file, name);
+    }
+    let https = settings::HttpsSettings {
+        listen_addr: "127.0.0.1:0".to_owned(),
+        ca_file: folder.path().join("ca.pem"),
+        cert_file: folder.path().join("tls.pem"),
+        key_file: folder.path().join("tls.key"),
+    };
+    let settings = Settings { https: Some(https), ..settings(TWO_COLLECTORS) };
+    let allocator = Allocator::start(settings, &telemetry::Identity::default()).await.unwrap();
+    let address = allocator.local_addr_https().unwrap();
+    // A new client each time, because a kept connection keeps its certificates.
+    let is_served = |authority: &'static str| async move {
+        let pair = format!(", cert_file: {}, key_file: {}", testdata("client.pem"), testdata("client.key"));
+        let limit = std::time::Duration::from_secs(20);
+        let request = net::Request::get(format!("https://{address}/livez"), limit, 1 << 20);
+        tls_client_of(authority, &pair).send(request).await.is_ok()
+    };
+    assert!(is_served("ca.pem").await && !is_served("selfsigned.pem").await);
+
+    install("ca.pem", "selfsigned.pem");
+    assert!(!is_served("ca.pem").await, "clients of the old authority are no longer let in");
+    install("ca.pem", "ca.pem");
+    assert!(is_served("ca.pem").await);
+
+    install("tls.pem", "selfsigned.pem");
+    install("tls.key", "selfsigned.key");
+    assert!(is_served("selfsigned.pem").await && !is_served("ca.pem").await);
+
+    std::fs::write(folder.path().join("tls.pem"), "nonsense").unwrap();
+    assert!(is_served("selfsigned.pem").await, "what cannot be used does not replace what can");
+    allocator.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_member_tells_what_it_cannot_scrape_and_it_is_explained() {
+    let text = "collectors: {static: [c-0]}\nconfig: {scrape_configs: [{job_name: a, \
+        static_configs: [{targets: ['h1:9100']}]}]}\n";
+    let allocator = start(text).await;
+    let address = allocator.local_addr();
+    let (_, body) = get(address, "/debug/explain?target=h1:9100", "").await;
+    let told: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(told["answer"], "target h1:9100 is scraped by c-0 in job a");
+    let hash = told["targets"][0]["hash"].as_str().unwrap();
+
+    let report = format!(r#"[{{"target":"{hash}","error":"connection refused","at":7}}]"#);
+    let post = |path: &str, report: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: ta\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{report}",
+            report.len()
+        )
+    };
+    let (head, _) = send(address, &post("/errors?collector_id=c-0", &report)).await;
+    assert!(head.starts_with("HTTP/1.1 204 "), "{head}");
+    let (_, body) = get(address, &format!("/debug/explain?target={hash}"), "").await;
+    assert!(
+        body.contains("is scraped by c-0 in job a; its last scrape failed: connection refused"),
+        "{body}"
+    );
+
+    for (path, report, status) in [
+        ("/errors?collector_id=nobody", report.as_str(), 404),
+        ("/errors?collector_id=c-0", "{}", 400),
+        ("/jobs?collector_id=c-0", "[]", 404),
+    ] {
+        let (head, _) = send(address, &post(path, report)).await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {head}");
+    }
+    let long = "x".repeat(errors::MAX_REPORT_BYTES + 1);
+    let (head, _) = send(address, &post("/errors?collector_id=c-0", &long)).await;
+    assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
     allocator.shutdown().await;
 }
 

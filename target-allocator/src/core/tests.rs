@@ -484,3 +484,36 @@ async fn a_damaged_state_is_left_out() {
     let kept = std::fs::read(world.folder.path().join("kept.json")).unwrap();
     assert!(crate::kept::Kept::parse(&kept).is_ok(), "and written anew");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_scraped_is_explained_by_the_rule_that_drops_it() {
+    let job = "{job_name: a, static_configs: [{targets: ['h:1'], labels: {env: dev}}], relabel_configs: \
+        [{source_labels: [env], target_label: stage}, {source_labels: [stage], regex: prod, action: keep}]}"
+        .to_owned();
+    let world = World::start(&with_jobs("{static: [s-0]}", &[job]));
+    world.ready().await;
+    let (status, body) = world.get("/debug/explain?target=h:1").await;
+    let told: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, 200, "{body}");
+    let answer = told["answer"].as_str().unwrap();
+    assert!(answer.starts_with("target h:1 is found by job a, and rule 1 drops it: {"), "{answer}");
+    let target = &told["targets"][0];
+    assert_eq!((&target["outcome"], &target["dropped_by"]), (&"dropped".into(), &1.into()));
+    let change = serde_json::json!([{"label": "stage", "before": null, "after": "dev"}]);
+    assert_eq!(target["steps"][0]["changes"], change);
+    let printed = crate::explain::text::print(&told);
+    assert!(
+        printed.contains("  rule 1 drops it: {") && printed.contains("it looked at \"dev\""),
+        "{printed}"
+    );
+
+    for (path, status, part) in [
+        ("/debug/explain?target=nowhere:1", 200, "target nowhere:1 is not found by any job"),
+        ("/debug/explain?pod=ns/web", 200, "no cluster is asked"),
+        ("/debug/explain?pod=web", 400, "`web` is not NAMESPACE/NAME"),
+        ("/debug/explain", 400, "is not NAMESPACE/NAME"),
+    ] {
+        let (told, body) = world.get(path).await;
+        assert!(told == status && body.contains(part), "{path}: {told} {body}");
+    }
+}
