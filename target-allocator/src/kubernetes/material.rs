@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cluster::{Cluster, ConfigMap, Kind, Reason};
+use cluster::{Cluster, ConfigMap, Failure, Kind, Reason};
 use config::Secret;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
@@ -64,6 +64,10 @@ impl Store {
         let began = Instant::now();
         for (index, object) in (0..).zip(objects) {
             let answer = read(cluster, object).await;
+            if answer.as_ref().is_err_and(|failure| failure.reason == Reason::Unreachable) {
+                // The others would not be answered either, each after a long wait.
+                break;
+            }
             is_new |= self.take(object, answer);
             sleep_until(began + Duration::from_secs(1) * index / READS_A_SECOND).await;
         }
@@ -71,11 +75,11 @@ impl Store {
     }
 
     /// Takes over an answer. Whether it says something new.
-    fn take(&self, object: &ObjectRef, answer: Result<Read, String>) -> bool {
+    fn take(&self, object: &ObjectRef, answer: Result<Read, Failure>) -> bool {
         let mut known = self.lock();
         let read = match (answer, known.get(object)) {
             (Ok(read), _) => read,
-            (Err(why), None | Some(Read::Unreadable(_))) => Read::Unreadable(why),
+            (Err(failure), None | Some(Read::Unreadable(_))) => Read::Unreadable(failure.message),
             // What was read is better than nothing, whatever is wrong now.
             (Err(_), Some(_)) => return false,
         };
@@ -89,29 +93,32 @@ impl Store {
     }
 }
 
-async fn read(cluster: &Cluster, object: &ObjectRef) -> Result<Read, String> {
+async fn read(cluster: &Cluster, object: &ObjectRef) -> Result<Read, Failure> {
     let kind = match object.holder {
         Holder::Secret => Kind::SECRET,
         Holder::ConfigMap => Kind::CONFIG_MAP,
     };
     match cluster.get(kind, Some(&object.namespace), &object.name).await {
-        Ok(Some(value)) => entries(object.holder, value),
+        Ok(Some(value)) => Ok(entries(object.holder, value)),
         Ok(None) => Ok(Read::Missing),
         Err(failure) if failure.reason == Reason::NotFound => Ok(Read::Missing),
-        Err(failure) => Err(failure.message),
+        Err(failure) => Err(failure),
     }
 }
 
-fn entries(holder: Holder, value: Value) -> Result<Read, String> {
+fn entries(holder: Holder, value: Value) -> Read {
+    let entries = match holder {
+        Holder::Secret => serde_json::from_value::<cluster::Secret>(value).map(|secret| secret.data),
+        Holder::ConfigMap => serde_json::from_value::<ConfigMap>(value).map(|map| {
+            let entry = |(key, text): (Arc<str>, Arc<str>)| (key, Some(Secret::new(&*text)));
+            map.data.into_iter().map(entry).collect()
+        }),
+    };
     // What serde says could quote a value.
-    let unreadable = |_| "the answer is not what the API promises".to_owned();
-    Ok(Read::Entries(match holder {
-        Holder::Secret => serde_json::from_value::<cluster::Secret>(value).map_err(unreadable)?.data,
-        Holder::ConfigMap => {
-            let data = serde_json::from_value::<ConfigMap>(value).map_err(unreadable)?.data;
-            data.into_iter().map(|(key, text)| (key, Some(Secret::new(&*text)))).collect()
-        }
-    }))
+    entries.map_or_else(
+        |_| Read::Unreadable("the answer is not what the API promises".to_owned()),
+        Read::Entries,
+    )
 }
 
 impl Material for Store {
