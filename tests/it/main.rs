@@ -11,6 +11,7 @@ mod fixtures;
 mod following;
 mod host_agent;
 mod hostile;
+mod http_sd;
 mod kubelets;
 mod kubernetes;
 mod messages;
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
         ("alerts", alerts::CASES),
         ("rejections", rejections::CASES),
         ("allocator", allocator::CASES),
+        ("http_sd", http_sd::CASES),
         ("following", following::CASES),
         ("host_agent", host_agent::CASES),
         ("real_input", real_input::CASES),

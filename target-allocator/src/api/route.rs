@@ -1,5 +1,5 @@
-//! Which page a path means. As gin with raw paths: nothing is unescaped before the path is cut, so that an escaped `/`
-//! belongs to the name of a job and a plain one does not.
+//! Which page a path means. As gin with raw paths nothing is unescaped before the path is cut. Other than there a plain `/` may stand in
+//! the name of a job as well as an escaped one: vmagent unescapes what it asks for, and jobs of monitors have slashes in their names.
 
 /// A page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,8 @@ impl<'a> Route<'a> {
             _ if path.starts_with("/debug/pprof/") => Self::Profiles,
             _ => {
                 let job = path.strip_prefix("/jobs/")?.strip_suffix("/targets")?;
-                return (!job.is_empty() && !job.contains('/')).then_some(Self::Targets(job));
+                let is_name = !job.is_empty() && !job.starts_with('/') && !job.ends_with('/');
+                return is_name.then_some(Self::Targets(job));
             }
         };
         Some(route)
@@ -112,12 +113,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_of_a_job_is_one_piece_of_the_path() {
-        assert_eq!(Route::of("/jobs/node%2Fplain/targets"), Ok(Route::Targets("node%2Fplain")));
-        assert_eq!(Route::of("/jobs/a+b/targets"), Ok(Route::Targets("a+b")));
-        for missing in
-            ["/jobs/node/plain/targets", "/jobs//targets", "/jobs/x", "/nope", "", "/jobs/x/targets/y"]
-        {
+    fn the_name_of_a_job_stands_in_the_path_with_or_without_escapes() {
+        for job in ["node%2Fplain", "node/plain", "a+b", "x/targets", "serviceMonitor/ns/name/0"] {
+            assert_eq!(Route::of(&format!("/jobs/{job}/targets")), Ok(Route::Targets(job)));
+        }
+        for missing in ["/jobs//targets", "/jobs//x/targets", "/jobs/x", "/nope", "", "/jobs/x/targets/y"] {
             assert_eq!(Route::of(missing), Err(Miss::NotFound), "{missing}");
         }
     }

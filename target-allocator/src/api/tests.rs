@@ -211,7 +211,7 @@ async fn names_of_jobs_are_form_decoded() {
     let plain = both(fixture.get("/jobs/node%2Fplain/targets").await.1);
     assert_eq!(plain, 3);
     assert_eq!(both(fixture.get("/jobs/node%2fpl%61in/targets").await.1), plain);
-    assert_eq!(fixture.get("/jobs/node/plain/targets").await, (404, "404 page not found".to_owned()));
+    assert_eq!(both(fixture.get("/jobs/node/plain/targets").await.1), plain);
     assert_eq!(fixture.get("/jobs/node%2/targets").await.0, 400);
 }
 
