@@ -18,19 +18,19 @@ pub(crate) const CASES: &[Case] =
     })];
 
 /// Names under which the two ask for their share.
-pub(crate) const MEMBERS: [&str; 2] = ["prometheus-0", "vmagent-0"];
+const MEMBERS: [&str; 2] = ["prometheus-0", "vmagent-0"];
 
 const DEADLINE: Duration = Duration::from_secs(40);
 
 /// A Prometheus and a vmagent that follow one job of an allocator; vmagent writes what it scrapes to the Prometheus.
-pub(crate) struct Clients {
+struct Clients {
     prometheus: Peer,
     vmagent: Peer,
 }
 
 impl Clients {
     /// Takes interval and rules of the job from `/scrape_configs`, and its targets from `/jobs/JOB/targets`.
-    pub(crate) async fn start(allocator: &str, job: &str) -> Result<Self> {
+    async fn start(allocator: &str, job: &str) -> Result<Self> {
         let configs = http::get(&format!("{allocator}/scrape_configs")).await?.json()?;
         let config = configs.get(job).with_context(|| format!("no job {job} in {configs}"))?;
         let of = |member: &str, sd: Value| {
@@ -56,7 +56,7 @@ impl Clients {
     }
 
     /// Waits until the Prometheus knows so many targets that are up, whoever scrapes them, and gives their labels.
-    pub(crate) async fn up(&self, n: usize) -> Result<Vec<BTreeMap<String, String>>> {
+    async fn up(&self, n: usize) -> Result<Vec<BTreeMap<String, String>>> {
         eventually("every target is up", DEADLINE, || async {
             let up = promql(&self.prometheus.url, "up == 1").await?;
             let labels: Vec<_> = up.into_iter().map(|element| element.labels).collect();
@@ -68,7 +68,7 @@ impl Clients {
 }
 
 /// Waits until every target was scraped three times since `since` (milliseconds), and tells for each by whom.
-pub(crate) async fn owners(fleet: &Fleet, since: i64) -> Result<Vec<BTreeSet<String>>> {
+async fn owners(fleet: &Fleet, since: i64) -> Result<Vec<BTreeSet<String>>> {
     eventually("every target is scraped", DEADLINE, || async {
         let agents = fleet.agents();
         let of = |attempts: Vec<world::fleet::Attempt>| {
@@ -89,7 +89,7 @@ pub(crate) async fn owners(fleet: &Fleet, since: i64) -> Result<Vec<BTreeSet<Str
 }
 
 /// Each target has one owner, and each client has targets.
-pub(crate) fn one_owner_each(owners: &[BTreeSet<String>]) -> Result<()> {
+fn one_owner_each(owners: &[BTreeSet<String>]) -> Result<()> {
     ensure!(owners.iter().all(|owners| owners.len() == 1), "a target has several owners: {owners:?}");
     let all: BTreeSet<&String> = owners.iter().flatten().collect();
     ensure!(all.len() == MEMBERS.len(), "only {all:?} scrape");

@@ -78,7 +78,7 @@ fn is_there(need: &str) -> bool {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 23] = [
+    let areas: [(&str, &[Case]); 24] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),

@@ -1,6 +1,7 @@
 //! `deploy/kubernetes/allocator`: what is rendered is taken by a real API server, is what upstream's users expect, and gives the rights
 //! that are needed.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -17,11 +18,26 @@ pub(super) const VARIANTS: [&str; 2] = ["cluster", "namespaced"];
 
 /// The documents that `kustomize build` prints.
 pub(super) fn rendered(variant: &str) -> Result<String> {
+    build(&root().join("deploy/kubernetes/allocator").join(variant))
+}
+
+fn build(folder: &Path) -> Result<String> {
     let kustomize = peers::find("kustomize").context("kustomize is there")?;
-    let folder = root().join("deploy/kubernetes/allocator").join(variant);
-    let output = Command::new(kustomize).arg("build").arg(&folder).output().context("starting kustomize")?;
-    ensure!(output.status.success(), "{variant}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(kustomize).arg("build").arg(folder).output().context("starting kustomize")?;
+    ensure!(output.status.success(), "{}: {}", folder.display(), String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The variant for a whole cluster with the component for mutual TLS, as a user adds it.
+fn with_mutual_tls() -> Result<String> {
+    // Kustomize takes no absolute paths.
+    let folder = root().join("target/with-mutual-tls");
+    std::fs::create_dir_all(&folder)?;
+    let of_allocator = "../../deploy/kubernetes/allocator";
+    let kustomization = json!({ "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
+        "resources": [format!("{of_allocator}/cluster")], "components": [format!("{of_allocator}/mutual-tls")] });
+    std::fs::write(folder.join("kustomization.yaml"), kustomization.to_string())?;
+    build(&folder)
 }
 
 /// The object of this kind whose name is this or, for ConfigMaps, begins with it.
@@ -51,6 +67,32 @@ pub(super) async fn accepted() -> Result<()> {
         as_upstream(&applied).with_context(|| variant.to_owned())?;
         configured(&applied).with_context(|| variant.to_owned())?;
     }
+    let applied = admin.apply_yaml(&with_mutual_tls()?).await.context("applying mutual-tls")?;
+    configured(&applied).context("mutual-tls")?;
+    over_tls(&applied)
+}
+
+/// Port 8443 beside 8080, 443 beside 80, and scrapers that use it with a certificate.
+fn over_tls(objects: &[Value]) -> Result<()> {
+    let container =
+        &find(objects, "Deployment", "muster-allocator")?["spec"]["template"]["spec"]["containers"][0];
+    let service = &find(objects, "Service", "muster-allocator")?["spec"];
+    for (ports, key, expected) in
+        [(&container["ports"], "containerPort", [8080, 8443]), (&service["ports"], "port", [80, 443])]
+    {
+        let ports = ports.as_array().map(Vec::as_slice).unwrap_or_default();
+        let mut found: Vec<u64> = ports.iter().filter_map(|port| port[key].as_u64()).collect();
+        found.sort_unstable();
+        ensure!(found == expected, "{found:?}");
+    }
+    let args = container["args"].to_string();
+    for flag in ["--enable-https-server=true", "--https-ca-file=/tls/ca.crt", "--listen-addr-https=:8443"] {
+        ensure!(args.contains(flag), "{flag} is not in {args}");
+    }
+    let scraper =
+        &find(objects, "StatefulSet", "muster-scraper")?["spec"]["template"]["spec"]["containers"][0];
+    let env = scraper["env"].to_string();
+    ensure!(env.contains("https://muster-allocator") && env.contains("/tls/tls.key"), "{env}");
     Ok(())
 }
 
@@ -138,12 +180,11 @@ async fn may(admin: &Client, account: &str, verb: &str, resource: &str, namespac
 
 /// What is listed and watched, by group and plural; those of the first kind have no namespace.
 const CLUSTER_WIDE: [&str; 2] = ["namespaces", "nodes"];
-const NAMESPACED: [&str; 11] = [
+const NAMESPACED: [&str; 10] = [
+    "apps/statefulsets",
     "pods",
     "services",
     "endpoints",
-    "secrets",
-    "configmaps",
     "discovery.k8s.io/endpointslices",
     "networking.k8s.io/ingresses",
     "monitoring.coreos.com/servicemonitors",
@@ -171,7 +212,7 @@ pub(super) async fn rights() -> Result<()> {
                 }
                 Ok::<_, anyhow::Error>(())
             };
-        for verb in ["get", "list", "watch"] {
+        for verb in ["list", "watch"] {
             for resource in CLUSTER_WIDE {
                 expect("muster-allocator", verb, resource, "", is_cluster).await?;
             }
@@ -181,6 +222,10 @@ pub(super) async fn rights() -> Result<()> {
             }
         }
         for (verb, resource, namespace, expected) in [
+            ("get", "secrets", NAMESPACE, true),
+            ("get", "secrets", "elsewhere", is_cluster),
+            ("get", "configmaps", NAMESPACE, true),
+            ("list", "secrets", NAMESPACE, false),
             ("create", "events", NAMESPACE, true),
             ("create", "events", "elsewhere", is_cluster),
             ("update", "monitoring.coreos.com/servicemonitors", NAMESPACE, false),
