@@ -33,7 +33,7 @@ impl World {
         let runtime = builder.enable_time().start_paused(true).build().expect("a runtime");
         let target = [("__address__", "t:1")].into_iter().collect();
         let group = Group { source: "g".into(), labels: Labels::new(), targets: vec![target] };
-        let found = Snapshot { groups: [Arc::new(group)].into(), settled: true, problems: [].into() };
+        let found = Snapshot { groups: [Arc::new(group)].into(), settled: true, ..Snapshot::default() };
         let groups = watch::Sender::new(found);
         let feed = Feed {
             job: Arc::new(job()),

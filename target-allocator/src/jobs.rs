@@ -2,14 +2,15 @@
 //!
 //! As upstream, `global` and `scrape_configs` are read with Prometheus' own strictness, and what a Prometheus server does
 //! beside scraping is accepted and ignored. A job is rendered the way Prometheus prints it, everything inherited filled in.
-//! A job that uses `kubernetes_sd_configs` is refused for now; one that uses another mechanism which is not built in is kept,
-//! shown under `/scrape_configs`, and its lists are answered with 503: an empty list would end its scrapes.
+//! A job that uses a mechanism which is not built in is kept, shown under `/scrape_configs`, and its lists are answered with
+//! 503: an empty list would end its scrapes.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use config::{Node, Problem, Secret};
+use discovery::{GroupFilter, GroupLabels};
 use model::Labels;
 use schemars::JsonSchema;
 use scrape::{GlobalConfig, Job, ScrapeConfig, assemble, discovered_labels};
@@ -126,16 +127,11 @@ pub fn read(section: Option<&Node>, base_dir: &Path, problems: &mut Vec<Problem>
 }
 
 fn mechanisms(config: &ScrapeConfig) -> Vec<Problem> {
-    let refuse = |key: &str| {
-        if key == "kubernetes_sd_configs" {
-            Problem::error(key, "discovery in Kubernetes is not built in yet")
-                .with_hint("use `static_configs`, `file_sd_configs` or `http_sd_configs`")
-        } else {
-            Problem::warning(key, "this way of discovery is not built in yet")
-                .with_hint("the job is shown, and its lists of targets are answered with 503")
-        }
+    let warn = |key: &str| {
+        Problem::warning(key, "this way of discovery is not built in yet")
+            .with_hint("the job is shown, and its lists of targets are answered with 503")
     };
-    config.sd.foreign.keys().map(refuse).collect()
+    config.sd.foreign.keys().map(warn).collect()
 }
 
 impl JobSpec {
@@ -189,10 +185,11 @@ impl JobSpec {
         self.redacted != self.full
     }
 
-    /// Whether its targets are found in a cluster.
+    /// Whether its targets are found in the cluster that the allocator itself looks at.
     #[must_use]
     pub fn uses_kubernetes(&self) -> bool {
-        self.config().sd.foreign.keys().any(|key| key == "kubernetes_sd_configs")
+        let searches = &self.config().sd.kubernetes_sd_configs;
+        searches.iter().any(|search| search.api_server.is_empty() && search.kubeconfig_file.is_empty())
     }
 
     /// Why lists of its targets cannot be given at all.
@@ -201,6 +198,19 @@ impl JobSpec {
         let keys: Vec<&str> = self.config().sd.foreign.keys().collect();
         let why = || format!("job `{}` uses {}, which is not built in yet", self.name(), keys.join(" and "));
         (!keys.is_empty()).then(why)
+    }
+
+    /// Says of a group that discovery found whether any of its targets can be left by the rules. Of many jobs over the same
+    /// objects each looks only at the few groups that it selects.
+    #[must_use]
+    pub fn group_filter(&self) -> GroupFilter {
+        let job = Arc::clone(&self.job);
+        Arc::new(move |labels: GroupLabels<'_>| {
+            // What the job itself tells of its targets is left open.
+            let is_open =
+                |name: &str| name == "job" || (name.starts_with("__") && !name.starts_with("__meta_"));
+            !job.rules().drop_all(|name| if is_open(name) { None } else { labels.known(name) })
+        })
     }
 
     /// The targets of a group that discovery found. Without `filters`, those that rules drop, and those that cannot be
@@ -223,7 +233,7 @@ impl JobSpec {
             };
             let whole = || identity(&discovered_labels(&self.job, &group.labels, target), self.name());
             if let Some(hash) = hash.or_else(|| (!filters).then(whole)) {
-                found.items.push(Arc::new(Item { hash, labels: merged(&group.labels, target) }));
+                found.items.push(Arc::new(Item { hash, labels: group.labels.overlaid(target) }));
             }
         }
         found
@@ -252,15 +262,6 @@ impl JobSpec {
         }
         target
     }
-}
-
-/// What is served: the target's labels over its group's.
-fn merged(group: &Labels, target: &Labels) -> Labels {
-    let mut labels = group.clone();
-    for (name, value) in target.iter() {
-        labels.set(name, value);
-    }
-    labels
 }
 
 /// With the keys of every map in order, whichever map type the JSON crate was built with.

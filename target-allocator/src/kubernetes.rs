@@ -38,13 +38,17 @@ pub struct Kubernetes {
     pub access: Access,
     /// The connection.
     pub cluster: Cluster,
+    /// How discovery of jobs looks at it.
+    pub discovery: discovery::Kubernetes,
 }
 
 impl Kubernetes {
     /// Over a connection that is there.
     #[must_use]
     pub fn over(access: Access, cluster: Cluster) -> Self {
-        Self { access, cluster }
+        let discovery =
+            discovery::Kubernetes::over(access.clone(), cluster.clone(), discovery::Sharing::ClusterWide);
+        Self { access, cluster, discovery }
     }
 
     /// Follows the pods of a source for as long as somebody looks at the feed.

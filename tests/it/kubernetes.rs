@@ -1,5 +1,6 @@
 //! Against a real API server: first that the control plane of these tests is one.
 
+mod discovery;
 mod manifests;
 pub(crate) mod members;
 mod same_answers;
@@ -25,6 +26,9 @@ pub(crate) const CASES: &[Case] = &[
     ),
     Case::needing("an_api_server_that_was_away_is_back_with_its_data", NEEDS, || block_on(away())),
     Case::needing("a_thousand_pods_are_there_in_seconds", NEEDS, || block_on(many())),
+    Case::needing("targets_in_a_cluster_are_followed_and_kept_while_it_is_away", NEEDS, || {
+        block_on(discovery::follows())
+    }),
     Case::needing("the_fake_api_answers_as_a_real_one", NEEDS, || block_on(same_answers::same())),
     Case::needing("the_manifests_of_the_allocator_render_and_are_accepted", NEEDS_KUSTOMIZE, || {
         block_on(manifests::accepted())

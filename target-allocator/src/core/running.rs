@@ -24,6 +24,8 @@ const MAX_PROBLEMS: usize = 5;
 /// A job, its discovery, and what was found last.
 pub(super) struct Running {
     spec: Arc<JobSpec>,
+    /// Whether discovery leaves out groups that the rules drop.
+    is_filtered: bool,
     snapshots: watch::Receiver<Snapshot>,
     /// What was found in each group at the last look.
     groups: Vec<(Arc<Group>, FoundInGroup)>,
@@ -46,15 +48,20 @@ impl Running {
         settings: &Settings,
         shared: &Shared,
     ) -> Result<Self, Vec<Problem>> {
-        let context =
-            Context { metrics: shared.metrics.registry().clone(), ..Context::new(&settings.base_dir) };
+        let kubernetes = shared.kubernetes.as_ref().map(|kubernetes| kubernetes.discovery.clone());
+        let context = Context {
+            metrics: shared.metrics.registry().clone(),
+            kubernetes: kubernetes.unwrap_or_default(),
+            ..Context::new(&settings.base_dir)
+        };
         let sd = discovery::SdConfigs {
             foreign: discovery::ForeignConfigs::default(),
             ..spec.config().sd.clone()
         };
         let under_job =
             |problem: Problem| problem.under(&format!("config::scrape_configs: job `{}`", spec.name()));
-        let discovery = discovery::spawn(spec.name(), &sd, &context)
+        let filter = settings.filters.then(|| spec.group_filter());
+        let discovery = discovery::spawn_filtered(spec.name(), &sd, &context, filter.as_ref())
             .map_err(|problems| problems.into_iter().map(under_job).collect::<Vec<_>>())?;
         let mut bell = JoinSet::new();
         let (mut snapshots, changed) = (discovery.snapshots(), Arc::clone(&shared.changed));
@@ -65,6 +72,7 @@ impl Running {
         }));
         Ok(Self {
             spec: Arc::clone(spec),
+            is_filtered: filter.is_some(),
             snapshots: discovery.snapshots(),
             groups: Vec::new(),
             found: None,
@@ -89,7 +97,12 @@ impl Running {
 
     /// Whether the running discovery serves another configuration of the job as well.
     pub(super) fn finds_alike(&self, spec: &JobSpec, settings: &Settings) -> bool {
-        self.spec.config().sd == spec.config().sd && self.spec.base_dir() == settings.base_dir
+        let (old, new) = (self.spec.config(), spec.config());
+        let finds_all = !self.is_filtered || new.sd.kubernetes_sd_configs.is_empty();
+        old.sd == new.sd
+            && self.spec.base_dir() == settings.base_dir
+            && self.is_filtered == settings.filters
+            && (finds_all || old.relabel_configs == new.relabel_configs)
     }
 
     /// Goes on under a new configuration with the same discovery. What the new rules leave out is believed at once.
@@ -136,6 +149,7 @@ impl Running {
         let began = std::time::Instant::now();
         self.look_at(&snapshot.groups, settings.filters);
         let mut found = Found::of(self.groups.iter().map(|(_, found)| found));
+        found.n_dropped += snapshot.n_passed_over;
         metrics.processed(self.spec.name(), began.elapsed());
         if let Some(before) = &self.found {
             if before.items == found.items {

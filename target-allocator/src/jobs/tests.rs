@@ -256,3 +256,72 @@ fn what_a_server_does_beside_scraping_is_ignored_and_unknown_keys_are_not() {
     read(Some(&node), Path::new("/"), &mut problems);
     assert!(problems[0].to_string().contains("config::scrape_config_files"), "{problems:?}");
 }
+
+/// Rules as monitors have them: the job is named first, then the service is selected, then labels are written.
+const OF_MONITOR: &str = "scrape_configs:
+- job_name: serviceMonitor/shop/cart/0
+  static_configs: [{targets: []}]
+  relabel_configs:
+  - {source_labels: [job], target_label: __tmp_prometheus_job_name}
+  - source_labels: [__meta_kubernetes_service_label_app, __meta_kubernetes_service_labelpresent_app]
+    regex: (cart);true
+    action: keep
+  - {source_labels: [__meta_kubernetes_endpointslice_port_name], regex: web, action: keep}
+  - {source_labels: [__meta_kubernetes_namespace], target_label: namespace}
+  - {source_labels: [namespace], regex: hidden, action: drop}
+";
+
+/// A group whose targets have labels of their own, and the names of those.
+fn group_of(labels: Labels, targets: Vec<Labels>) -> (discovery::Group, Vec<Arc<str>>) {
+    let own: std::collections::BTreeSet<Arc<str>> =
+        targets.iter().flat_map(|target| target.shared_names().cloned()).collect();
+    (discovery::Group { labels, targets, ..discovery::Group::default() }, own.into_iter().collect())
+}
+
+fn is_wanted(spec: &JobSpec, group: &discovery::Group, own: &[Arc<str>]) -> bool {
+    spec.group_filter()(GroupLabels::new(&group.labels, own))
+}
+
+#[test]
+fn groups_of_other_services_are_left_out_before_their_targets_are_looked_at() {
+    let spec = &specs(OF_MONITOR)[0];
+    let labels = |app: &str| -> Labels {
+        let pairs = [("service_label_app", app), ("service_labelpresent_app", "true"), ("namespace", "shop")];
+        pairs.iter().map(|(name, value)| (format!("__meta_kubernetes_{name}"), value)).collect()
+    };
+    let target = || -> Vec<Labels> {
+        let port = ("__meta_kubernetes_endpointslice_port_name", "web");
+        vec![[("__address__", "10.0.0.1:80"), port].iter().copied().collect()]
+    };
+    let (cart, own) = group_of(labels("cart"), target());
+    assert!(is_wanted(spec, &cart, &own));
+    let (till, own) = group_of(labels("till"), target());
+    assert!(!is_wanted(spec, &till, &own));
+    let (unknown, own) = group_of(Labels::new(), target());
+    assert!(!is_wanted(spec, &unknown, &own));
+}
+
+proptest::proptest! {
+    #[test]
+    fn what_the_filter_leaves_out_the_rules_drop(
+        group in proptest::collection::btree_map("service_label_app|service_labelpresent_app|namespace", "cart|true|hidden", 0..4),
+        targets in proptest::collection::vec(
+            proptest::collection::btree_map("service_label_app|endpointslice_port_name|namespace", "cart|web|hidden", 0..3), 1..4),
+    ) {
+        let spec = &specs(OF_MONITOR)[0];
+        let meta = |pairs: &std::collections::BTreeMap<String, String>| -> Labels {
+            pairs.iter().map(|(name, value)| (format!("__meta_kubernetes_{name}"), value)).collect()
+        };
+        let target = |pairs| {
+            let mut labels = meta(pairs);
+            labels.set("__address__", "10.0.0.1:80");
+            labels
+        };
+        let (group, own) = group_of(meta(&group), targets.iter().map(target).collect());
+        if !is_wanted(spec, &group, &own) {
+            let found = spec.targets(&group, true);
+            proptest::prop_assert!(found.items.is_empty() && found.refused.is_none());
+            proptest::prop_assert_eq!(found.n_dropped, group.targets.len());
+        }
+    }
+}

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::http::{Endpoint, Pace};
-use crate::{EmptyList, Group, NameServers, SdConfigs, dns, file, http};
+use crate::{EmptyList, Group, GroupFilter, Kubernetes, NameServers, SdConfigs, dns, file, http, kubernetes};
 
 /// What discovery knows of its surroundings.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Context {
     pub empty_list: EmptyList,
     /// Who is asked for names.
     pub name_servers: NameServers,
+    /// Which clusters are looked at; jobs whose contexts share this share watches, too.
+    pub kubernetes: Kubernetes,
     /// Where metrics go.
     pub metrics: Registry,
 }
@@ -37,6 +39,7 @@ impl Context {
             look_every: Duration::from_secs(1),
             empty_list: EmptyList::Prometheus,
             name_servers: NameServers::default(),
+            kubernetes: Kubernetes::default(),
             metrics: Registry::new(),
         }
     }
@@ -47,6 +50,8 @@ impl Context {
 pub struct Snapshot {
     /// The groups, in the order of the configuration.
     pub groups: Arc<[Arc<Group>]>,
+    /// Targets in groups that were left out because the filter given to [`spawn_filtered`] does not want them.
+    pub n_passed_over: usize,
     /// Whether every mechanism has answered at least once: before that, an absent target is merely not known
     /// yet.
     pub settled: bool,
@@ -88,6 +93,19 @@ impl std::fmt::Debug for Discovery {
 /// # Errors
 /// Every mechanism that cannot be started, those that are not built in among them.
 pub fn spawn(job: &str, configs: &SdConfigs, context: &Context) -> Result<Discovery, Vec<Problem>> {
+    spawn_filtered(job, configs, context, None)
+}
+
+/// As [`spawn`], without groups that the job has no use for. Mechanisms that find few groups pay no heed to the filter.
+///
+/// # Errors
+/// As [`spawn`].
+pub fn spawn_filtered(
+    job: &str,
+    configs: &SdConfigs,
+    context: &Context,
+    filter: Option<&GroupFilter>,
+) -> Result<Discovery, Vec<Problem>> {
     let mut problems = configs.check();
     problems.extend(configs.unsupported());
     if !problems.is_empty() {
@@ -107,7 +125,9 @@ pub fn spawn(job: &str, configs: &SdConfigs, context: &Context) -> Result<Discov
         return Err(problems);
     }
     let scope = context.metrics.scope();
-    let n_parts = 1 + configs.file_sd_configs.len() + endpoints.len() + configs.dns_sd_configs.len();
+    let n_kubernetes = configs.kubernetes_sd_configs.len();
+    let n_others = 1 + configs.file_sd_configs.len() + endpoints.len() + configs.dns_sd_configs.len();
+    let n_parts = n_others + n_kubernetes;
     let board = Arc::new(Board::new(job, n_parts, &scope));
     let mut tasks = JoinSet::new();
     for (index, config) in configs.file_sd_configs.iter().enumerate() {
@@ -120,11 +140,22 @@ pub fn spawn(job: &str, configs: &SdConfigs, context: &Context) -> Result<Discov
             board.post(n_before + index, format!("http_sd_configs::{index}"), Board::http_failures(&scope));
         drop(tasks.spawn(http::run(endpoint, Pace::of(config), context.empty_list, post)));
     }
-    let n_before = n_parts - configs.dns_sd_configs.len();
+    let n_before = n_others - configs.dns_sd_configs.len();
     for (index, config) in configs.dns_sd_configs.iter().enumerate() {
         let post = board.post(n_before + index, format!("dns_sd_configs::{index}"), None);
         let looking = dns::System::new(context.name_servers.clone(), config.record_type);
         drop(tasks.spawn(dns::run(index, config.clone(), looking, dns::Counters::new(&scope), post)));
+    }
+    for (index, config) in configs.kubernetes_sd_configs.iter().enumerate() {
+        let post = board.post(n_others + index, format!("kubernetes_sd_configs::{index}"), None);
+        let wants = kubernetes::Wants {
+            config: config.clone(),
+            base_dir: context.base_dir.clone(),
+            kubernetes: context.kubernetes.clone(),
+            registry: context.metrics.clone(),
+            filter: filter.cloned(),
+        };
+        drop(tasks.spawn(kubernetes::run(wants, post)));
     }
     let groups =
         configs.static_configs.iter().enumerate().map(|(index, config)| Arc::new(config.group(index)));
@@ -143,6 +174,7 @@ pub(crate) struct Board {
 #[derive(Clone, Default)]
 struct Part {
     groups: Vec<Arc<Group>>,
+    n_passed_over: usize,
     has_answered: bool,
     problems: Vec<Problem>,
 }
@@ -181,7 +213,13 @@ impl Board {
         Some(scope.counter("prometheus_sd_http_failures_total", help, &[]))
     }
 
-    fn update(&self, index: usize, groups: Option<Vec<Arc<Group>>>, is_whole: bool, problems: Vec<Problem>) {
+    fn update(
+        &self,
+        index: usize,
+        groups: Option<(Vec<Arc<Group>>, usize)>,
+        is_whole: bool,
+        problems: Vec<Problem>,
+    ) {
         // No code of others runs under the lock, so the parts are whole even if a holder panicked.
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let part = &mut parts[index];
@@ -191,20 +229,22 @@ impl Board {
         part.problems = problems;
         part.has_answered |= is_whole;
         if let Some(groups) = groups {
-            part.groups = groups;
+            (part.groups, part.n_passed_over) = groups;
         }
+        let n_passed_over = parts.iter().map(|part| part.n_passed_over).sum();
         let groups: Arc<[Arc<Group>]> = parts.iter().flat_map(|part| part.groups.iter().cloned()).collect();
         let settled = parts.iter().all(|part| part.has_answered);
         let problems: Arc<[Problem]> = parts.iter().flat_map(|part| part.problems.iter().cloned()).collect();
         let n_targets: usize = groups.iter().map(|group| group.targets.len()).sum();
-        self.n_targets.set(n_targets as f64);
+        self.n_targets.set((n_targets + n_passed_over) as f64);
         self.sender.send_if_modified(|snapshot| {
             let is_same = snapshot.settled == settled
                 && snapshot.problems == problems
+                && snapshot.n_passed_over == n_passed_over
                 && snapshot.groups.len() == groups.len()
                 && snapshot.groups.iter().zip(groups.iter()).all(|(old, new)| Arc::ptr_eq(old, new));
             if !is_same {
-                *snapshot = Snapshot { groups, settled, problems };
+                *snapshot = Snapshot { groups, n_passed_over, settled, problems };
             }
             !is_same
         });
@@ -223,12 +263,17 @@ pub(crate) struct Post {
 impl Post {
     /// Puts up all groups of the mechanism.
     pub(crate) fn answer(&self, groups: Vec<Arc<Group>>, problems: Vec<Problem>) {
-        self.board.update(self.index, Some(groups), true, self.placed(problems));
+        self.answer_of(groups, 0, problems);
+    }
+
+    /// Puts up all groups of the mechanism that the job has a use for, and how many targets the others have.
+    pub(crate) fn answer_of(&self, groups: Vec<Arc<Group>>, n_passed_over: usize, problems: Vec<Problem>) {
+        self.board.update(self.index, Some((groups, n_passed_over)), true, self.placed(problems));
     }
 
     /// Puts up the groups that are known so far: what is missing is not known to be gone.
     pub(crate) fn partial(&self, groups: Vec<Arc<Group>>, problems: Vec<Problem>) {
-        self.board.update(self.index, Some(groups), false, self.placed(problems));
+        self.board.update(self.index, Some((groups, 0)), false, self.placed(problems));
     }
 
     /// Tells what is wrong and leaves the groups as they are.

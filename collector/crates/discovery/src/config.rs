@@ -16,6 +16,8 @@
 //!   - names: [cart-headless]
 //!     type: A
 //!     port: 9102
+//! kubernetes_sd_configs:
+//!   - role: pod
 //! ```
 
 use std::borrow::Cow;
@@ -30,7 +32,7 @@ use serde::de::{self, Deserializer};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-use crate::{ForeignConfigs, Group, dns};
+use crate::{ForeignConfigs, Group, KubernetesSdConfig, dns};
 
 /// Where the targets of a job come from; meant to be flattened into the job.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -50,6 +52,10 @@ pub struct SdConfigs {
     /// Targets looked up in DNS.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns_sd_configs: Vec<DnsSdConfig>,
+
+    /// Targets found in a Kubernetes cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kubernetes_sd_configs: Vec<KubernetesSdConfig>,
 
     /// Mechanisms of Prometheus that are not built in; kept as they are.
     #[serde(flatten)]
@@ -177,6 +183,7 @@ impl SdConfigs {
             && self.file_sd_configs.is_empty()
             && self.http_sd_configs.is_empty()
             && self.dns_sd_configs.is_empty()
+            && self.kubernetes_sd_configs.is_empty()
             && self.foreign.is_empty()
     }
 
@@ -195,10 +202,16 @@ impl SdConfigs {
             problems.extend(files.check().into_iter().map(|p| p.under(&format!("file_sd_configs::{index}"))));
         }
         for (index, http) in self.http_sd_configs.iter().enumerate() {
-            problems.extend(http_problems(index, http.client.check_rules()));
+            problems.extend(client_problems("http_sd_configs", index, http.client.check_rules()));
         }
         for (index, dns) in self.dns_sd_configs.iter().enumerate() {
             problems.extend(dns.check().into_iter().map(|p| p.under(&format!("dns_sd_configs::{index}"))));
+        }
+        for (index, kubernetes) in self.kubernetes_sd_configs.iter().enumerate() {
+            let path = format!("kubernetes_sd_configs::{index}");
+            problems.extend(kubernetes.check().into_iter().map(|problem| problem.under(&path)));
+            let found = kubernetes.client.check_rules();
+            problems.extend(client_problems("kubernetes_sd_configs", index, found));
         }
         problems
     }
@@ -206,9 +219,16 @@ impl SdConfigs {
     /// What cannot be served here, with paths relative to the job.
     #[must_use]
     pub fn unsupported(&self) -> Vec<Problem> {
-        let clients = self.http_sd_configs.iter().enumerate();
         let mut problems = self.foreign.refused();
-        problems.extend(clients.flat_map(|(index, http)| http_problems(index, http.client.check_support())));
+        for (index, http) in self.http_sd_configs.iter().enumerate() {
+            problems.extend(client_problems("http_sd_configs", index, http.client.check_support()));
+        }
+        for (index, kubernetes) in self.kubernetes_sd_configs.iter().enumerate() {
+            let found = kubernetes.client.check_support();
+            problems.extend(client_problems("kubernetes_sd_configs", index, found));
+            let path = format!("kubernetes_sd_configs::{index}");
+            problems.extend(kubernetes.unsupported().into_iter().map(|problem| problem.under(&path)));
+        }
         problems
     }
 }
@@ -261,8 +281,12 @@ impl DnsSdConfig {
     }
 }
 
-fn http_problems(index: usize, found: Vec<(String, String)>) -> impl Iterator<Item = Problem> {
-    let path = move |key: String| format!("http_sd_configs::{index}::{}", key.replace('.', "::"));
+fn client_problems(
+    mechanism: &str,
+    index: usize,
+    found: Vec<(String, String)>,
+) -> impl Iterator<Item = Problem> {
+    let path = move |key: String| format!("{mechanism}::{index}::{}", key.replace('.', "::"));
     found.into_iter().map(move |(key, message)| Problem::at(path(key), message))
 }
 

@@ -23,7 +23,6 @@ const KEYS: &[&str] = &[
     "gce_sd_configs",
     "hetzner_sd_configs",
     "ionos_sd_configs",
-    "kubernetes_sd_configs",
     "kuma_sd_configs",
     "lightsail_sd_configs",
     "linode_sd_configs",
@@ -76,7 +75,8 @@ impl ForeignConfigs {
 }
 
 const NOT_BUILT_IN: &str = "this way of discovery is not built in yet";
-const INSTEAD: &str = "use `static_configs`, `file_sd_configs`, `http_sd_configs` or `dns_sd_configs`";
+const INSTEAD: &str =
+    "use `static_configs`, `file_sd_configs`, `http_sd_configs`, `dns_sd_configs` or `kubernetes_sd_configs`";
 
 impl fmt::Debug for ForeignConfigs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -179,16 +179,16 @@ mod tests {
     #[test]
     fn a_mechanism_that_is_not_built_in_is_refused_by_name() {
         let sd = read(
-            "kubernetes_sd_configs: [{role: pod}]\nconsul_sd_configs: [{server: 'c:8500'}]\nec2_sd_configs: []",
+            "nomad_sd_configs: [{server: 'n:4646'}]\nconsul_sd_configs: [{server: 'c:8500'}]\nec2_sd_configs: []",
         );
         let refused: Vec<String> = sd.foreign.refused().iter().map(ToString::to_string).collect();
         assert_eq!(
             refused,
             [
                 "error: consul_sd_configs: this way of discovery is not built in yet; use `static_configs`, \
-                 `file_sd_configs`, `http_sd_configs` or `dns_sd_configs`",
-                "error: kubernetes_sd_configs: this way of discovery is not built in yet; use `static_configs`, \
-                 `file_sd_configs`, `http_sd_configs` or `dns_sd_configs`",
+                 `file_sd_configs`, `http_sd_configs`, `dns_sd_configs` or `kubernetes_sd_configs`",
+                "error: nomad_sd_configs: this way of discovery is not built in yet; use `static_configs`, \
+                 `file_sd_configs`, `http_sd_configs`, `dns_sd_configs` or `kubernetes_sd_configs`",
             ]
         );
     }
@@ -212,8 +212,8 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_still_unknown() {
-        let root = config::parse("kubernets_sd_configs: []", "job.yaml").unwrap().root;
+        let root = config::parse("consol_sd_configs: []", "job.yaml").unwrap().root;
         let problems = config::read::<SdConfigs>(&root, "").unwrap_err();
-        assert!(problems[0].to_string().contains("did you mean `kubernetes_sd_configs`?"), "{problems:?}");
+        assert!(problems[0].to_string().contains("did you mean `consul_sd_configs`?"), "{problems:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Where targets are: static lists, files, HTTP endpoints and DNS.
+//! Where targets are: static lists, files, HTTP endpoints, DNS and Kubernetes.
 //!
 //! As Prometheus `discovery`: every mechanism yields *groups*, lists of addresses that share labels, and a
 //! job may use several mechanisms at once. [`spawn`] starts those of one job and publishes what they found as
@@ -18,12 +18,17 @@ mod folders;
 mod foreign;
 mod group;
 mod http;
+mod kubernetes;
 mod stamp;
 
 pub use self::config::{DnsRecordType, DnsSdConfig, FileSdConfig, HttpSdConfig, SdConfigs, StaticConfig};
 pub use self::dns::NameServers;
 pub use self::http::EmptyList;
-pub use board::{Context, Discovery, Snapshot, spawn};
+pub use self::kubernetes::{
+    AttachMetadata, GroupFilter, GroupLabels, Kubernetes, KubernetesSdConfig, Namespaces, Role,
+    SelectorConfig, Sharing,
+};
+pub use board::{Context, Discovery, Snapshot, spawn, spawn_filtered};
 pub use file::files_named;
 pub use foreign::ForeignConfigs;
 pub use group::{Group, MAX_GROUPS_BYTES, parse_json, parse_yaml};

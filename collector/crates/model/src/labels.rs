@@ -1,6 +1,7 @@
 //! A set of labels, sorted by name.
 
 use std::fmt;
+use std::sync::Arc;
 
 use xxhash_rust::xxh64::Xxh64;
 
@@ -8,15 +9,49 @@ use xxhash_rust::xxh64::Xxh64;
 ///
 /// An empty value means "absent", as everywhere in Prometheus: setting a label to the empty string removes it.
 /// Meant for targets, rules and new series, where a handful of labels is edited now and then; series that are merely
-/// carried live in a [`crate::SeriesTable`].
+/// carried live in a [`crate::SeriesTable`]. Texts are shared: a copy of a set costs no text, and sets that discovery
+/// makes of many objects have their names and most values in common.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels(Vec<(Box<str>, Box<str>)>);
+pub struct Labels(Vec<(Arc<str>, Arc<str>)>);
 
 impl Labels {
     /// No labels.
     #[must_use]
     pub const fn new() -> Self {
         Self(Vec::new())
+    }
+
+    /// A set of texts that are shared with others. Later values win over earlier ones of the same name, also empty ones.
+    #[must_use]
+    pub fn from_shared(mut pairs: Vec<(Arc<str>, Arc<str>)>) -> Self {
+        // Stable, so that of equal names the last one stands last.
+        pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let mut behind = pairs.len();
+        while behind > 1 {
+            behind -= 1;
+            if pairs[behind - 1].0 == pairs[behind].0 {
+                drop(pairs.remove(behind - 1));
+            }
+        }
+        pairs.retain(|(_, value)| !value.is_empty());
+        pairs.shrink_to_fit();
+        Self(pairs)
+    }
+
+    /// This set with the labels of another over it.
+    #[must_use]
+    pub fn overlaid(&self, over: &Self) -> Self {
+        let mut merged = Vec::with_capacity(self.len() + over.len());
+        let mut under = self.0.iter().peekable();
+        for pair in &over.0 {
+            while let Some(before) = under.next_if(|(name, _)| *name < pair.0) {
+                merged.push(before.clone());
+            }
+            let _replaced = under.next_if(|(name, _)| *name == pair.0);
+            merged.push(pair.clone());
+        }
+        merged.extend(under.cloned());
+        Self(merged)
     }
 
     /// Number of labels.
@@ -67,7 +102,7 @@ impl Labels {
     }
 
     /// Removes a label and gives its value back.
-    pub fn remove(&mut self, name: &str) -> Option<Box<str>> {
+    pub fn remove(&mut self, name: &str) -> Option<Arc<str>> {
         self.find(name).ok().map(|at| self.0.remove(at).1)
     }
 
@@ -79,6 +114,11 @@ impl Labels {
     /// Names and values in order of name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
         self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// Names in order, to be shared.
+    pub fn shared_names(&self) -> impl ExactSizeIterator<Item = &Arc<str>> + Clone {
+        self.0.iter().map(|(name, _)| name)
     }
 
     /// xxHash64 over `name 0xff value 0xff` of every label in order of name: equal sets have equal hashes on every
@@ -151,6 +191,23 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn shared_and_overlaid_sets_are_what_setting_one_by_one_gives(
+            under in proptest::collection::vec(("[a-d]", "[xy]?"), 0..8),
+            over in proptest::collection::vec(("[a-d]", "[xy]?"), 0..8),
+        ) {
+            let shared = |pairs: &[(String, String)]| {
+                let pairs = pairs.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into()));
+                Labels::from_shared(pairs.collect())
+            };
+            let one_by_one: Labels = under.iter().cloned().collect();
+            proptest::prop_assert_eq!(&shared(&under), &one_by_one);
+            let over = shared(&over);
+            let mut expected = one_by_one.clone();
+            over.iter().for_each(|(name, value)| expected.set(name, value));
+            proptest::prop_assert_eq!(one_by_one.overlaid(&over), expected);
+        }
+
         #[test]
         fn order_of_insertion_does_not_matter(pairs in proptest::collection::btree_map("[a-z]{1,4}", "[a-z]{1,4}", 0..12)) {
             let forward: Labels = pairs.iter().collect();

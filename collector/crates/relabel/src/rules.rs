@@ -99,6 +99,49 @@ impl Rules {
     }
 }
 
+impl Rules {
+    /// Whether the rules drop every label set that agrees with what is known of it; `known` gives the value of a label,
+    /// empty where it is absent, or `None` where sets may differ. Exact in one direction: what is said to be dropped is, but
+    /// a set may be dropped that this does not see.
+    ///
+    /// It saves looking at the targets of a group one by one: rules that select by labels of the group stand in front.
+    #[must_use]
+    pub fn drop_all<'a>(&self, known: impl Fn(&str) -> Option<&'a str>) -> bool {
+        let mut written: Vec<&str> = Vec::new();
+        let mut text = String::new();
+        for rule in &*self.0 {
+            let value = |name: &str| if written.contains(&name) { None } else { known(name) };
+            let is_dropped = match &rule.effect {
+                Effect::Keep(pattern) => rule.join_known(value, &mut text) && !pattern.is_match(&text),
+                Effect::Drop(pattern) => rule.join_known(value, &mut text) && pattern.is_match(&text),
+                Effect::KeepEqual(target) => {
+                    value(target).is_some_and(|known| rule.join_known(value, &mut text) && text != known)
+                }
+                Effect::DropEqual(target) => {
+                    value(target).is_some_and(|known| rule.join_known(value, &mut text) && text == known)
+                }
+                Effect::HashMod { target, .. } | Effect::Lowercase(target) | Effect::Uppercase(target) => {
+                    written.push(target);
+                    false
+                }
+                Effect::Replace { target, .. } => match target.constant() {
+                    Some(target) => {
+                        written.push(target);
+                        false
+                    }
+                    None => return false,
+                },
+                // Any label may be another one behind these.
+                Effect::LabelMap { .. } | Effect::LabelDrop(_) | Effect::LabelKeep(_) => return false,
+            };
+            if is_dropped {
+                return true;
+            }
+        }
+        false
+    }
+}
+
 /// A longer joined text gives its memory back.
 const KEPT_TEXT_BYTES: usize = 16 << 10;
 
@@ -155,6 +198,19 @@ impl Rule {
             }
             text.push_str(labels.value(name));
         }
+    }
+}
+
+impl Rule {
+    /// As [`Self::join`], of values that are known; says whether all of them are.
+    fn join_known<'a>(&self, value: impl Fn(&str) -> Option<&'a str>, text: &mut String) -> bool {
+        text.clear();
+        self.source.iter().enumerate().all(|(index, name)| {
+            if index > 0 {
+                text.push_str(&self.separator);
+            }
+            value(name).map(|value| text.push_str(value)).is_some()
+        })
     }
 }
 

@@ -55,6 +55,15 @@ impl Template {
         text.contains('$')
     }
 
+    /// The text, where it is the same for every match.
+    pub(crate) fn constant(&self) -> Option<&str> {
+        match &*self.0 {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// The text for a match; `group` says what a group matched, if it did.
     pub(crate) fn expand<'t>(&'t self, group: impl Fn(usize) -> Option<&'t str>) -> Cow<'t, str> {
         let first = |numbers: &[usize]| numbers.iter().find_map(|number| group(*number)).unwrap_or("");

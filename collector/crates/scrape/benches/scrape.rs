@@ -78,7 +78,7 @@ impl World {
         let (bodies, taken) = (Arc::new(Bodies::new(n_targets, encoding)), Arc::<Taken>::default());
         let targets = (0..n_targets).map(|number| labels(&[("__address__", &format!("t{number}:1"))]));
         let group = Group { source: "g".into(), labels: Labels::new(), targets: targets.collect() };
-        let found = Snapshot { groups: [Arc::new(group)].into(), settled: true, problems: [].into() };
+        let found = Snapshot { groups: [Arc::new(group)].into(), settled: true, ..Snapshot::default() };
         let groups = watch::Sender::new(found);
         let discovery = Discovery::of(groups.subscribe());
         let feed = Feed { job: Arc::new(job()), fetch: bodies, discovery };

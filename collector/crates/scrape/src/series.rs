@@ -101,7 +101,7 @@ impl SeriesRules {
     /// `honor_labels: false`: what is in the way of a target's label moves to the next free `exported_` name,
     /// short names first.
     fn override_exposed(&self, labels: &mut Labels) {
-        let mut moved: Vec<(&str, Box<str>)> = Vec::new();
+        let mut moved: Vec<(&str, Arc<str>)> = Vec::new();
         for (name, value) in self.target.iter() {
             if let Some(exposed) = labels.remove(name) {
                 moved.push((name, exposed));

@@ -254,7 +254,7 @@ async fn an_answer_must_come_within_the_refresh_interval() {
 #[tokio::test]
 async fn all_that_cannot_be_started_is_told_at_once() {
     let configs: SdConfigs = serde_json::from_value(serde_json::json!({
-        "kubernetes_sd_configs": [{"role": "pod"}],
+        "consul_sd_configs": [{"server": "c:8500"}],
         "file_sd_configs": [{"files": ["targets.txt"]}],
     }))
     .unwrap();
@@ -263,5 +263,5 @@ async fn all_that_cannot_be_started_is_told_at_once() {
         .iter()
         .map(|problem| problem.path.clone())
         .collect();
-    assert_eq!(problems, ["file_sd_configs::0::files::0", "kubernetes_sd_configs"]);
+    assert_eq!(problems, ["file_sd_configs::0::files::0", "consul_sd_configs"]);
 }

@@ -306,6 +306,31 @@ fn rules_are_shared_by_clones() {
     assert!(Arc::ptr_eq(&one.0, &two.0));
 }
 
+#[test]
+fn all_are_dropped_by_what_is_known_of_all_and_by_nothing_else() {
+    let drop_all = |yaml: &str, group: &[(&str, &str)]| {
+        let group: Labels = group.iter().copied().collect();
+        rules(yaml).drop_all(|name| (!name.starts_with("own")).then(|| group.value(name)))
+    };
+    let keep = "{source_labels: [app, present], regex: '(shop);true', action: keep}";
+    let shop = [("app", "shop"), ("present", "true")];
+    let other = [("app", "bank"), ("present", "true")];
+    assert!(!drop_all(&format!("[{keep}]"), &shop) && drop_all(&format!("[{keep}]"), &other));
+    assert!(drop_all(&format!("[{keep}]"), &[]), "what is absent is known to be empty");
+    let named = "{source_labels: [own_job], target_label: tmp}";
+    assert!(drop_all(&format!("[{named}, {keep}]"), &other), "other labels may be written before");
+    assert!(!drop_all(&format!("[{{target_label: app, replacement: shop}}, {keep}]"), &other));
+    assert!(!drop_all(&format!("[{{regex: x, action: labelmap}}, {keep}]"), &other));
+    assert!(
+        !drop_all("[{source_labels: [own], regex: x, action: keep}]", &shop),
+        "that differs between targets"
+    );
+    assert!(drop_all(&format!("[{{source_labels: [own], regex: x, action: keep}}, {keep}]"), &other));
+    assert!(drop_all("[{source_labels: [app], regex: shop, action: drop}]", &shop));
+    assert!(drop_all("[{source_labels: [app], target_label: present, action: dropequal}]", &[]));
+    assert!(drop_all("[{source_labels: [app], target_label: present, action: keepequal}]", &shop));
+}
+
 fn config() -> impl Strategy<Value = RuleConfig> {
     let name = || {
         prop::sample::select(vec!["a", "b", "__name__", "x_$1", "$1", "\u{e9}", ""]).prop_map(str::to_owned)
@@ -358,6 +383,22 @@ proptest! {
         let mut again = labels;
         prop_assert_eq!(rules.apply(&mut again), is_kept);
         prop_assert_eq!(again, left);
+    }
+
+    #[test]
+    fn what_drops_all_drops_each(
+        configs in proptest::collection::vec(config(), 0..5),
+        group in labels(),
+        targets in proptest::collection::vec(labels(), 1..5),
+    ) {
+        let good: Vec<RuleConfig> = configs.into_iter().filter(|rule| Rules::build(std::slice::from_ref(rule)).is_ok()).collect();
+        let rules = Rules::build(&good).unwrap();
+        let known = |name: &str| (!targets.iter().any(|target| target.contains(name))).then(|| group.value(name));
+        if rules.drop_all(known) {
+            for target in &targets {
+                prop_assert!(!rules.apply(&mut group.overlaid(target)), "{target} is kept");
+            }
+        }
     }
 
     #[test]

@@ -116,9 +116,9 @@ fn protobuf_is_asked_for_where_it_is_listed_and_first_for_native_histograms() {
 
 #[test]
 fn a_job_that_cannot_be_scraped_here_says_so() {
-    let job = job("kubernetes_sd_configs: [{role: pod}]");
+    let job = job("consul_sd_configs: [{server: 'c:8500'}]");
     let unsupported: Vec<String> = job.unsupported().iter().map(ToString::to_string).collect();
     let expected =
-        "error: kubernetes_sd_configs: this way of discovery is not built in yet; use `static_configs`";
+        "error: consul_sd_configs: this way of discovery is not built in yet; use `static_configs`";
     assert!(unsupported.len() == 1 && unsupported[0].starts_with(expected), "{unsupported:?}");
 }

@@ -216,7 +216,7 @@ impl World {
 fn snapshot(targets: &[&str], settled: bool) -> Snapshot {
     let targets = targets.iter().map(|address| labels(&[("__address__", address)])).collect();
     let group = Group { source: "g".into(), labels: Labels::new(), targets };
-    Snapshot { groups: [Arc::new(group)].into(), settled, problems: [].into() }
+    Snapshot { groups: [Arc::new(group)].into(), settled, ..Snapshot::default() }
 }
 
 const TEN: &str = "scrape_interval: 10s\nscrape_timeout: 8s";
@@ -244,7 +244,7 @@ async fn a_target_that_is_handed_over_is_scraped_by_exactly_one_at_every_slot() 
     let handed = |label: &str| {
         let target = labels(&[("__address__", "a:1"), (label, &*turn)]);
         let group = Group { source: "g".into(), labels: Labels::new(), targets: vec![target] };
-        Snapshot { groups: [Arc::new(group)].into(), settled: true, problems: [].into() }
+        Snapshot { groups: [Arc::new(group)].into(), settled: true, ..Snapshot::default() }
     };
     old.discover(&["a:1"]);
     old.reload(&[TEN]).await;

@@ -134,7 +134,7 @@ impl List {
                         _ => Arc::new(group),
                     };
                     let groups = groups.into_iter().enumerate().map(shared).collect();
-                    *snapshot = Snapshot { groups, settled: true, problems: Arc::default() };
+                    *snapshot = Snapshot { groups, settled: true, ..Snapshot::default() };
                     true
                 }
                 Err(problem) => {

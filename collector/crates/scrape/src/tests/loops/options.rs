@@ -40,7 +40,7 @@ async fn a_target_that_is_handed_over_does_not_wait_for_the_initial_offset() {
     world.groups.send_replace(Snapshot {
         groups: [Arc::new(group)].into(),
         settled: true,
-        problems: [].into(),
+        ..Snapshot::default()
     });
     world.reload(&[TEN]).await;
     world.until(10.1).await;
