@@ -86,6 +86,14 @@ impl ScrapeClass {
                     .with_hint("use another type, or `basicAuth` in the monitors"),
             );
         }
+        let has_both = |authorization: &ClassAuthorization| {
+            authorization.own.credentials.is_some() && !authorization.credentials_file.is_empty()
+        };
+        if self.authorization.as_ref().is_some_and(has_both) {
+            let message = "`credentials` and `credentialsFile` exclude each other";
+            problems
+                .push(Problem::at("authorization::credentialsFile", message).with_hint("give one of them"));
+        }
         problems
     }
 }

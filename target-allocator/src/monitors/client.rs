@@ -6,6 +6,7 @@
 use config::{HttpUrl, Problem, Secret};
 use net::{PrometheusClientConfig, PrometheusTlsConfig, ProxyUrl};
 
+use super::Kind;
 use super::class::ScrapeClass;
 use super::crd::{
     Authorization, BasicAuth, ClassAuthorization, KeyRef, Login, OAuth2, ProxyConfig, SafeTlsConfig,
@@ -66,6 +67,13 @@ impl Draft<'_> {
                     if authorization.credentials.is_none() {
                         authorization.credentials_file = of_class.credentials_file;
                     }
+                }
+                let is_empty = own.credentials.is_none()
+                    && authorization.credentials.is_none()
+                    && authorization.credentials_file.is_empty();
+                if is_empty && matches!(self.monitor.kind, Kind::ServiceMonitor | Kind::PodMonitor) {
+                    let problem = Problem::at(format!("{path}::credentials"), "credentials are needed");
+                    self.refuse(problem.with_hint("refer to a Secret, or remove the section"));
                 }
                 Some(authorization)
             }

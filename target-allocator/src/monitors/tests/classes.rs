@@ -171,6 +171,10 @@ fn what_is_wrong_with_classes_is_told_when_settings_are_read() {
             "scrape_classes::0::tlsConfig::caFile: `caFile` and `ca` exclude each other",
         ),
         (
+            "[{name: a, authorization: {credentials: {name: s, key: k}, credentialsFile: /x}}]",
+            "scrape_classes::0::authorization::credentialsFile: `credentials` and `credentialsFile` exclude each other",
+        ),
+        (
             "[{name: a, tlsConfig: {certFile: /x}}]",
             "scrape_classes::0::tlsConfig::keySecret: the key is missing",
         ),

@@ -80,6 +80,10 @@ fn mistakes_are_told_by_field_and_remedy() {
             format!("{at}.authorization.type: "),
         ),
         (
+            "authorization: {type: Custom}".to_owned(),
+            format!("{at}.authorization.credentials: credentials are needed"),
+        ),
+        (
             "authorization: {credentials: {name: gone, key: k}}".to_owned(),
             format!("{at}.authorization.credentials: Secret shop/gone does not exist; create it"),
         ),
