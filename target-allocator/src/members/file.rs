@@ -1,6 +1,7 @@
 //! The list of collectors in a file.
 //!
-//! Either YAML (`- s-0`, or `- {name: s-0, node: worker-1}`) or one name per line, with `#` comments. The file is looked
+//! Either YAML (`- s-0`, or `- {name: s-0, node: worker-1, draining: true}`) or one name per line, with `#` comments. A member
+//! that is draining is given nothing and keeps its targets until others have taken over; then it can end without a gap. The file is looked
 //! at twice a second. A list counts only when two looks in a row see the same text, so that a file which is being
 //! written is not believed half-way; a file that vanishes, is empty or has a mistake changes nothing.
 
@@ -144,8 +145,9 @@ fn parse_yaml(text: &str, source: &str) -> Result<Vec<Member>, String> {
     let member = |node: &config::Node| -> Result<Member, String> {
         let name = node.text().or_else(|| node.get("name").and_then(config::Node::text));
         let name = name.ok_or_else(|| format!("{}: not a name", node.place()))?;
+        let is_draining = node.get("draining").and_then(config::Node::text) == Some("true");
         let node = node.get("node").and_then(config::Node::text).map(Arc::from);
-        Ok(Member::on(name.into(), node))
+        Ok(Member { is_draining, ..Member::on(name.into(), node) })
     };
     parsed.root.items().map(member).collect()
 }

@@ -121,6 +121,9 @@ fn a_file_is_yaml_or_one_name_per_line() {
     }
     let nodes = parse("- {name: s-0, node: worker-1}\n- s-1\n", "members").unwrap();
     assert_eq!(nodes.iter().map(Member::serves_node).collect::<Vec<_>>(), ["worker-1", "s-1"]);
+    let drained =
+        parse("- s-0\n- {name: s-1, draining: true}\n- {name: s-2, draining: false}\n", "members").unwrap();
+    assert_eq!(drained.iter().map(|member| member.is_draining).collect::<Vec<_>>(), [false, true, false]);
 }
 
 #[test]
