@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use world::control_plane::ControlPlane;
+use world::control_plane::objects::{Pod, monitor, namespace};
 use world::fleet::{Fleet, even};
 use world::http;
 use world::peers::{self, Mode, Peer, percent, promql};
@@ -12,10 +14,16 @@ use world::peers::{self, Mode, Peer, percent, promql};
 use crate::Case;
 use crate::programs::{Allocator, block_on, eventually};
 
-pub(crate) const CASES: &[Case] =
-    &[Case::needing("prometheus_and_vmagent_share_the_targets_of_a_job", &["prometheus", "vmagent"], || {
+pub(crate) const CASES: &[Case] = &[
+    Case::needing("prometheus_and_vmagent_share_the_targets_of_a_job", &["prometheus", "vmagent"], || {
         block_on(shared())
-    })];
+    }),
+    Case::needing(
+        "prometheus_and_vmagent_share_the_pods_of_a_monitor",
+        &["prometheus", "vmagent", "etcd", "kube-apiserver"],
+        || block_on(pods_of_a_monitor()),
+    ),
+];
 
 /// Names under which the two ask for their share.
 const MEMBERS: [&str; 2] = ["prometheus-0", "vmagent-0"];
@@ -123,5 +131,46 @@ async fn shared() -> Result<()> {
 
     // Without an allocator both keep what they have.
     allocator.child.kill()?;
+    one_owner_each(&owners(&fleet, world::now_ms()).await?)
+}
+
+/// Pods on loopback, which nothing but the status of a pod can name.
+async fn pods_of_a_monitor() -> Result<()> {
+    const NAMESPACE: &str = "http-sd";
+    let fleet = Fleet::start(even(12, 5)).await?;
+    let plane = ControlPlane::shared().await?;
+    let admin = plane.admin()?;
+    admin.create(&namespace(NAMESPACE, &[])).await?;
+    for member in MEMBERS {
+        let set = member.trim_end_matches("-0");
+        admin.create(&Pod::collector(NAMESPACE, set, 0, "10.6.0.1").object()).await?;
+    }
+    for index in 0..12 {
+        let address = fleet.address(index);
+        let (ip, port) = address.split_once(':').context("host and port")?;
+        let mut pod = Pod::new(NAMESPACE, &format!("web-{index}"), ip, "web");
+        pod.ports = vec![("metrics".to_owned(), port.parse()?)];
+        admin.create(&pod.object()).await?;
+    }
+    let spec = json!({ "selector": { "matchLabels": { "app": "web" } }, "podTargetLabels": ["app"],
+        "podMetricsEndpoints": [{ "port": "metrics", "interval": "1s", "scrapeTimeout": "1s" }] });
+    admin.create(&monitor("PodMonitor", NAMESPACE, "web", &spec)).await?;
+    let kubeconfig = plane.kubeconfig(NAMESPACE, plane.admin_token(), NAMESPACE)?;
+    let yaml = json!({
+        "kube_config_file_path": kubeconfig,
+        "collector_namespace": NAMESPACE,
+        "collector_selector": { "matchLabels": { "app.kubernetes.io/component": "opentelemetry-collector" } },
+        "prometheus_cr": { "enabled": true, "allow_namespaces": [NAMESPACE], "pod_monitor_selector": {} },
+    });
+    let mut allocator = Allocator::start(&yaml.to_string())?;
+    allocator.ready().await?;
+    let clients = Clients::start(&allocator.url, "podMonitor/http-sd/web/0").await?;
+    let labels = clients.up(12).await?;
+    let pods: BTreeSet<&String> = labels.iter().map(|labels| &labels["pod"]).collect();
+    ensure!(
+        pods.len() == 12
+            && labels.iter().all(|labels| labels["namespace"] == NAMESPACE && labels["app"] == "web"),
+        "{labels:?}"
+    );
     one_owner_each(&owners(&fleet, world::now_ms()).await?)
 }

@@ -4,6 +4,7 @@ mod discovery;
 mod manifests;
 pub(crate) mod members;
 mod same_answers;
+pub(crate) mod serving;
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use crate::Case;
 use crate::programs::block_on;
 
 const NEEDS: &[&str] = &world::control_plane::PROGRAMS;
-const NEEDS_KUSTOMIZE: &[&str] = &["etcd", "kube-apiserver", "kustomize"];
+pub(crate) const NEEDS_KUSTOMIZE: &[&str] = &["etcd", "kube-apiserver", "kustomize"];
 
 pub(crate) const CASES: &[Case] = &[
     Case::needing(

@@ -151,24 +151,40 @@ impl Collector {
 pub(crate) struct Allocator {
     pub(crate) child: Child,
     pub(crate) url: String,
-    _folder: TempDir,
+    env: Vec<(String, String)>,
+    folder: TempDir,
 }
 
 impl Allocator {
     /// Starts an allocator with this configuration; does not wait until it has something to say.
     pub(crate) fn start(yaml: &str) -> Result<Self> {
+        Self::start_with(yaml, &[])
+    }
+
+    /// As [`Self::start`], with these variables in its environment. `FOLDER` in the text stands for a folder of its own.
+    pub(crate) fn start_with(yaml: &str, env: &[(&str, &str)]) -> Result<Self> {
         let folder = tempfile::tempdir().context("making a folder")?;
         let address = format!("127.0.0.1:{}", free_port()?);
-        let config = folder.path().join("allocator.yaml");
-        std::fs::write(&config, yaml).context("writing the configuration")?;
+        let yaml = yaml.replace("FOLDER", &folder.path().display().to_string());
+        std::fs::write(folder.path().join("allocator.yaml"), yaml).context("writing the configuration")?;
+        let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let child = Self::spawn(&folder, &address, &env)?;
+        Ok(Self { child, url: format!("http://{address}"), env, folder })
+    }
+
+    /// Starts it again, with its configuration, its address and the files that are there, after it has ended.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        let address = self.url.trim_start_matches("http://").to_owned();
+        self.child = Self::spawn(&self.folder, &address, &self.env)?;
+        Ok(())
+    }
+
+    fn spawn(folder: &TempDir, address: &str, env: &[(String, String)]) -> Result<Child> {
         let mut command = Command::new(muster_allocator());
-        command
-            .arg("--config-file")
-            .arg(config)
-            .arg(format!("--listen-addr={address}"))
-            .current_dir(folder.path());
-        let child = Child::spawn("allocator", &mut command, folder.path())?;
-        Ok(Self { child, url: format!("http://{address}"), _folder: folder })
+        command.arg("--config-file").arg(folder.path().join("allocator.yaml"));
+        command.arg(format!("--listen-addr={address}")).current_dir(folder.path());
+        command.envs(env.iter().map(|(name, value)| (name, value)));
+        Child::spawn("allocator", &mut command, folder.path())
     }
 
     /// Waits until it answers `/readyz` with 200.
