@@ -3,6 +3,7 @@
 //! Times are reports, never tests: tables of CPU seconds, memory and jitter, with ratios, what was promised beside them, and
 //! what machine it was. Tables go to stdout as Markdown, progress to stderr.
 
+mod allocator;
 mod fleet;
 mod jitter;
 mod kubelet;
@@ -43,6 +44,8 @@ enum Bench {
     Scrape(ScrapeArgs),
     /// The host agent: each scraper beside node_exporter's matching collectors, 5,000 processes, and the agent as a whole.
     Node(node::Args),
+    /// The allocator against a real API server: time to the first assignment, CPU, memory, moves.
+    Allocator(allocator::Args),
     /// Punctuality: many small targets, how evenly each is scraped, and what is kept open for it.
     Jitter(JitterArgs),
     /// A kubelet over TLS: what reading a node costs, alone.
@@ -221,6 +224,7 @@ async fn run(bench: Bench) -> Result<()> {
         Bench::Scrape(args) => scrape::run(args.settings()).await,
         Bench::Kubelet(args) => kubelet::run(args.pods.into(), args.scrapes.into()).await,
         Bench::Node(args) => node::run(&args).await,
+        Bench::Allocator(args) => allocator::run(args).await,
         Bench::Jitter(args) => jitter::run(&args.setting()).await,
         Bench::RemoteWrite(args) => {
             let script = args.script.script();

@@ -25,7 +25,8 @@ cargo xtask COMMAND
   bench NAME [-- ARGS]
                       on this machine, beside others: scrape (CPU and memory; --matrix
                       for all settings), jitter (10,000 targets), kubelet (a scrape of
-                      250 pods), node (the host agent beside node_exporter), remote-write
+                      250 pods), node (the host agent beside node_exporter), allocator
+                      (ServiceMonitors on a real API server), remote-write
                       (bytes and CPU a sample by protocol, an outage), or micro (ns a
                       sample of exposition, relabel, wire, translate and scrape; ARGS: a
                       filter)
@@ -103,7 +104,9 @@ fn run(words: &[String]) -> Result<()> {
 
 fn bench(flags: &[String], passed_on: &[String]) -> Result<()> {
     let Some((name, more)) = flags.split_first() else {
-        bail!("which one? `cargo xtask bench scrape`, `jitter`, `kubelet`, `node`, `remote-write` or `micro`")
+        bail!(
+            "which one? `cargo xtask bench scrape`, `jitter`, `kubelet`, `node`, `allocator`, `remote-write` or `micro`"
+        )
     };
     if name == "micro" {
         return micro(&[more, passed_on].concat());

@@ -1,0 +1,318 @@
+//! The allocator against a real API server: how long until everything is shared out, what that takes, how soon a new monitor
+//! is served, what one more collector moves.
+//!
+//! A setting is so many ServiceMonitors in one namespace, each of a service with 100 endpoints, and five ready collectors. Pods
+//! behind the endpoints are there if they are asked for. Objects are created before the allocator starts; its start is that of
+//! the process. CPU is user and system time.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+use world::child::{Child, binary, free_port};
+use world::control_plane::objects::{self, ENDPOINTS_PER_SLICE, Pod};
+use world::control_plane::{Client, ControlPlane};
+
+use crate::table::{grouped, markdown};
+use crate::{machine, print, say};
+
+/// Collectors that are there from the beginning.
+const N_COLLECTORS: u16 = 5;
+/// Namespaces of the setting that counts watches, each with a ServiceMonitor and a PodMonitor.
+const N_NAMESPACES: usize = 60;
+/// How often is looked.
+const LOOK: Duration = Duration::from_millis(10);
+/// Nothing takes longer.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How long an allocator with nothing to do is watched.
+const IDLE: Duration = Duration::from_secs(30);
+/// How often a collector asks for its lists while the allocator is watched.
+const POLL: Duration = Duration::from_secs(30);
+
+const HEAD: [&str; 10] = [
+    "targets",
+    "monitors",
+    "all assigned after s",
+    "CPU s",
+    "peak MiB",
+    "new monitor served after s",
+    "+1 collector moves",
+    "ideal",
+    "max / mean",
+    "idle, % of a core",
+];
+
+/// How many services, and whether their pods exist.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Args {
+    /// Services of the small setting, with 100 endpoints and a ServiceMonitor each.
+    #[arg(long, default_value_t = 100)]
+    small: u16,
+    /// Services of the large setting; 0 leaves it out.
+    #[arg(long, default_value_t = 1000)]
+    large: u16,
+    /// Creates the pods behind the endpoints of the small setting, too.
+    #[arg(long)]
+    pods: bool,
+}
+
+/// What came of a setting.
+#[derive(Debug, Default)]
+struct Figures {
+    n_targets: u64,
+    n_monitors: u16,
+    assigned_after: Duration,
+    cpu: Duration,
+    peak_bytes: u64,
+    served_after: Duration,
+    moved: u64,
+    spread: f64,
+    idle: f64,
+}
+
+/// A running allocator.
+struct Allocator {
+    child: Child,
+    url: String,
+    client: reqwest::Client,
+    _folder: TempDir,
+}
+
+pub(crate) async fn run(args: Args) -> Result<()> {
+    let mut rows = Vec::new();
+    for (n_services, has_pods) in [(args.small, args.pods), (args.large, false)] {
+        if n_services > 0 {
+            let figures = measure(n_services, has_pods).await?;
+            rows.push(row(&figures));
+        }
+    }
+    print(&format!(
+        "### ServiceMonitors in one namespace, {N_COLLECTORS} collectors\n\n{}\n\n{}",
+        machine::describe(),
+        markdown(&HEAD, &rows)
+    ))?;
+    let n_watches = watches().await?;
+    print(&format!(
+        "- watches at most 20 for {N_NAMESPACES} namespaces with two monitors each: {} ({n_watches})\n",
+        if n_watches <= 20 { "met" } else { "NOT MET" }
+    ))
+}
+
+fn row(figures: &Figures) -> Vec<String> {
+    let seconds = |time: Duration| format!("{:.2}", time.as_secs_f64());
+    let percent = |part: f64| format!("{:.1} %", 100.0 * part);
+    vec![
+        grouped(figures.n_targets),
+        grouped(u64::from(figures.n_monitors)),
+        seconds(figures.assigned_after),
+        seconds(figures.cpu),
+        format!("{:.1}", figures.peak_bytes as f64 / f64::from(1 << 20)),
+        seconds(figures.served_after),
+        percent(figures.moved as f64 / figures.n_targets as f64),
+        percent(1.0 / f64::from(N_COLLECTORS + 1)),
+        format!("{:.3}", figures.spread),
+        format!("{:.2}", 100.0 * figures.idle),
+    ]
+}
+
+async fn measure(n_services: u16, has_pods: bool) -> Result<Figures> {
+    let plane = ControlPlane::start().await?;
+    let admin = plane.admin()?;
+    let namespace = "bench";
+    admin.create(&objects::namespace(namespace, &[])).await?;
+    say(&format!("allocator: creating {n_services} services with {ENDPOINTS_PER_SLICE} endpoints each"));
+    for group in (0..n_services).collect::<Vec<_>>().chunks(50) {
+        let made: Vec<Value> =
+            group.iter().flat_map(|number| service(namespace, *number, has_pods)).collect();
+        admin.create_all(&made).await?;
+    }
+    let collectors: Vec<Value> = (0..N_COLLECTORS).map(|ordinal| collector(namespace, ordinal)).collect();
+    admin.create_all(&collectors).await?;
+    let n_targets = u64::from(n_services) * ENDPOINTS_PER_SLICE as u64;
+    say(&format!("allocator: starts, {} targets", grouped(n_targets)));
+    let began = Instant::now();
+    let allocator = Allocator::start(&plane, namespace, namespace)?;
+    let mut figures = Figures { n_targets, n_monitors: n_services, ..Figures::default() };
+    let shares = allocator.shares(n_targets, u64::from(N_COLLECTORS)).await?;
+    figures.assigned_after = began.elapsed();
+    let usage = allocator.child.usage().context("the allocator has ended")?;
+    (figures.cpu, figures.peak_bytes) = (usage.cpu, usage.peak_rss_bytes);
+    let most = shares.iter().copied().max().unwrap_or_default();
+    figures.spread = most as f64 * shares.len() as f64 / n_targets as f64;
+    figures.served_after = allocator.new_monitor(&admin, namespace).await?;
+    figures.idle = allocator.idle(n_services).await?;
+    let before = allocator.n_moved().await?;
+    admin.create(&collector(namespace, N_COLLECTORS)).await?;
+    let all = n_targets + ENDPOINTS_PER_SLICE as u64;
+    let _shares = allocator.shares(all, u64::from(N_COLLECTORS) + 1).await?;
+    figures.moved = allocator.n_moved().await?.saturating_sub(before);
+    Ok(figures)
+}
+
+/// A service, the slice of its endpoints, its monitor, and its pods if they are to exist.
+fn service(namespace: &str, number: u16, has_pods: bool) -> Vec<Value> {
+    let (app, [high, low]) = (format!("app-{number:04}"), number.to_be_bytes());
+    let pods: Vec<Pod> = (0..ENDPOINTS_PER_SLICE)
+        .map(|pod| Pod::new(namespace, &format!("{app}-{pod}"), &format!("10.{high}.{low}.{pod}"), &app))
+        .collect();
+    let mut made = vec![objects::service(namespace, &app), objects::service_monitor(namespace, &app)];
+    made.extend(objects::endpoint_slices(namespace, &app, &pods));
+    if has_pods {
+        made.extend(pods.iter().map(Pod::object));
+    }
+    made
+}
+
+fn collector(namespace: &str, ordinal: u16) -> Value {
+    Pod::collector(namespace, "scraper", ordinal, &format!("10.250.0.{ordinal}")).object()
+}
+
+/// How many watches an allocator holds for monitors in many namespaces.
+async fn watches() -> Result<u64> {
+    let plane = ControlPlane::start().await?;
+    let admin = plane.admin()?;
+    for number in 0..N_NAMESPACES {
+        let namespace = format!("team-{number:02}");
+        let pods = json!({ "selector": { "matchLabels": { "app": "web" } }, "podMetricsEndpoints": [{ "port": "metrics" }] });
+        let made = [
+            objects::namespace(&namespace, &[]),
+            objects::service(&namespace, "web"),
+            objects::service_monitor(&namespace, "web"),
+            objects::monitor("PodMonitor", &namespace, "web", &pods),
+        ];
+        for object in &made {
+            admin.create(object).await?;
+        }
+    }
+    admin.create(&objects::namespace("home", &[])).await?;
+    admin.create(&collector("home", 0)).await?;
+    let allocator = Allocator::start(&plane, "home", "")?;
+    let began = Instant::now();
+    loop {
+        let jobs = allocator.get("/scrape_configs").await.ok();
+        let n_jobs = jobs.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+        if n_jobs.is_some_and(|jobs| jobs.as_object().is_some_and(|jobs| jobs.len() == 2 * N_NAMESPACES)) {
+            break;
+        }
+        ensure!(began.elapsed() < PATIENCE, "not all monitors were served within {PATIENCE:?}");
+        sleep(LOOK).await;
+    }
+    let metrics = allocator.get("/metrics").await?;
+    Ok(samples(&metrics, "muster_cluster_watches").sum::<f64>() as u64)
+}
+
+impl Allocator {
+    /// Of collectors in `home`, and of monitors in the namespace `of`, or in all.
+    fn start(plane: &ControlPlane, home: &str, of: &str) -> Result<Self> {
+        let folder = tempfile::tempdir().context("making a folder")?;
+        let kubeconfig = plane.kubeconfig("bench", plane.admin_token(), home)?;
+        let allowed = if of.is_empty() { String::new() } else { format!("  allow_namespaces: [{of}]\n") };
+        let yaml = format!(
+            "kube_config_file_path: {}\n\
+             collector_namespace: {home}\n\
+             collector_selector: {{matchlabels: {{app.kubernetes.io/component: opentelemetry-collector}}}}\n\
+             prometheus_cr:\n  enabled: true\n{allowed}  service_monitor_selector: {{}}\n  pod_monitor_selector: {{}}\n",
+            kubeconfig.display()
+        );
+        let (config, address) = (folder.path().join("allocator.yaml"), format!("127.0.0.1:{}", free_port()?));
+        std::fs::write(&config, yaml).context("writing the configuration")?;
+        let mut command = Command::new(binary("muster-allocator")?);
+        command.arg("--config-file").arg(config).arg(format!("--listen-addr={address}"));
+        let child = Child::spawn("muster-allocator", command.current_dir(folder.path()), folder.path())?;
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+        Ok(Self { child, url: format!("http://{address}"), client, _folder: folder })
+    }
+
+    async fn get(&self, path: &str) -> Result<String> {
+        let response = self.client.get(format!("{}{path}", self.url)).send().await?;
+        Ok(response.error_for_status()?.text().await?)
+    }
+
+    /// Waits until so many targets are shared out to so many collectors; gives the share of each.
+    async fn shares(&self, n_targets: u64, n_collectors: u64) -> Result<Vec<u64>> {
+        let began = Instant::now();
+        loop {
+            if let Ok(metrics) = self.get("/metrics").await {
+                let shares: Vec<u64> = samples(&metrics, "opentelemetry_allocator_targets_per_collector")
+                    .map(|share| share as u64)
+                    .collect();
+                let n_used = shares.iter().filter(|share| **share > 0).count() as u64;
+                if n_used == n_collectors && shares.iter().sum::<u64>() == n_targets {
+                    return Ok(shares);
+                }
+                ensure!(began.elapsed() < PATIENCE, "not shared out within {PATIENCE:?}: {shares:?}");
+            }
+            ensure!(began.elapsed() < PATIENCE, "no answer within {PATIENCE:?}: {}", self.child.last_words());
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Creates a monitor of a service that is there under another name, and waits for the list of its targets.
+    async fn new_monitor(&self, admin: &Client, namespace: &str) -> Result<Duration> {
+        let spec = json!({ "selector": { "matchLabels": { "app": "app-0000" } }, "endpoints": [{ "port": "metrics" }] });
+        admin.create(&objects::monitor("ServiceMonitor", namespace, "new", &spec)).await?;
+        let began = Instant::now();
+        let path = format!("/jobs/serviceMonitor%2F{namespace}%2Fnew%2F0/targets");
+        loop {
+            let list = self.get(&path).await.ok();
+            let list = list.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+            let of_member = |member: &Value| member["targets"].as_array().map_or(0, Vec::len);
+            let n_served = list
+                .as_ref()
+                .and_then(Value::as_object)
+                .map_or(0, |members| members.values().map(of_member).sum());
+            if n_served == ENDPOINTS_PER_SLICE {
+                return Ok(began.elapsed());
+            }
+            ensure!(began.elapsed() < PATIENCE, "the new monitor was not served within {PATIENCE:?}");
+            sleep(LOOK).await;
+        }
+    }
+
+    /// The share of a core that it takes while nothing happens and collectors ask as they do.
+    async fn idle(&self, n_services: u16) -> Result<f64> {
+        let (before, began) = (self.child.usage().context("the allocator has ended")?, Instant::now());
+        let n_lists = u64::from(n_services) * u64::from(N_COLLECTORS);
+        let pause = POLL.as_secs_f64() / n_lists as f64;
+        let mut n_asked = 0u64;
+        while began.elapsed() < IDLE {
+            let (job, collector) = (n_asked % u64::from(n_services), n_asked % u64::from(N_COLLECTORS));
+            let list = format!(
+                "/jobs/serviceMonitor%2Fbench%2Fapp-{job:04}%2F0/targets?collector_id=scraper-{collector}"
+            );
+            self.get(&list).await?;
+            n_asked += 1;
+            let due = Duration::from_secs_f64(pause * n_asked as f64);
+            sleep(due.saturating_sub(began.elapsed())).await;
+        }
+        let used = self.child.usage().context("the allocator has ended")?.cpu.saturating_sub(before.cpu);
+        Ok(used.as_secs_f64() / began.elapsed().as_secs_f64())
+    }
+
+    async fn n_moved(&self) -> Result<u64> {
+        let assignment: Value = serde_json::from_str(&self.get("/debug/assignment.json").await?)?;
+        assignment["moves"]["total"].as_u64().context("the number of moves")
+    }
+}
+
+/// Values of the samples with this name on a page of metrics.
+fn samples<'a>(page: &'a str, name: &'a str) -> impl Iterator<Item = f64> + 'a {
+    page.lines().filter_map(move |line| {
+        let rest = line.strip_prefix(name)?;
+        rest.starts_with(['{', ' ']).then(|| rest.rsplit(' ').next()?.parse().ok())?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_found_by_their_whole_name() {
+        let page = "# TYPE a gauge\na{x=\"1\"} 2\na 3\nab 4\n";
+        assert_eq!(samples(page, "a").collect::<Vec<_>>(), [2.0, 3.0]);
+    }
+}
