@@ -116,6 +116,7 @@ exporters:
     endpoint: {endpoint}
     protobuf_message: prometheus.WriteRequest
     target_info: {{enabled: false}}
+    sending_queue: {{batch: {{flush_timeout: 200ms}}}}
 {exporter}
 extensions: {{health_check: {{endpoint: HEALTH}}}}
 service:
