@@ -27,6 +27,9 @@ use crate::say;
 use scraper::{Meter, Phase, Scraper};
 
 const TICK: Duration = Duration::from_millis(100);
+/// How long a scraper that leaves still runs: the others take over after some three seconds.
+const DRAINING: Duration = Duration::from_secs(6);
+
 /// A scraper that was told to end and has not done so by then is killed.
 const LEAVING: Duration = Duration::from_secs(15);
 /// A scraper that is away for longer than this is no longer a member: its targets go to the others.
@@ -266,7 +269,9 @@ impl Stage {
             }
         }
         let members = self.scrapers.iter().filter(|scraper| scraper.member);
-        let members = members.map(|scraper| format!("{}\n", scraper.id)).collect::<String>();
+        let member =
+            |scraper: &Scraper| format!("- {{name: {}, draining: {}}}\n", scraper.id, scraper.is_leaving());
+        let members = members.map(member).collect::<String>();
         // An empty list would change nothing: somebody has to have the targets.
         if members != self.members && !members.is_empty() {
             let (new, path) = (self.folder.path().join("members.new"), self.folder.path().join("members"));
@@ -333,7 +338,8 @@ impl Stage {
     fn remove(&mut self) -> Result<()> {
         let last = self.staying().checked_sub(1).filter(|last| *last > 0);
         let last = last.context("the last scraper stays: somebody has to have the targets")?;
-        self.scrapers[last].leave()
+        self.scrapers[last].leave();
+        Ok(())
     }
 
     fn config_of(&self, ordinal: usize) -> Result<scraper::Config> {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 use world::child::{Child, Signal, binary};
 
-use super::{GRACE, LEAVING, ProcessView, SCRAPER_RESTART, is_up};
+use super::{DRAINING, GRACE, LEAVING, ProcessView, SCRAPER_RESTART, is_up};
 
 /// Where in its life a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,9 @@ pub(super) enum Phase {
     Starting,
     /// It is ready.
     Up,
-    /// It is no longer wanted and was told to end; when it has, its targets go to the others.
+    /// It is no longer wanted: the others take over at their turn while it still runs.
+    Draining { since: Instant },
+    /// It was told to end; when it has, it is no member any more.
     Leaving { since: Instant },
     /// It has ended and will be back.
     Down { since: Instant },
@@ -29,7 +31,7 @@ impl Phase {
         match self {
             Phase::Starting => ("starting", None),
             Phase::Up => ("up", None),
-            Phase::Leaving { .. } => ("leaving", None),
+            Phase::Draining { .. } | Phase::Leaving { .. } => ("leaving", None),
             Phase::Down { since } => ("down", Some(restart.saturating_sub(since.elapsed()).as_secs())),
         }
     }
@@ -95,7 +97,11 @@ impl Scraper {
             }
             (Phase::Up, Some(_)) => self.phase = Phase::Down { since: Instant::now() },
             (Phase::Down { since }, _) if since.elapsed() > GRACE => self.member = false,
-            (Phase::Leaving { .. }, Some(_)) => self.member = false,
+            (Phase::Draining { since }, None) if since.elapsed() > DRAINING => {
+                self.phase = Phase::Leaving { since: Instant::now() };
+                self.child.signal(Signal::TERM)?;
+            }
+            (Phase::Draining { .. } | Phase::Leaving { .. }, Some(_)) => self.member = false,
             (Phase::Leaving { since }, None) if since.elapsed() > LEAVING => {
                 self.child.kill().map(drop)?;
             }
@@ -112,14 +118,13 @@ impl Scraper {
         self.child.kill().map(drop)
     }
 
-    /// Ends it first and gives its targets away then: while both scraped, samples would arrive twice.
-    pub(super) fn leave(&mut self) -> Result<()> {
-        self.phase = Phase::Leaving { since: Instant::now() };
-        self.child.signal(Signal::TERM)
+    /// Gives its targets away first and ends it then.
+    pub(super) fn leave(&mut self) {
+        self.phase = Phase::Draining { since: Instant::now() };
     }
 
     pub(super) fn is_leaving(&self) -> bool {
-        matches!(self.phase, Phase::Leaving { .. })
+        matches!(self.phase, Phase::Draining { .. } | Phase::Leaving { .. })
     }
 
     /// Whether it has left for good.
