@@ -19,6 +19,7 @@ mod class;
 mod client;
 mod crd;
 mod draft;
+mod endpoint;
 mod field;
 mod generator;
 mod material;

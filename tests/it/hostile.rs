@@ -210,6 +210,7 @@ receivers:
 exporters:
   prometheusremotewrite:
     endpoint: {sink}
+    sending_queue: {{batch: {{flush_timeout: 200ms}}}}
 extensions: {{health_check: {{endpoint: HEALTH}}}}
 service:
   extensions: [health_check]

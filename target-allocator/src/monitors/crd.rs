@@ -282,31 +282,10 @@ pub(super) enum Quantity {
 impl Quantity {
     /// The number; nothing where the text is none.
     pub(super) fn as_f64(&self) -> Option<f64> {
-        const SUFFIXES: [(&str, f64); 15] = [
-            ("Ki", 1024.0),
-            ("Mi", 1_048_576.0),
-            ("Gi", 1_073_741_824.0),
-            ("Ti", 1_099_511_627_776.0),
-            ("Pi", 1_125_899_906_842_624.0),
-            ("Ei", 1_152_921_504_606_846_976.0),
-            ("n", 1e-9),
-            ("u", 1e-6),
-            ("m", 1e-3),
-            ("k", 1e3),
-            ("M", 1e6),
-            ("G", 1e9),
-            ("T", 1e12),
-            ("P", 1e15),
-            ("E", 1e18),
-        ];
-        let text = match self {
-            Self::Number(number) => return Some(*number),
-            Self::Text(text) => text,
-        };
-        let suffix = SUFFIXES.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)));
-        let (digits, factor) = suffix.unwrap_or((text, 1.0));
-        let number: f64 = digits.parse().ok()?;
-        Some(number * factor).filter(|number| number.is_finite())
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Text(text) => config::quantity(text),
+        }
     }
 }
 

@@ -1,22 +1,18 @@
 //! PodMonitors: ports of pods, one job for each listed endpoint.
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use config::{Problem, schema_of};
 use schemars::JsonSchema;
-use scrape::ScrapeConfig;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::MAX_ENDPOINTS;
 use super::class::ScrapeClass;
 use super::client::OwnTls;
-use super::crd::{
-    AttachMetadata, Common, KeyRef, Login, NamespaceSelector, Port, ProxyConfig, Relabeling, SafeTlsConfig,
-    SelectorMechanism,
-};
+use super::crd::{AttachMetadata, Common, NamespaceSelector, Port, SafeTlsConfig, SelectorMechanism};
 use super::draft::{Draft, node_of};
+use super::endpoint::Scraping;
 use super::rules::{self, RuleList, copy, keep, meta_label, rewrite, set};
 use super::sd::Search;
 use crate::selector::Selector;
@@ -56,40 +52,10 @@ pub(super) struct Endpoint {
     pub(super) port_number: i64,
     /// The port of the container, where neither is given. Deprecated.
     pub(super) target_port: Option<Port>,
-    /// Path of the request; `/metrics` where empty.
-    path: String,
-    /// `http` or `https`, in any case; `http` where empty.
-    scheme: String,
-    /// Parameters of the request.
-    params: BTreeMap<String, Vec<String>>,
-    /// How often targets are scraped.
-    interval: String,
-    /// How long a scrape may take; not longer than the interval.
-    scrape_timeout: String,
-    /// Whether labels of samples win over labels of targets.
-    honor_labels: bool,
-    /// Whether timestamps that targets expose count.
-    honor_timestamps: Option<bool>,
-    /// Whether series with exposed timestamps get stale markers, too.
-    track_timestamps_staleness: Option<bool>,
-    /// Rules over the labels of series, after those of the scrape class.
-    metric_relabelings: Vec<Relabeling>,
-    /// Rules over the labels of targets, after those of the scrape class.
-    relabelings: Vec<Relabeling>,
-    /// Whether pods that have ended are left out.
-    pub(super) filter_running: Option<bool>,
-    /// Whether redirects are followed.
-    follow_redirects: Option<bool>,
-    /// Whether HTTP/2 is spoken where the server offers it.
-    enable_http2: Option<bool>,
-    /// Token. Deprecated.
-    bearer_token_secret: Option<KeyRef>,
     /// TLS.
     tls_config: Option<SafeTlsConfig>,
     #[serde(flatten)]
-    login: Login,
-    #[serde(flatten)]
-    proxy: ProxyConfig,
+    pub(super) scraping: Scraping,
 }
 
 /// The schema of [`Spec`].
@@ -119,51 +85,20 @@ impl Endpoint {
         spec: &Spec,
         class: Option<&ScrapeClass>,
     ) {
-        let mut config = ScrapeConfig::new(draft.job_name(Some(index)));
-        config.honor_labels = draft.honors_labels(self.honor_labels);
-        config.honor_timestamps = draft.honors_timestamps(self.honor_timestamps);
-        config.track_timestamps_staleness = self.track_timestamps_staleness.unwrap_or(false);
-        config.scrape_interval = draft.period(&format!("{path}::interval"), &self.interval);
-        config.scrape_timeout = draft.period(&format!("{path}::scrapeTimeout"), &self.scrape_timeout);
-        if !self.path.is_empty() {
-            config.metrics_path.clone_from(&self.path);
-        }
-        config.params.clone_from(&self.params);
-        config.scheme = draft.scheme(&format!("{path}::scheme"), &self.scheme);
-        let body_size = draft.size("spec::bodySizeLimit", &spec.body_size_limit);
-        draft.common(&mut config, &spec.common, class, body_size);
-        self.client(draft, path, &mut config, class);
+        let limits = (&spec.common, &*spec.body_size_limit);
+        let mut config = self.scraping.config(draft, path, index, limits, class);
+        self.scraping.client(draft, path, &mut config, OwnTls::safe(self.tls_config.as_ref()), class);
         let search = spec.search(draft, class);
         config.sd = draft.search(search);
-        let mut rules = self.target_rules(draft, path, spec);
-        draft.relabel(&mut rules, class, &format!("{path}::relabelings"), &self.relabelings);
-        let metric_rules =
-            draft.metric_rules(class, &format!("{path}::metricRelabelings"), &self.metric_relabelings);
-        draft.add(path, config, rules, metric_rules);
-    }
-
-    fn client(
-        &self,
-        draft: &mut Draft<'_>,
-        path: &str,
-        config: &mut ScrapeConfig,
-        class: Option<&ScrapeClass>,
-    ) {
-        let client = &mut config.client;
-        client.follow_redirects = self.follow_redirects.unwrap_or(true);
-        client.enable_http2 = self.enable_http2.unwrap_or(true);
-        client.proxy = draft.proxy(path, &self.proxy);
-        let own = OwnTls::safe(self.tls_config.as_ref());
-        client.tls_config = draft.tls(&format!("{path}::tlsConfig"), own, class);
-        client.bearer_token = draft.bearer(path, self.bearer_token_secret.as_ref());
-        draft.login(path, client, &self.login, class);
+        let rules = self.target_rules(draft, path, spec);
+        self.scraping.add(draft, path, config, rules, class);
     }
 
     /// The rules that decide which ports are targets, and what labels they get. Pods that have ended are dropped before
     /// the selector, unlike those of ServiceMonitors.
     fn target_rules(&self, draft: &mut Draft<'_>, path: &str, spec: &Spec) -> RuleList {
         let mut list = RuleList::of_job();
-        if self.filter_running.unwrap_or(true) {
+        if self.scraping.filter_running.unwrap_or(true) {
             list.push("spec", rules::running());
         }
         if spec.selector_mechanism == SelectorMechanism::RelabelConfig {

@@ -95,7 +95,8 @@ impl Policy {
                 why_no_port(wanted.collect(), subject)
             }),
             SubjectKind::Pod { phase } => {
-                let filters = endpoints.iter().all(|endpoint| endpoint.filter_running.unwrap_or(true));
+                let filters =
+                    endpoints.iter().all(|endpoint| endpoint.scraping.filter_running.unwrap_or(true));
                 why_ended(phase, filters).or_else(|| {
                     let wanted =
                         endpoints.iter().map(|endpoint| match (&endpoint.port, &endpoint.target_port) {
@@ -116,7 +117,7 @@ impl Policy {
         phase: &str,
     ) -> Option<Why> {
         let endpoints = &spec.pod_metrics_endpoints;
-        let filters = endpoints.iter().all(|endpoint| endpoint.filter_running.unwrap_or(true));
+        let filters = endpoints.iter().all(|endpoint| endpoint.scraping.filter_running.unwrap_or(true));
         self.why_not_searched(monitor, &spec.namespace_selector, subject)
             .or_else(|| why_ended(phase, filters))
             .or_else(|| why_not_labelled(&spec.selector, subject))

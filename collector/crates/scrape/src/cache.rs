@@ -92,14 +92,14 @@ struct Options {
 
 /// When it pays to try for a run of plain lines: nearly always, unless every line has more than a value.
 #[derive(Clone, Copy, Debug, Default)]
-struct Patience {
+struct Trial {
     n_fruitless: u32,
     n_to_wait: u32,
 }
 
-impl Patience {
+impl Trial {
     #[inline]
-    fn tries(&mut self) -> bool {
+    fn is_due(&mut self) -> bool {
         if self.n_to_wait == 0 {
             return true;
         }
@@ -335,10 +335,10 @@ impl Cache {
         let (format, parsing) = self.format.expect("set before a body is read");
         let mut parser = Parser::with(format, body, parsing);
         let mut kind = Kind::Unknown;
-        let mut patience = Patience::default();
+        let mut trial = Trial::default();
         loop {
-            if patience.tries() {
-                patience.note(self.run(&mut parser, kind.into(), walk));
+            if trial.is_due() {
+                trial.note(self.run(&mut parser, kind.into(), walk));
             }
             let expected = walk.expected(&self.order);
             let predicted = expected.map_or(Print::NOTHING, |id| self.keys.print(id));
