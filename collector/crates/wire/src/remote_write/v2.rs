@@ -9,6 +9,7 @@
 
 mod merge;
 mod message;
+mod renumber;
 mod split;
 mod symbols;
 mod to_v1;
@@ -83,6 +84,16 @@ mod series {
     pub(super) const HISTOGRAMS: u32 = 3;
     pub(super) const EXEMPLARS: u32 = 4;
     pub(super) const METADATA: u32 = 5;
+}
+
+/// First bytes of fields that have a length.
+mod tag {
+    use super::series;
+
+    pub(super) const SERIES: u8 = (super::SERIES as u8) << 3 | 2;
+    pub(super) const LABELS: u8 = (series::LABELS as u8) << 3 | 2;
+    pub(super) const SAMPLES: u8 = (series::SAMPLES as u8) << 3 | 2;
+    pub(super) const METADATA: u8 = (series::METADATA as u8) << 3 | 2;
 }
 
 #[cfg(test)]

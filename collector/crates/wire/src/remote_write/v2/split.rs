@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::merge::Renumber;
+use super::renumber::Renumber;
 use super::{SERIES, SYMBOLS, series};
 use crate::proto::{Field, Malformed, Message, put_bytes, put_message};
 

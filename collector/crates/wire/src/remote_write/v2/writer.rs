@@ -2,7 +2,7 @@
 
 use model::{Exemplar, Histogram, Kind, Point, SeriesId, SeriesTable};
 
-use super::{SERIES, Symbols, series};
+use super::{SERIES, Symbols, series, tag};
 use crate::proto::{WireType, put_double, put_len, put_message, put_tag, put_uint, put_varint, varint_len};
 use crate::remote_write::body::{MAX_KEPT_BYTES, OpenChunk};
 use crate::remote_write::place::{Place, framed, sample_len};
@@ -70,9 +70,6 @@ pub fn append_metadata(out: &mut Vec<u8>, kind: Kind, help: u32, unit: u32) {
     });
 }
 
-const SERIES_TAG: u8 = (SERIES as u8) << 3 | 2;
-const LABELS_TAG: u8 = (series::LABELS as u8) << 3 | 2;
-const SAMPLES_TAG: u8 = (series::SAMPLES as u8) << 3 | 2;
 const DOUBLE_1_TAG: u8 = 1 << 3 | 1;
 
 /// A few encoded bytes that many series have in common.
@@ -93,9 +90,17 @@ impl Default for Short {
 
 impl<const N: usize> Short<N> {
     fn of(bytes: &[u8]) -> Self {
-        let mut short = Self { n_bytes: bytes.len() as u8, bytes: [0; N] };
-        short.bytes[..bytes.len()].copy_from_slice(bytes);
-        short
+        Self::joined(&[bytes])
+    }
+
+    fn joined(parts: &[&[u8]]) -> Self {
+        let mut bytes = [0; N];
+        let mut at = 0;
+        for part in parts {
+            bytes[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        Self { bytes, n_bytes: at as u8 }
     }
 
     fn get(&self) -> &[u8] {
@@ -131,7 +136,7 @@ const VALUE_AT: usize = 3;
 impl Default for Piece {
     fn default() -> Self {
         let mut bytes = [0; PIECE_BYTES];
-        bytes[..HEAD_BYTES].copy_from_slice(&[SERIES_TAG, 0, LABELS_TAG, 0]);
+        bytes[..HEAD_BYTES].copy_from_slice(&[tag::SERIES, 0, tag::LABELS, 0]);
         Self { bytes, tail: Short::of(&[]), zero_tail: Short::of(&[]) }
     }
 }
@@ -141,9 +146,9 @@ impl Piece {
     fn set_tail(&mut self, time: Short, metadata: Short) {
         let (time, metadata) = (time.get(), metadata.get());
         let n_time = time.len() as u8;
-        let value = [SAMPLES_TAG, 9 + n_time, DOUBLE_1_TAG, 0, 0, 0, 0, 0, 0, 0, 0];
-        self.tail = Short::of(&[&value, time, metadata].concat());
-        self.zero_tail = Short::of(&[&[SAMPLES_TAG, n_time], time, metadata].concat());
+        let value = [tag::SAMPLES, 9 + n_time, DOUBLE_1_TAG, 0, 0, 0, 0, 0, 0, 0, 0];
+        self.tail = Short::joined(&[&value, time, metadata]);
+        self.zero_tail = Short::joined(&[&[tag::SAMPLES, n_time], time, metadata]);
     }
 
     /// The series, unless it is too long for this.
