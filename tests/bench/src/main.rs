@@ -17,6 +17,7 @@ mod remote_write;
 mod scrape;
 mod soak;
 mod table;
+mod train;
 mod verdict;
 
 use std::io::Write as _;
@@ -54,6 +55,8 @@ enum Bench {
     RemoteWrite(RemoteWriteArgs),
     /// Long runs that have to end without a fault.
     Soak(SoakArgs),
+    /// Work for a program that counts what it does: `cargo xtask release` builds by that.
+    Train,
 }
 
 #[derive(Debug, Args)]
@@ -230,6 +233,7 @@ async fn run(bench: Bench) -> Result<()> {
             let script = args.script.script();
             remote_write::run(&script.setting(Duration::from_secs(args.seconds)), &script).await
         }
+        Bench::Train => train::run().await,
         Bench::Soak(SoakArgs { soak: Soak::Outage(args) }) => soak::outage(&args.script()).await,
     }
 }

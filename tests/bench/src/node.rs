@@ -59,6 +59,9 @@ const MEMORY: u64 = 15 << 20;
 /// Most of a core that it takes.
 const CORE: f64 = 0.005;
 
+/// All scrapers of the agent, as they are by default.
+pub(crate) const ALL_SCRAPERS: &str = "cpu: , disk: , filesystem: , load: , memory: , network: , nfs: , paging: , process: , processes: , system: ";
+
 /// Time between scrapes, and between requests for pages.
 const EVERY: Duration = Duration::from_millis(50);
 /// Until Go's runtime and ours have what they need.
@@ -160,7 +163,7 @@ fn alone(scrapers: &str, n_scrapes: u32, at: Timestamp) -> Result<Alone> {
 }
 
 /// A collector with these receiver keys and exporters, in a folder of its own.
-async fn muster(receiver: &str, exporter: &str, own_metrics: u16) -> Result<(Child, TempDir)> {
+pub(crate) async fn muster(receiver: &str, exporter: &str, own_metrics: u16) -> Result<(Child, TempDir)> {
     let folder = tempfile::tempdir().context("making a folder")?;
     let name = exporter.split(':').next().unwrap_or_default().trim();
     let config = format!(
@@ -282,9 +285,8 @@ fn processes(n_processes: u32) -> Result<String> {
 /// The agent with all scrapers and defaults, writing to a sink.
 async fn agent(time: Duration) -> Result<String> {
     let sink = Sink::start().await?;
-    let names = "cpu: , disk: , filesystem: , load: , memory: , network: , nfs: , paging: , process: , processes: , system: ";
     let exporter = format!("prometheusremotewrite: {{endpoint: '{}'}}", sink.url());
-    let (child, _folder) = muster(&format!("scrapers: {{{names}}}"), &exporter, free_port()?).await?;
+    let (child, _folder) = muster(&format!("scrapers: {{{ALL_SCRAPERS}}}"), &exporter, free_port()?).await?;
     let began = Instant::now();
     let before = cpu_nanos(child.id())?;
     sleep(time).await;

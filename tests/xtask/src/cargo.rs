@@ -40,8 +40,12 @@ pub(crate) fn build(packages: &[&str], release: bool) -> Result<()> {
 
 /// Becomes a program that was built for release: signals reach it alone, and its exit code is ours.
 pub(crate) fn become_built(name: &str, words: &[String]) -> Result<()> {
-    let path = target()?.join("release").join(name);
-    let error = Command::new(&path).args(words).exec();
+    become_program(&target()?.join("release").join(name), words)
+}
+
+/// Becomes another program; comes back only if that fails.
+pub(crate) fn become_program(path: &Path, words: &[String]) -> Result<()> {
+    let error = Command::new(path).args(words).exec();
     Err(error).with_context(|| format!("starting {}", path.display()))
 }
 

@@ -81,7 +81,10 @@ impl Symbols {
         }
         // Little is added to the symbols of a table, so those need no index.
         let of_table = &self.places[..self.n_of_table];
-        let is_it = |place: &(u32, u32)| encoded[place.0 as usize..place.1 as usize] == *text;
+        // The length is looked at first: reading the place alone is cheaper than reading the text, too.
+        let is_it = |(start, end): &(u32, u32)| {
+            (end - start) as usize == text.len() && encoded[*start as usize..*end as usize] == *text
+        };
         if let Some(number) = of_table.iter().position(is_it) {
             return number as u32;
         }

@@ -1,0 +1,65 @@
+//! `train`: work for a program that counts what it does, so that the next build can be optimised for it.
+//!
+//! Work is what most users have: targets with many series and with few, compressed and plain, both protocols of remote
+//! write, and a host that is read. The program ends as it does in service, because it writes its counts down then.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use tokio::time::sleep;
+use world::child::free_port;
+use world::sink::Sink;
+
+use crate::measure::{Setting, delivered_once};
+use crate::programs::{self, Task};
+use crate::{fleet, node, say};
+
+/// How long each piece of work takes once it runs evenly.
+const WORK: Duration = Duration::from_secs(20);
+const INTERVAL: Duration = Duration::from_secs(5);
+/// Time to end in.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Program, targets, series a target, and whether they have gzip.
+const SCRAPING: [(&str, usize, u32, bool); 4] = [
+    ("muster", 100, 2000, true),
+    ("muster", 2000, 20, true),
+    ("muster", 50, 2000, false),
+    ("muster-1.0", 50, 2000, true),
+];
+
+/// Does all the work, one piece after the other.
+pub(crate) async fn run() -> Result<()> {
+    for (program, n_targets, n_series, gzip) in SCRAPING {
+        let programs = vec![program.to_owned()];
+        scraping(&Setting { n_targets, n_series, gzip, interval: INTERVAL, measured: WORK, programs })
+            .await?;
+    }
+    host().await
+}
+
+async fn scraping(setting: &Setting) -> Result<()> {
+    let program = &setting.programs[0];
+    say(&format!("{}: {program} is trained for {WORK:?}", setting.name()));
+    let stand = fleet::start(setting.n_targets, setting.n_series, setting.gzip).await?;
+    let sink = Sink::start().await?;
+    let url = sink.url();
+    let task = Task { fleet: &stand.fleet, interval: setting.interval, gzip: setting.gzip, sink: &url };
+    let mut running = programs::start(program, &task).await?;
+    delivered_once(&running, &sink, setting).await?;
+    sleep(WORK).await;
+    running.end(GRACE).await
+}
+
+async fn host() -> Result<()> {
+    say(&format!("a host: muster is trained for {WORK:?}"));
+    let sink = Sink::start().await?;
+    let receiver = format!("collection_interval: 1s, scrapers: {{{}}}", node::ALL_SCRAPERS);
+    let exporter = format!("prometheusremotewrite: {{endpoint: '{}'}}", sink.url());
+    let (mut child, _folder) = node::muster(&receiver, &exporter, free_port()?).await?;
+    sleep(WORK).await;
+    let status = child.terminate(GRACE).await?;
+    ensure!(status.success(), "{}: {status}: {}", child.name(), child.last_words());
+    ensure!(sink.ledger().series() > 0, "nothing was written");
+    Ok(())
+}
