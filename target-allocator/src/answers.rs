@@ -1,4 +1,8 @@
-//! Bodies of answers, encoded once per change and not per request.
+//! Bodies of answers.
+//!
+//! Jobs and their configurations are encoded once per change. Lists of targets are encoded when somebody asks for them, because
+//! all of them together are many times as large as what they are made of; what is kept of them is the compressed form, which
+//! nearly every client takes.
 //!
 //! Shapes as upstream: an http_sd list has one group per target, `{"targets":["h:1"],"labels":{..}}`, labels in order
 //! of name, and ends with a newline; the list of a collector that has nothing is `[]` and a newline. Upstream's order
@@ -10,7 +14,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use bytes::Bytes;
 use model::Labels;
 use wire::compress::{Encoding, compress};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::placement::{JobPlacement, Listed};
 use crate::roster::Roster;
@@ -20,6 +24,25 @@ const WORTH_COMPRESSING: usize = 512;
 
 /// The list of a collector that has no target.
 pub static EMPTY_LIST: LazyLock<Arc<Answer>> = LazyLock::new(|| Arc::new(Answer::new(b"[]\n".to_vec())));
+
+/// A body as it is sent.
+#[derive(Clone, Debug)]
+pub struct Form {
+    /// What is sent.
+    pub body: Bytes,
+    /// Whether that is compressed.
+    pub is_gzip: bool,
+}
+
+impl Form {
+    fn plain(body: impl Into<Bytes>) -> Self {
+        Self { body: body.into(), is_gzip: false }
+    }
+
+    fn gzip(body: &Bytes) -> Self {
+        Self { body: body.clone(), is_gzip: true }
+    }
+}
 
 /// A JSON body with its validator, and its compressed form once somebody has asked for it. It is not printed: it may hold
 /// credentials.
@@ -62,25 +85,64 @@ impl Answer {
         &self.etag
     }
 
-    /// The body as gzip; `None` where that is not worth it.
+    /// What is sent to a client that takes gzip or not.
     #[must_use]
-    pub fn gzip(&self) -> Option<&Bytes> {
-        let compress = || {
-            if self.body.len() < WORTH_COMPRESSING {
-                return None;
+    pub fn form(&self, takes_gzip: bool) -> Form {
+        let gzip = || self.gzip.get_or_init(|| gzip(&self.body)).as_ref();
+        takes_gzip.then(gzip).flatten().map_or_else(|| Form::plain(self.body.clone()), Form::gzip)
+    }
+}
+
+/// The list of a member that has targets: its validator, and its compressed form once somebody has asked for that.
+#[derive(Debug)]
+pub struct List {
+    hash: u64,
+    gzip: OnceLock<Option<Bytes>>,
+}
+
+impl List {
+    /// A list of these targets.
+    #[must_use]
+    pub fn of<'a>(listed: impl Iterator<Item = Listed<'a>>) -> Self {
+        let mut hasher = Xxh3::new();
+        for Listed { item, turn } in listed {
+            hasher.update(&item.content().to_le_bytes());
+            if let Some((label, at)) = turn {
+                hasher.update(label.as_bytes());
+                hasher.update(&at.to_le_bytes());
             }
-            let mut out = Vec::new();
-            compress(Encoding::Gzip, &self.body, &mut out);
-            (out.len() < self.body.len()).then(|| Bytes::from(out))
-        };
-        self.gzip.get_or_init(compress).as_ref()
+        }
+        Self { hash: hasher.digest(), gzip: OnceLock::new() }
     }
 
-    /// Whether an `If-None-Match` header names this body.
+    /// The hash behind the validator: equal for equal lists, on every replica.
     #[must_use]
-    pub fn matches(&self, if_none_match: &str) -> bool {
-        names(if_none_match, &self.etag)
+    pub fn hash(&self) -> u64 {
+        self.hash
     }
+
+    /// What is sent to a client that takes gzip or not, and how often the list had to be encoded for that.
+    pub fn form(&self, takes_gzip: bool, encode: impl Fn() -> Vec<u8>) -> (Form, u64) {
+        let mut n_encoded = 0;
+        let mut encode = || {
+            n_encoded += 1;
+            encode()
+        };
+        let kept = takes_gzip.then(|| self.gzip.get_or_init(|| gzip(&encode())).as_ref()).flatten();
+        let form = kept.map(Form::gzip).unwrap_or_else(|| Form::plain(encode()));
+        (form, n_encoded)
+    }
+}
+
+/// A body as gzip; `None` where that is not worth it.
+fn gzip(body: &[u8]) -> Option<Bytes> {
+    if body.len() < WORTH_COMPRESSING {
+        return None;
+    }
+    let mut out = Vec::new();
+    compress(Encoding::Gzip, body, &mut out);
+    out.shrink_to_fit();
+    (out.len() < body.len()).then(|| Bytes::from(out))
 }
 
 impl fmt::Debug for Answer {
@@ -202,20 +264,20 @@ fn put_groups<'a>(out: &mut Vec<u8>, listed: impl Iterator<Item = Listed<'a>>) {
         put_text(out, item.address());
         out.extend_from_slice(b"],\"labels\":");
         match turn {
-            None => put_labels(out, &item.labels),
+            None => put_labels(out, item.labels()),
             Some((name, at)) => {
-                let mut labels = item.labels.clone();
+                let mut labels: Labels = item.labels().collect();
                 labels.set(name, &at.to_string());
-                put_labels(out, &labels);
+                put_labels(out, labels.iter());
             }
         }
         out.push(b'}');
     }
 }
 
-fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
+fn put_labels<'a>(out: &mut Vec<u8>, labels: impl Iterator<Item = (&'a str, &'a str)>) {
     out.push(b'{');
-    for (index, (name, value)) in labels.iter().enumerate() {
+    for (index, (name, value)) in labels.enumerate() {
         put_comma(out, index);
         put_text(out, name);
         out.push(b':');
@@ -243,7 +305,7 @@ mod tests {
     fn item(address: &str, more: &[(&str, &str)]) -> Arc<Item> {
         let mut labels: Labels = more.iter().copied().collect();
         labels.set("__address__", address);
-        Arc::new(Item { hash: 1, labels })
+        Arc::new(Item::alone(1, labels))
     }
 
     #[test]
@@ -327,11 +389,40 @@ mod tests {
     #[test]
     fn a_validator_follows_the_body() {
         let one = Answer::new(b"[]\n".to_vec());
-        assert!(one.matches(EMPTY_LIST.etag()));
-        assert!(one.matches(&format!("\"x\", {}", one.etag())));
-        assert!(one.matches(one.etag().trim_start_matches("W/")));
-        assert!(one.matches("*"));
-        assert!(!one.matches(Answer::new(b"{}".to_vec()).etag()));
-        assert!(one.gzip().is_none(), "too short to compress");
+        assert!(names(EMPTY_LIST.etag(), one.etag()));
+        assert!(names(&format!("\"x\", {}", one.etag()), one.etag()));
+        assert!(names(one.etag().trim_start_matches("W/"), one.etag()));
+        assert!(names("*", one.etag()));
+        assert!(!names(Answer::new(b"{}".to_vec()).etag(), one.etag()));
+        assert!(!one.form(true).is_gzip, "too short to compress");
+    }
+
+    #[test]
+    fn the_validator_of_a_list_follows_its_targets_and_their_turns() {
+        let items = [item("h1:9100", &[("env", "x")]), item("h2:9100", &[])];
+        let of = |listed: &[Listed<'_>]| List::of(listed.iter().copied()).hash();
+        let [one, two] = [0, 1].map(|index| Listed::plain(&items[index]));
+        let turning = |at| Listed { turn: Some((FROM, at)), ..one };
+        let equal = item("h1:9100", &[("env", "x")]);
+        assert_eq!(of(&[one, two]), of(&[Listed::plain(&equal), two]));
+        let lists: &[&[Listed<'_>]] =
+            &[&[], &[one], &[two], &[one, two], &[turning(1)], &[turning(2)], &[turning(1), two]];
+        let different: std::collections::BTreeSet<u64> = lists.iter().map(|listed| of(listed)).collect();
+        assert_eq!(different.len(), lists.len());
+    }
+
+    #[test]
+    fn a_list_is_encoded_for_each_who_takes_no_gzip_and_once_for_all_others() {
+        let items: Vec<_> = (0..20).map(|index| item(&format!("h{index}:9100"), &[])).collect();
+        let listed = || items.iter().map(Listed::plain);
+        let of_all = List::of(listed());
+        let ask = |takes_gzip| of_all.form(takes_gzip, || list(listed()));
+        let (plain, n_encoded) = ask(false);
+        assert_eq!((&plain.body[..], plain.is_gzip, n_encoded), (&list(listed())[..], false, 1));
+        assert_eq!(ask(false).1, 1);
+        let (packed, n_encoded) = ask(true);
+        assert!(packed.is_gzip && packed.body.len() < plain.body.len() / 3 && n_encoded == 1);
+        let (again, n_encoded) = ask(true);
+        assert_eq!((again.body.as_ptr(), n_encoded), (packed.body.as_ptr(), 0));
     }
 }

@@ -22,15 +22,15 @@ use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::answers::{Answer, EMPTY_LIST, query_unescape};
+use crate::answers::{Answer, EMPTY_LIST, all_lists, etag, query_unescape};
 use crate::errors::TargetErrors;
 use crate::kubernetes::Kubernetes;
 use crate::marks::{Marks, Seen};
 use crate::members::{Client, Heard, Polls};
 use crate::metrics::Metrics;
 use crate::roster::{MAX_MEMBERS, check_name};
-use crate::view::{JobView, View, config_map};
-use reply::{empty, html, not_found, plain, sealed, unready, wants_html};
+use crate::view::{View, config_map};
+use reply::{empty, html, not_found, plain, sealed, unready, wants_html, with_validator};
 use route::{Miss, Route};
 
 pub(crate) use debug::Asked;
@@ -228,7 +228,16 @@ impl Api {
         if is_member_asking && state.awaits(at) {
             self.tell_fetched(&view, job, at);
         }
-        sealed(state.list(at), &view, &parts.headers)
+        let Some(hash) = state.list_hash(at) else {
+            return sealed(&EMPTY_LIST, &view, &parts.headers);
+        };
+        let form = |takes_gzip| {
+            let (form, n_encoded) =
+                state.list(at, takes_gzip).unwrap_or_else(|| (EMPTY_LIST.form(takes_gzip), 0));
+            self.metrics.encoded(n_encoded);
+            form
+        };
+        with_validator(&etag(hash), form, &view, &parts.headers)
     }
 
     /// Adds to the reasons that the client has seen more than is known here.
@@ -251,11 +260,12 @@ impl Api {
             return unready(&reasons);
         }
         let roster = &view.placement.roster;
-        match view.jobs.get(job).map(|state| (state, &state.state.waits_for)) {
-            Some((_, Some(reason))) => unready(std::slice::from_ref(reason)),
-            Some((state, None)) => sealed(state.all(job, roster), view, asked),
-            None => sealed(JobView::default().all(job, roster), view, asked),
+        let state = view.jobs.get(job);
+        if let Some(reason) = state.and_then(|state| state.state.waits_for.as_ref()) {
+            return unready(std::slice::from_ref(reason));
         }
+        let placed = state.map(|state| Arc::clone(&state.placed)).unwrap_or_default();
+        sealed(&Answer::new(all_lists(job, &placed, roster)), view, asked)
     }
 
     /// Remembers who asked, and by which client if for a list. Gives back the answer to a name that cannot become a member.

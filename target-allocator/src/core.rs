@@ -36,7 +36,7 @@ use crate::roster::Roster;
 use crate::settings::Settings;
 use crate::view::{Configs, Parts, View};
 use keeping::Keeping;
-use lineup::{Jobs, Rendered, prepare};
+use lineup::{Jobs, configs, prepare};
 use running::Running;
 
 /// How long answers wait for jobs whose discovery stays silent.
@@ -82,7 +82,6 @@ pub(crate) struct Core {
     /// Monitors, where they are watched, and what they became last.
     following: Option<Following>,
     monitored: Arc<Monitored>,
-    rendered: Rendered,
     configs: Arc<Configs>,
     placement: Placement,
     moves: MoveLog,
@@ -115,8 +114,7 @@ impl Core {
         if let Some(kept) = &resumed {
             membership.resume(kept.roster());
         }
-        let mut rendered = Rendered::default();
-        let configs = Arc::new(rendered.update(&jobs));
+        let configs = Arc::new(configs(&jobs));
         let first = View::new(Parts::nothing_yet(&settings, Arc::clone(&configs)), None);
         let (views, _) = watch::channel(Arc::new(first));
         Ok(Self {
@@ -126,7 +124,6 @@ impl Core {
             membership,
             following,
             monitored: monitored.unwrap_or_default(),
-            rendered,
             configs,
             placement: Placement::default(),
             moves: MoveLog::default(),
@@ -346,7 +343,7 @@ impl Core {
             (Some(following), Some(policy)) => following.set_policy(policy.clone()),
             _ => self.following = follow(&settings, &self.shared),
         }
-        self.configs = Arc::new(self.rendered.update(&self.jobs));
+        self.configs = Arc::new(configs(&self.jobs));
         self.settings = settings;
         Ok(())
     }
@@ -370,7 +367,7 @@ impl Core {
             tracing::warn!(job = &**job, problem = %problems[0], "the job of a monitor cannot be discovered and is left out");
         }
         prepared.exchange(&mut self.jobs, &specs);
-        self.configs = Arc::new(self.rendered.update(&self.jobs));
+        self.configs = Arc::new(configs(&self.jobs));
         self.shared.metrics.monitors_changed();
     }
 }

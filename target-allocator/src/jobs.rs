@@ -5,12 +5,13 @@
 //! A job that uses a mechanism which is not built in is kept, shown under `/scrape_configs`, and its lists are answered with
 //! 503: an empty list would end its scrapes.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use config::{Node, Problem, Secret};
-use discovery::{GroupFilter, GroupLabels};
+use discovery::{Group, GroupFilter, GroupLabels};
 use model::Labels;
 use schemars::JsonSchema;
 use scrape::{GlobalConfig, Job, ScrapeConfig, assemble, discovered_labels};
@@ -27,8 +28,16 @@ pub struct JobSpec {
     job: Arc<Job>,
     /// Whether its rules look at [`DISABLE_SHARDING`].
     is_sharded: bool,
-    redacted: Value,
-    full: Value,
+    rendered: Arc<JobConfig>,
+}
+
+/// The configuration of one job as `/scrape_configs` shows it: JSON, the keys of every map in order.
+#[derive(Debug, PartialEq, Eq)]
+pub struct JobConfig {
+    /// With `<secret>` in place of credentials.
+    pub redacted: String,
+    /// With credentials.
+    pub full: Secret,
 }
 
 impl fmt::Debug for JobSpec {
@@ -49,23 +58,56 @@ pub struct Found {
     pub refused: Option<(usize, String)>,
 }
 
-/// The targets of one group of a job. Groups that did not change are not looked at again.
-#[derive(Clone, Debug, Default)]
+/// The targets of one group of a job, in the order of the group. Groups that did not change are not looked at again, nor is in
+/// one that did change a target that did not.
+#[derive(Clone, Debug)]
 pub struct FoundInGroup {
-    items: Vec<Arc<Item>>,
-    n_dropped: usize,
-    refused: Option<(usize, String)>,
+    group: Arc<Group>,
+    targets: Vec<FoundTarget>,
+}
+
+/// What became of one target.
+#[derive(Clone, Debug)]
+struct FoundTarget {
+    /// What is served of it, if anything.
+    item: Option<Arc<Item>>,
+    verdict: Verdict,
+}
+
+#[derive(Clone, Debug)]
+enum Verdict {
+    Kept,
+    /// A rule drops it.
+    Dropped,
+    /// It cannot be scraped, and why.
+    Refused(Arc<str>),
 }
 
 impl Found {
     /// All groups of a job together.
     #[must_use]
     pub fn of<'a>(groups: impl Iterator<Item = &'a FoundInGroup> + Clone) -> Self {
-        let items = groups.clone().flat_map(|group| group.items.iter().cloned());
-        let n_dropped = groups.clone().map(|group| group.n_dropped).sum();
-        let refused = groups.filter_map(|group| group.refused.clone());
-        let refused = refused.reduce(|(n, first), (more, _)| (n + more, first));
-        Self { items: arranged(items), n_dropped, refused }
+        let targets = groups.flat_map(|group| &group.targets);
+        let items = targets.clone().filter_map(|target| target.item.clone());
+        let mut found = Self { items: arranged(items), ..Self::default() };
+        for target in targets {
+            match &target.verdict {
+                Verdict::Kept => {}
+                Verdict::Dropped => found.n_dropped += 1,
+                Verdict::Refused(why) => {
+                    found.refused.get_or_insert_with(|| (0, why.to_string())).0 += 1;
+                }
+            }
+        }
+        found
+    }
+}
+
+impl FoundInGroup {
+    /// The group.
+    #[must_use]
+    pub fn group(&self) -> &Arc<Group> {
+        &self.group
     }
 }
 
@@ -137,11 +179,11 @@ fn mechanisms(config: &ScrapeConfig) -> Vec<Problem> {
 impl JobSpec {
     /// A job that has been checked.
     pub(crate) fn new(job: Arc<Job>) -> Self {
-        let render = || sorted(serde_json::to_value(job.config()).unwrap_or_default());
-        let (redacted, full) = (render(), Secret::revealing(render));
+        let render = || sorted(serde_json::to_value(job.config()).unwrap_or_default()).to_string();
+        let (redacted, full) = (render(), Secret::new(Secret::revealing(render)));
         let rules = &job.config().relabel_configs;
         let is_sharded = serde_json::to_string(rules).is_ok_and(|text| text.contains(DISABLE_SHARDING));
-        Self { job, is_sharded, redacted, full }
+        Self { job, is_sharded, rendered: Arc::new(JobConfig { redacted, full }) }
     }
 
     /// The name.
@@ -162,16 +204,22 @@ impl JobSpec {
         self.job.base_dir()
     }
 
-    /// As `/scrape_configs` shows it, keys sorted, credentials as `<secret>`.
+    /// As `/scrape_configs` shows it.
     #[must_use]
-    pub fn redacted(&self) -> &Value {
-        &self.redacted
+    pub fn rendered(&self) -> &Arc<JobConfig> {
+        &self.rendered
     }
 
-    /// As [`Self::redacted`], with credentials.
-    #[must_use]
-    pub fn full(&self) -> &Value {
-        &self.full
+    /// What is rendered without credentials.
+    #[cfg(test)]
+    pub(crate) fn redacted(&self) -> Value {
+        serde_json::from_str(&self.rendered.redacted).unwrap()
+    }
+
+    /// What is rendered with credentials.
+    #[cfg(test)]
+    pub(crate) fn full(&self) -> Value {
+        serde_json::from_str(self.rendered.full.expose()).unwrap()
     }
 
     /// Whether the other is the same job in every respect.
@@ -179,10 +227,10 @@ impl JobSpec {
         self.config() == other.config() && self.base_dir() == other.base_dir()
     }
 
-    /// Whether clients that see [`Self::redacted`] miss credentials.
+    /// Whether clients that see [`JobConfig::redacted`] miss credentials.
     #[must_use]
     pub fn has_secrets(&self) -> bool {
-        self.redacted != self.full
+        self.rendered.redacted != self.rendered.full.expose()
     }
 
     /// Whether its targets are found in the cluster that the allocator itself looks at.
@@ -213,30 +261,43 @@ impl JobSpec {
         })
     }
 
-    /// The targets of a group that discovery found. Without `filters`, those that rules drop, and those that cannot be
-    /// scraped, are among them.
+    /// The targets of a group that discovery found, and how many of them had to be relabelled. Without `filters`, those that
+    /// rules drop, and those that cannot be scraped, are served as well. `before` is what became of an earlier form of the group
+    /// under the same rules and filters; targets that are in both are taken over from it.
     #[must_use]
-    pub fn targets(&self, group: &discovery::Group, filters: bool) -> FoundInGroup {
-        let mut found = FoundInGroup::default();
-        for target in &group.targets {
-            let outcome = assemble(&self.job, &group.labels, &self.seeded(target));
-            let hash = match outcome {
-                Ok(Some(target)) => Some(target.hash),
-                Ok(None) => {
-                    found.n_dropped += 1;
-                    None
-                }
-                Err(why) => {
-                    found.refused.get_or_insert((0, why)).0 += 1;
-                    None
-                }
-            };
-            let whole = || identity(&discovered_labels(&self.job, &group.labels, target), self.name());
-            if let Some(hash) = hash.or_else(|| (!filters).then(whole)) {
-                found.items.push(Arc::new(Item { hash, labels: group.labels.overlaid(target) }));
+    pub fn targets(
+        &self,
+        group: &Arc<Group>,
+        filters: bool,
+        before: Option<&FoundInGroup>,
+    ) -> (FoundInGroup, usize) {
+        let before = before.filter(|before| before.group.labels == group.labels);
+        let known: HashMap<&Labels, &FoundTarget> =
+            before.iter().flat_map(|before| before.group.targets.iter().zip(&before.targets)).collect();
+        let mut n_relabelled = 0;
+        let targets = group.targets.iter().enumerate().map(|(index, target)| match known.get(target) {
+            Some(known) => FoundTarget {
+                item: known.item.as_ref().map(|item| Arc::new(item.in_group(group, index))),
+                verdict: known.verdict.clone(),
+            },
+            None => {
+                n_relabelled += 1;
+                self.target(group, index, filters)
             }
-        }
-        found
+        });
+        (FoundInGroup { targets: targets.collect(), group: Arc::clone(group) }, n_relabelled)
+    }
+
+    fn target(&self, group: &Arc<Group>, index: usize, filters: bool) -> FoundTarget {
+        let target = &group.targets[index];
+        let (hash, verdict) = match assemble(&self.job, &group.labels, &self.seeded(target)) {
+            Ok(Some(target)) => (Some(target.hash), Verdict::Kept),
+            Ok(None) => (None, Verdict::Dropped),
+            Err(why) => (None, Verdict::Refused(why.into())),
+        };
+        let whole = || identity(&discovered_labels(&self.job, &group.labels, target), self.name());
+        let hash = hash.or_else(|| (!filters).then(whole));
+        FoundTarget { item: hash.map(|hash| Arc::new(Item::new(hash, group, index))), verdict }
     }
 
     /// Labels of a target as the rules get them.
@@ -249,7 +310,7 @@ impl JobSpec {
     ///
     /// # Errors
     /// Why it cannot be scraped.
-    pub fn outcome(&self, group: &discovery::Group, target: &Labels) -> Result<Option<u64>, String> {
+    pub fn outcome(&self, group: &Group, target: &Labels) -> Result<Option<u64>, String> {
         let assembled = assemble(&self.job, &group.labels, &self.seeded(target))?;
         Ok(assembled.map(|target| target.hash))
     }

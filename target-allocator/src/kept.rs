@@ -254,7 +254,7 @@ mod tests {
     fn jobs(n: usize) -> BTreeMap<Arc<str>, Items> {
         let item = |index: usize| {
             let labels: model::Labels = [("__address__", format!("h-{index}:1"))].into_iter().collect();
-            Arc::new(Item { hash: crate::items::identity(&labels, "a"), labels })
+            Arc::new(Item::alone(crate::items::identity(&labels, "a"), labels))
         };
         BTreeMap::from([("a".into(), arranged((0..n).map(item)))])
     }

@@ -30,6 +30,8 @@ pub(crate) struct Metrics {
     watched: Mutex<Option<Scope>>,
     moved: BTreeMap<Reason, Counter>,
     events: Counter,
+    relabelled: Counter,
+    encoded: Counter,
 }
 
 impl Metrics {
@@ -46,7 +48,18 @@ impl Metrics {
             "Changes of the jobs of monitors",
             &[("source", "EventSourcePrometheusCR")],
         );
-        Self { registry, changing: Mutex::new(None), watched: Mutex::new(None), moved, events }
+        let relabelled = registry.counter(
+            "muster_allocator_targets_relabelled_total",
+            "Targets that were relabelled because they, their job or what they share with others changed",
+            &[],
+        );
+        let encoded = registry.counter(
+            "muster_allocator_lists_encoded_total",
+            "Lists of a member's targets that were encoded for who asked",
+            &[],
+        );
+        let (changing, watched) = (Mutex::new(None), Mutex::new(None));
+        Self { registry, changing, watched, moved, events, relabelled, encoded }
     }
 
     /// The registry behind.
@@ -175,8 +188,14 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// The targets of one job were relabelled.
-    pub(crate) fn processed(&self, job: &str, took: Duration) {
+    /// So many lists were encoded.
+    pub(crate) fn encoded(&self, n_lists: u64) {
+        self.encoded.inc_by(n_lists);
+    }
+
+    /// The targets of one job were looked at, and so many of them relabelled.
+    pub(crate) fn processed(&self, job: &str, n_relabelled: usize, took: Duration) {
+        self.relabelled.inc_by(n_relabelled as u64);
         let help = "Duration of relabelling the targets of a job";
         let all = "opentelemetry_allocator_process_targets_duration_seconds";
         self.registry.histogram(all, help, &BUCKETS, &[]).observe(took.as_secs_f64());

@@ -1,17 +1,18 @@
 //! What is answered: one immutable value, replaced as a whole.
 //!
-//! Every request is answered from one [`View`], so that no answer mixes two assignments. Bodies are encoded when the
-//! view is made; what did not change is shared with the view before.
+//! Every request is answered from one [`View`], so that no answer mixes two assignments. Validators, jobs and configurations are
+//! there when the view is made, lists of targets are encoded when they are asked for; what did not change is shared with the
+//! view before.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 
-use config::Secret;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::answers::{Answer, EMPTY_LIST, all_lists, job_list, list};
+use crate::answers::{Answer, Form, List, job_list, list};
 use crate::items::Item;
+use crate::jobs::JobConfig;
 use crate::kubernetes::Monitored;
 use crate::marks::Marks;
 use crate::moves::MoveLog;
@@ -27,15 +28,6 @@ pub struct Configs {
     pub full: Answer,
     /// Each job's configuration as it stands in the bodies.
     pub jobs: BTreeMap<Arc<str>, Arc<JobConfig>>,
-}
-
-/// The configuration of one job, as JSON.
-#[derive(Debug)]
-pub struct JobConfig {
-    /// With `<secret>` in place of credentials.
-    pub redacted: String,
-    /// With credentials.
-    pub full: Secret,
 }
 
 impl Configs {
@@ -79,13 +71,12 @@ pub struct JobView {
     pub state: JobState,
     /// Who has its targets.
     pub placed: Arc<JobPlacement>,
-    /// The list of each member, by position in the roster.
-    lists: Vec<Arc<Answer>>,
+    /// The list of each member that has targets, by position in the roster.
+    lists: Vec<Option<Arc<List>>>,
     /// Members that must fetch their list before others let go.
     awaited: Vec<usize>,
     /// Hash of the targets, whoever has them.
     digest: u64,
-    all: OnceLock<Arc<Answer>>,
 }
 
 impl JobView {
@@ -96,46 +87,49 @@ impl JobView {
         before: Option<(&Self, &Roster)>,
     ) -> Self {
         let same_roster = before.filter(|(_, before)| *before == roster).map(|(view, _)| view);
-        let encode = |(at, listed): (usize, Vec<Listed<'_>>)| {
+        let seal = |(at, listed): (usize, Vec<Listed<'_>>)| {
             if listed.is_empty() {
-                return Arc::clone(&EMPTY_LIST);
+                return None;
             }
             if let Some(view) = same_roster.filter(|view| view.placed.lists_alike(&placed, at)) {
-                return Arc::clone(view.list(at));
+                return view.lists.get(at).cloned().flatten();
             }
-            let answer = Answer::new(list(listed.into_iter()));
-            let old = before.and_then(|(view, before)| Some(view.list(before.position(roster.name(at))?)));
-            old.filter(|old| old.body() == answer.body()).map_or_else(|| Arc::new(answer), Arc::clone)
+            let fresh = List::of(listed.into_iter());
+            let old = before.and_then(|(view, before)| {
+                view.lists.get(before.position(roster.name(at))?).cloned().flatten()
+            });
+            old.filter(|old| old.hash() == fresh.hash()).or_else(|| Some(Arc::new(fresh)))
         };
-        let lists = placed.listed_by_member(roster.len()).into_iter().enumerate().map(encode).collect();
+        let lists = placed.listed_by_member(roster.len()).into_iter().enumerate().map(seal).collect();
         let awaited = placed.awaited();
         let same_items = before.filter(|(view, _)| Arc::ptr_eq(&view.placed.items, &placed.items));
         let digest = same_items.map_or_else(|| digest(&placed.items), |(view, _)| view.digest);
-        Self { state, placed, lists, awaited, digest, all: OnceLock::new() }
+        Self { state, placed, lists, awaited, digest }
     }
 
-    /// The list of a member.
+    /// The hash behind the validator of a member's list; `None` where the member has nothing of the job.
     #[must_use]
-    pub fn list(&self, at: usize) -> &Arc<Answer> {
-        self.lists.get(at).unwrap_or(&EMPTY_LIST)
+    pub fn list_hash(&self, at: usize) -> Option<u64> {
+        Some(self.lists.get(at)?.as_ref()?.hash())
+    }
+
+    /// A member's list as it is sent, and how often it had to be encoded for that; `None` where the member has nothing of the
+    /// job.
+    #[must_use]
+    pub fn list(&self, at: usize, takes_gzip: bool) -> Option<(Form, u64)> {
+        Some(self.lists.get(at)?.as_ref()?.form(takes_gzip, || list(self.placed.listed(at))))
     }
 
     /// Whether a member has nothing of it.
     #[must_use]
     pub fn is_empty_for(&self, at: usize) -> bool {
-        self.list(at).hash() == EMPTY_LIST.hash()
+        self.list_hash(at).is_none()
     }
 
     /// Whether others hold targets until this member has fetched its list.
     #[must_use]
     pub fn awaits(&self, at: usize) -> bool {
         self.awaited.contains(&at)
-    }
-
-    /// The lists of all members.
-    #[must_use]
-    pub fn all(&self, job: &str, roster: &Roster) -> &Arc<Answer> {
-        self.all.get_or_init(|| Arc::new(Answer::new(all_lists(job, &self.placed, roster))))
     }
 }
 
@@ -197,7 +191,7 @@ pub struct Parts {
 }
 
 impl View {
-    /// Encodes what changed since `before`.
+    /// Makes anew what changed since `before`.
     #[must_use]
     pub fn new(parts: Parts, before: Option<&Self>) -> Self {
         let roster = &parts.placement.roster;
@@ -250,9 +244,10 @@ impl View {
             let n_members = self.placement.roster.len();
             let mut hashers = vec![Xxh3::new(); n_members];
             for (name, job) in &self.jobs {
-                for (at, hasher) in hashers.iter_mut().enumerate().filter(|(at, _)| !job.is_empty_for(*at)) {
+                for (at, hasher) in hashers.iter_mut().enumerate() {
+                    let Some(hash) = job.list_hash(at) else { continue };
                     hasher.update(name.as_bytes());
-                    hasher.update(&job.list(at).hash().to_le_bytes());
+                    hasher.update(&hash.to_le_bytes());
                 }
             }
             hashers.iter().map(Xxh3::digest).collect()
@@ -261,10 +256,10 @@ impl View {
         of_all.get(at).copied().unwrap_or(0) ^ configs.hash()
     }
 
-    /// The jobs that have targets in the list of a member, those it holds for others among them.
-    pub fn jobs_of(&self, at: usize) -> impl Iterator<Item = (&Arc<str>, &JobView)> {
-        let jobs = self.jobs.iter().map(|(name, job)| (name, &**job));
-        jobs.filter(move |(_, job)| !job.is_empty_for(at))
+    /// The jobs that have targets in the list of a member, those it holds for others among them, each with the hash behind the
+    /// validator of that list.
+    pub fn jobs_of(&self, at: usize) -> impl Iterator<Item = (&Arc<str>, u64)> {
+        self.jobs.iter().filter_map(move |(name, job)| Some((name, job.list_hash(at)?)))
     }
 
     /// Why lists of targets cannot be given; empty when they can.
@@ -279,7 +274,7 @@ fn digest(items: &[Arc<Item>]) -> u64 {
     let mut hasher = Xxh3::new();
     for item in items {
         hasher.update(&item.hash.to_le_bytes());
-        hasher.update(&item.labels.hash64().to_le_bytes());
+        hasher.update(&item.content().to_le_bytes());
     }
     hasher.digest()
 }

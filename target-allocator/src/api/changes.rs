@@ -61,8 +61,8 @@ fn news(view: &View, collector: &str, is_secure: bool) -> u64 {
 
 fn describe(view: &View, collector: &str, hash: u64, is_secure: bool) -> Answer {
     let at = view.placement.roster.position(collector);
-    let jobs = at.into_iter().flat_map(|at| view.jobs_of(at).map(move |(name, job)| (name, job.list(at))));
-    let jobs: Map<String, Value> = jobs.map(|(name, list)| (name.to_string(), list.etag().into())).collect();
+    let jobs = at.into_iter().flat_map(|at| view.jobs_of(at));
+    let jobs: Map<String, Value> = jobs.map(|(name, hash)| (name.to_string(), etag(hash).into())).collect();
     let shows = is_secure || view.shows_secrets;
     let configs = if shows { &view.configs.full } else { &view.configs.redacted };
     let body = json!({ "scrape_configs": configs.etag(), "jobs": jobs });

@@ -142,7 +142,7 @@ pub(super) fn target(view: &View, hash: Option<&str>) -> (StatusCode, String) {
     let Some((job, item, owner)) = found else {
         return refusal(view, StatusCode::NOT_FOUND, &format!("No target has the hash {hash}"), None);
     };
-    let label = |name: &str| item.labels.value(&format!("__meta_kubernetes_{name}")).to_owned();
+    let label = |name: &str| item.value(&format!("__meta_kubernetes_{name}")).to_owned();
     let facts = [
         ("Namespace", label("namespace")),
         ("Service Name", label("service_name")),
@@ -163,7 +163,7 @@ pub(super) fn target(view: &View, hash: Option<&str>) -> (StatusCode, String) {
         h2 { "Labels before relabelling" }
         table {
             tr { th { "Label" } th { "Value" } }
-            @for (name, value) in item.labels.iter() { tr { td { code { (name) } } td { code { (value) } } } }
+            @for (name, value) in item.labels() { tr { td { code { (name) } } td { code { (value) } } } }
         }
     };
     (StatusCode::OK, frame(view, &format!("Target: {}", item.address()), &body))
@@ -283,7 +283,7 @@ fn target_rows(view: &View, wanted: impl Fn(&str, Option<usize>) -> bool) -> Mar
                     td { (job_link(job)) }
                     td { (target_link(item.hash, item.address())) }
                     td { (owner_link(view, *owner)) }
-                    td { (item.labels.value("__meta_kubernetes_endpointslice_name")) }
+                    td { (item.value("__meta_kubernetes_endpointslice_name")) }
                 }
             }
         } }

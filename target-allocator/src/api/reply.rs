@@ -7,7 +7,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use crate::answers::{Answer, not_ready};
+use crate::answers::{Answer, Form, names, not_ready};
 use crate::marks::Seen;
 use crate::view::View;
 
@@ -30,19 +30,26 @@ pub(super) fn seen(asked: &HeaderMap) -> Option<Seen> {
 
 /// A sealed answer of a view: 304 where the client has it, compressed where the client takes it.
 pub(super) fn sealed(answer: &Answer, view: &View, asked: &HeaderMap) -> Response<Bytes> {
-    let known = text(asked, &IF_NONE_MATCH).is_some_and(|tags| answer.matches(tags));
-    let gzip = Some(answer).filter(|_| !known && takes_gzip(asked)).and_then(Answer::gzip);
-    let (status, body) = match (known, gzip) {
-        (true, _) => (StatusCode::NOT_MODIFIED, Bytes::new()),
-        (false, Some(gzip)) => (StatusCode::OK, gzip.clone()),
-        (false, None) => (StatusCode::OK, answer.body().clone()),
-    };
-    let mut response = with_type(status, JSON, body);
+    with_validator(answer.etag(), |takes_gzip| answer.form(takes_gzip), view, asked)
+}
+
+/// As [`sealed`], of a body that is made where the client does not have it; `form` is told whether the client takes gzip.
+pub(super) fn with_validator(
+    etag: &str,
+    form: impl FnOnce(bool) -> Form,
+    view: &View,
+    asked: &HeaderMap,
+) -> Response<Bytes> {
+    let is_known = text(asked, &IF_NONE_MATCH).is_some_and(|tags| names(tags, etag));
+    let form = (!is_known).then(|| form(takes_gzip(asked)));
+    let status = if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+    let is_gzip = form.as_ref().is_some_and(|form| form.is_gzip);
+    let mut response = with_type(status, JSON, form.map_or_else(Bytes::new, |form| form.body));
     let headers = response.headers_mut();
-    if gzip.is_some() {
+    if is_gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    headers.insert(ETAG, HeaderValue::from_str(answer.etag()).expect("a validator is hexadecimal"));
+    headers.insert(ETAG, HeaderValue::from_str(etag).expect("a validator is hexadecimal"));
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     stamp(headers, view, asked);
@@ -103,10 +110,9 @@ pub(super) fn style(sheet: &'static str) -> Response<Bytes> {
 /// The Prometheus text format.
 pub(super) fn metrics(text: String, asked: &HeaderMap) -> Response<Bytes> {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    let answer = Answer::new(text.into_bytes());
-    let gzip = Some(&answer).filter(|_| takes_gzip(asked)).and_then(Answer::gzip);
-    let mut response = with_type(StatusCode::OK, kind, gzip.unwrap_or(answer.body()).clone());
-    if gzip.is_some() {
+    let form = Answer::new(text.into_bytes()).form(takes_gzip(asked));
+    let mut response = with_type(StatusCode::OK, kind, form.body);
+    if form.is_gzip {
         response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response
@@ -214,6 +220,6 @@ mod tests {
         let response = sealed(&answer, &view(), &asked(ACCEPT_ENCODING, "gzip"));
         assert_eq!(response.headers()[CONTENT_ENCODING], "gzip");
         assert!(response.body().len() < 500);
-        assert_eq!(response.body().as_ptr(), answer.gzip().unwrap().as_ptr());
+        assert_eq!(response.body().as_ptr(), answer.form(true).body.as_ptr());
     }
 }

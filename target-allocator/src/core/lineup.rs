@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use config::{Problem, Secret};
+use config::Problem;
 
 use super::Shared;
 use super::running::Running;
 use crate::jobs::JobSpec;
 use crate::settings::Settings;
-use crate::view::{Configs, JobConfig};
+use crate::view::Configs;
 
 /// Running jobs by name.
 pub(super) type Jobs = BTreeMap<Arc<str>, Running>;
@@ -59,25 +59,8 @@ impl Prepared {
     }
 }
 
-/// Jobs as they were rendered last, so that those that did not change are not rendered again.
-#[derive(Default)]
-pub(super) struct Rendered(BTreeMap<Arc<str>, (Arc<JobSpec>, Arc<JobConfig>)>);
-
-impl Rendered {
-    /// The bodies of `/scrape_configs`.
-    pub(super) fn update(&mut self, jobs: &Jobs) -> Configs {
-        let before = std::mem::take(&mut self.0);
-        let render = |(name, running): (&Arc<str>, &Running)| {
-            let spec = running.spec();
-            let known = before.get(name).filter(|(old, _)| Arc::ptr_eq(old, spec));
-            let config = known.map_or_else(|| Arc::new(render(spec)), |(_, config)| Arc::clone(config));
-            (Arc::clone(name), (Arc::clone(spec), config))
-        };
-        self.0 = jobs.iter().map(render).collect();
-        Configs::of(self.0.iter().map(|(name, (_, config))| (Arc::clone(name), Arc::clone(config))).collect())
-    }
-}
-
-fn render(spec: &JobSpec) -> JobConfig {
-    JobConfig { redacted: spec.redacted().to_string(), full: Secret::new(spec.full().to_string()) }
+/// The bodies of `/scrape_configs`.
+pub(super) fn configs(jobs: &Jobs) -> Configs {
+    let rendered = |running: &Running| Arc::clone(running.spec().rendered());
+    Configs::of(jobs.iter().map(|(name, running)| (Arc::clone(name), rendered(running))).collect())
 }

@@ -28,7 +28,7 @@ pub(super) struct Running {
     is_filtered: bool,
     snapshots: watch::Receiver<Snapshot>,
     /// What was found in each group at the last look.
-    groups: Vec<(Arc<Group>, FoundInGroup)>,
+    groups: Vec<FoundInGroup>,
     /// Nothing until discovery has settled for the first time.
     found: Option<Found>,
     problems: Vec<String>,
@@ -92,7 +92,7 @@ impl Running {
 
     /// What discovery found, before relabelling.
     pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
-        self.groups.iter().map(|(group, _)| &**group)
+        self.groups.iter().map(|found| &**found.group())
     }
 
     /// Whether the running discovery serves another configuration of the job as well.
@@ -147,10 +147,10 @@ impl Running {
             return;
         }
         let began = std::time::Instant::now();
-        self.look_at(&snapshot.groups, settings.filters);
-        let mut found = Found::of(self.groups.iter().map(|(_, found)| found));
+        let n_relabelled = self.look_at(&snapshot.groups, settings.filters);
+        let mut found = Found::of(self.groups.iter());
         found.n_dropped += snapshot.n_passed_over;
-        metrics.processed(self.spec.name(), began.elapsed());
+        metrics.processed(self.spec.name(), n_relabelled, began.elapsed());
         if let Some(before) = &self.found {
             if before.items == found.items {
                 found.items = Arc::clone(&before.items);
@@ -186,18 +186,23 @@ impl Running {
         self.held.is_some()
     }
 
-    /// Looks at the groups that changed.
-    fn look_at(&mut self, groups: &[Arc<Group>], filters: bool) {
-        // The old groups live until the end of this function, so that no new one can have the address of an old one.
-        let old = std::mem::take(&mut self.groups);
-        let mut known: HashMap<*const Group, FoundInGroup> =
-            old.iter().map(|(group, found)| (Arc::as_ptr(group), found.clone())).collect();
-        let look = |group: &Arc<Group>| {
-            let found =
-                known.remove(&Arc::as_ptr(group)).unwrap_or_else(|| self.spec.targets(group, filters));
-            (Arc::clone(group), found)
+    /// Looks at the groups that changed. Gives back how many targets had to be relabelled.
+    fn look_at(&mut self, groups: &[Arc<Group>], filters: bool) -> usize {
+        let mut before: HashMap<Arc<str>, FoundInGroup> = std::mem::take(&mut self.groups)
+            .into_iter()
+            .map(|found| (Arc::clone(&found.group().source), found))
+            .collect();
+        let mut n_relabelled = 0;
+        let look = |group: &Arc<Group>| match before.remove(&group.source) {
+            Some(same) if Arc::ptr_eq(same.group(), group) => same,
+            before => {
+                let (found, n) = self.spec.targets(group, filters, before.as_ref());
+                n_relabelled += n;
+                found
+            }
         };
         self.groups = groups.iter().map(look).collect();
+        n_relabelled
     }
 
     /// Whether it has not answered yet, though it can.

@@ -315,7 +315,7 @@ async fn changed_meta_labels_are_served_without_a_move() {
     let view = world.ready().await;
     let owner = view.jobs["a"].placed.owners.clone();
     world.write("t.yaml", "- {targets: ['h:1'], labels: {__meta_uid: new}}\n");
-    let is_new = |view: &View| view.jobs["a"].placed.items[0].labels.value("__meta_uid") == "new";
+    let is_new = |view: &View| view.jobs["a"].placed.items[0].value("__meta_uid") == "new";
     let view = world.until(is_new).await;
     assert_eq!(view.jobs["a"].placed.owners, owner);
     assert_eq!(view.moves.total(), 0);

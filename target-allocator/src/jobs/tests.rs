@@ -13,7 +13,7 @@ fn found(text: &str) -> Vec<(String, Found)> {
     let find = |spec: &Arc<JobSpec>| {
         let groups = spec.config().sd.static_configs.iter().enumerate();
         let groups: Vec<FoundInGroup> =
-            groups.map(|(index, group)| spec.targets(&group.group(index), true)).collect();
+            groups.map(|(index, group)| spec.targets(&Arc::new(group.group(index)), true, None).0).collect();
         (spec.name().to_owned(), Found::of(groups.iter()))
     };
     specs(text).iter().map(find).collect()
@@ -21,7 +21,8 @@ fn found(text: &str) -> Vec<(String, Found)> {
 
 fn served(text: &str) -> String {
     let line = |(job, found): (String, Found)| {
-        let labels: Vec<String> = found.items.iter().map(|item| item.labels.to_string()).collect();
+        let labels: Vec<String> =
+            found.items.iter().map(|item| item.labels().collect::<Labels>().to_string()).collect();
         format!("{job}: {}\n", labels.join(" "))
     };
     found(text).into_iter().map(line).collect()
@@ -139,9 +140,9 @@ fn without_the_filter_dropped_targets_are_served_as_well() {
   relabel_configs: [{source_labels: [__address__], regex: 'h2.*', action: drop}]
 ";
     let spec = &specs(text)[0];
-    let group = spec.config().sd.static_configs[0].group(0);
-    assert_eq!(spec.targets(&group, false).items.len(), 2);
-    assert_eq!(spec.targets(&group, true).items.len(), 1);
+    let group = Arc::new(spec.config().sd.static_configs[0].group(0));
+    let n_served = |filters| Found::of([spec.targets(&group, filters, None).0].iter()).items.len();
+    assert_eq!((n_served(false), n_served(true)), (2, 1));
 }
 
 // The next tests hold what upstream's conformance suite holds; the fixtures are our own.
@@ -301,6 +302,15 @@ fn groups_of_other_services_are_left_out_before_their_targets_are_looked_at() {
     assert!(!is_wanted(spec, &unknown, &own));
 }
 
+/// Some targets are kept, some dropped, and some cannot be scraped.
+const OF_SORTS: &str = "scrape_configs:
+- job_name: a
+  static_configs: [{targets: []}]
+  relabel_configs:
+  - {source_labels: [__address__], regex: 'drop-.*', action: drop}
+  - {source_labels: [__address__], regex: 'refuse-.*', target_label: __address__, replacement: ''}
+";
+
 proptest::proptest! {
     #[test]
     fn what_the_filter_leaves_out_the_rules_drop(
@@ -319,9 +329,36 @@ proptest::proptest! {
         };
         let (group, own) = group_of(meta(&group), targets.iter().map(target).collect());
         if !is_wanted(spec, &group, &own) {
-            let found = spec.targets(&group, true);
+            let group = Arc::new(group);
+            let found = Found::of([spec.targets(&group, true, None).0].iter());
             proptest::prop_assert!(found.items.is_empty() && found.refused.is_none());
             proptest::prop_assert_eq!(found.n_dropped, group.targets.len());
         }
+    }
+
+    #[test]
+    fn what_is_taken_over_from_an_earlier_form_of_a_group_is_what_relabelling_all_of_it_gives(
+        labels in proptest::collection::vec("x|y", 2),
+        targets in proptest::collection::vec(proptest::collection::vec("(keep|drop|refuse)-[a-d]", 0..6), 2),
+        filters in proptest::bool::ANY,
+    ) {
+        let spec = &specs(OF_SORTS)[0];
+        let form = |at: usize| {
+            let target = |address: &String| [("__address__", address)].into_iter().collect();
+            Arc::new(Group {
+                labels: [("env", &labels[at])].into_iter().collect(),
+                targets: targets[at].iter().map(target).collect(),
+                ..Group::default()
+            })
+        };
+        let before = spec.targets(&form(0), filters, None).0;
+        let (after, n_relabelled) = spec.targets(&form(1), filters, Some(&before));
+        let (anew, n_all) = spec.targets(&form(1), filters, None);
+        let [after, anew] = [after, anew].map(|found| Found::of([found].iter()));
+        proptest::prop_assert_eq!(&after.items, &anew.items);
+        proptest::prop_assert_eq!((after.n_dropped, after.refused), (anew.n_dropped, anew.refused));
+        let is_new = |target: &&String| labels[0] != labels[1] || !targets[0].contains(*target);
+        proptest::prop_assert_eq!(n_relabelled, targets[1].iter().filter(is_new).count());
+        proptest::prop_assert_eq!(n_all, targets[1].len());
     }
 }

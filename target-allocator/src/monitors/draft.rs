@@ -275,7 +275,7 @@ impl<'a> Draft<'a> {
     }
 
     fn keep(&mut self, path: &str, job: JobSpec) {
-        self.n_bytes += job.full().to_string().len();
+        self.n_bytes += job.rendered().full.expose().len();
         if self.n_bytes > MAX_JOB_BYTES {
             let message = format!("the jobs of the monitor are larger than MAX_JOB_BYTES, {MAX_JOB_BYTES}");
             self.refuse(Problem::at(path, message).with_hint("split the monitor, or list fewer endpoints"));

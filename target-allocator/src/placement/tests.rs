@@ -6,7 +6,7 @@ use crate::items::arranged;
 fn items(range: std::ops::Range<usize>) -> Items {
     arranged(range.map(|index| {
         let labels: Labels = [("__address__", format!("host-{index}:9100"))].into_iter().collect();
-        Arc::new(Item { hash: crate::items::identity(&labels, "node"), labels })
+        Arc::new(Item::alone(crate::items::identity(&labels, "node"), labels))
     }))
 }
 
@@ -194,15 +194,15 @@ fn changed_meta_labels_change_what_is_served_and_nothing_else() {
     let mut world = World::start(&["s-0", "s-1"]);
     let owners = world.node().owners.clone();
     let renewed = world.jobs["node"].iter().map(|item| {
-        let mut item = (**item).clone();
-        item.labels.set("__meta_kubernetes_pod_uid", "new");
-        Arc::new(item)
+        let mut labels: Labels = item.labels().collect();
+        labels.set("__meta_kubernetes_pod_uid", "new");
+        Arc::new(Item::alone(item.hash, labels))
     });
     world.jobs.insert("node".into(), arranged(renewed));
     world.members(&["s-0", "s-1"]);
     assert_eq!(world.node().owners, owners);
     assert_eq!(world.log.total(), 0);
-    assert!(world.node().items.iter().all(|item| item.labels.contains("__meta_kubernetes_pod_uid")));
+    assert!(world.node().items.iter().all(|item| item.get("__meta_kubernetes_pod_uid").is_some()));
 }
 
 #[test]

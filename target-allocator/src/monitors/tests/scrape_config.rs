@@ -116,7 +116,8 @@ fn blocks(spec: &str) -> String {
     let manifest = format!("kind: ScrapeConfig\nmetadata: {{namespace: shop, name: cart}}\nspec:\n{spec}");
     let material = Store::of([("Secret shop/s/k", "hush"), ("Secret shop/s/other", "hush-too")]);
     let job = job_with(ALL, &material, &manifest);
-    let sections = job.full().as_object().unwrap().iter().filter(|(key, _)| key.ends_with("_configs"));
+    let full = job.full();
+    let sections = full.as_object().unwrap().iter().filter(|(key, _)| key.ends_with("_configs"));
     let sections = sections.filter(|(key, _)| *key != "relabel_configs");
     sections.map(|(key, value)| format!("{key}: {value}\n")).collect()
 }
