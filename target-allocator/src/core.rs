@@ -1,7 +1,7 @@
 //! The loop that shares out targets: discovery and members in, views out.
 //!
 //! It sleeps until something changed: targets of a job, members, a fetched list, the configuration. Cost follows change:
-//! only jobs whose targets changed are relabelled, only lists that changed are encoded.
+//! only targets that changed are relabelled, and a list that did not change keeps its validator and its compressed form.
 //!
 //! Nothing is answered before discovery of every job has settled. A job whose discovery stays silent longer than
 //! [`PATIENCE`] is left behind: the others are answered, and its own lists stay 503 until it settles.

@@ -2,7 +2,7 @@
 //!
 //! Targets come from discovery ([`jobs`], [`items`]), collectors from a list, a file or from who asks ([`members`]). Who has
 //! what is a pure function of both ([`assign`]); from one epoch to the next, old owners keep a target until the new one has
-//! fetched it ([`placement`]), and our own scrapers change over at a moment that both know ([`handover`]). Answers are encoded once per change ([`answers`], [`view`]) and served by [`api`] in the
+//! fetched it ([`placement`]), and our own scrapers change over at a moment that both know ([`handover`]). What is answered is settled once per change ([`view`]), encoded when it is asked for ([`answers`]), and served by [`api`] in the
 //! shapes of the OpenTelemetry target allocator, so that its clients, Prometheus and vmagent can use it unchanged.
 //!
 //! The rule above all others: no answer is better than a wrong one. Until discovery has settled, members are known and
