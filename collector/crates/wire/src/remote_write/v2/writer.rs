@@ -213,6 +213,8 @@ struct LastMetadata {
     help: u32,
     unit: u32,
     encoded: Short,
+    /// Memory for encoding.
+    buffer: Vec<u8>,
 }
 
 impl LastMetadata {
@@ -220,9 +222,9 @@ impl LastMetadata {
     fn set(&mut self, kind: Kind, help: u32, unit: u32) {
         if (self.kind, self.help, self.unit) != (kind, help, unit) {
             (self.kind, self.help, self.unit) = (kind, help, unit);
-            let mut encoded = Vec::with_capacity(SHORT_BYTES);
-            append_metadata(&mut encoded, kind, help, unit);
-            self.encoded = Short::of(&encoded);
+            self.buffer.clear();
+            append_metadata(&mut self.buffer, kind, help, unit);
+            self.encoded = Short::of(&self.buffer);
         }
     }
 }
@@ -397,7 +399,7 @@ impl SeriesWriter {
         self.series.shrink_to(MAX_KEPT_BYTES);
         self.last.clear();
         self.has_exemplars = false;
-        self.metadata = LastMetadata::default();
+        self.metadata.set(Kind::default(), 0, 0);
     }
 
     #[inline]
