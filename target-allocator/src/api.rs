@@ -282,6 +282,10 @@ impl Api {
         let announced = announced.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         match self.polls.hear(name, announced, client, Instant::now()) {
             Heard::Known | Heard::Stranger => None,
+            Heard::Recognized => {
+                self.changed.notify_one();
+                None
+            }
             Heard::Joined => {
                 tracing::info!(collector = name, "a collector joins");
                 self.changed.notify_one();

@@ -13,7 +13,7 @@ mod running;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use config::Problem;
 use scrape::Clock;
@@ -112,7 +112,7 @@ impl Core {
         let keeping = settings.state_file.clone().map(Keeping::new);
         let resumed = keeping.as_ref().and_then(Keeping::read);
         if let Some(kept) = &resumed {
-            membership.resume(kept.roster());
+            membership.resume(kept, Instant::now());
         }
         let configs = Arc::new(configs(&jobs));
         let first = View::new(Parts::nothing_yet(&settings, Arc::clone(&configs)), None);
@@ -155,9 +155,9 @@ impl Core {
                 () = changed.notified() => sleep(COALESCE).await,
                 () = alarm => {}
                 Some(fetched) = inbox.fetched.recv() => {
-                    self.release(&fetched);
+                    self.hear(&fetched);
                     while let Ok(fetched) = inbox.fetched.try_recv() {
-                        self.release(&fetched);
+                        self.hear(&fetched);
                     }
                 }
                 Some(Asked { question, answer }) = inbox.questions.recv() => {
@@ -192,19 +192,20 @@ impl Core {
             true => Vec::new(),
             false => waits_for_monitors.iter().cloned().chain(name_some(&silent)).collect(),
         };
-        if let (true, Ok(roster)) = (self.is_open, &look.known) {
-            self.share_out(roster, now);
-        }
+        let joins_at = match &look.known {
+            Ok(roster) if self.is_open => self.share_out(roster, now),
+            Ok(_) | Err(_) => None,
+        };
         let turns_at = self.hand_over(now);
         let members_wait_for = look.known.err();
         if let Some(keeping) = self.keeping.as_mut().filter(|_| self.placement.epoch > 0) {
-            keeping.keep(&self.placement, now).await;
+            keeping.keep(&self.placement, &self.shared.polls.last(now), now).await;
         }
         self.publish(waits_for, members_wait_for);
         let falls_at = self.jobs.values().filter_map(Running::again_at).min();
         let opens_at = patience_ends.filter(|_| !self.is_open);
         let saves_at = self.keeping.as_ref().and_then(Keeping::due);
-        [look.again_at, opens_at, turns_at, falls_at, saves_at].into_iter().flatten().min()
+        [look.again_at, opens_at, joins_at, turns_at, falls_at, saves_at].into_iter().flatten().min()
     }
 
     /// Jobs that have not answered yet, though they can.
@@ -213,29 +214,35 @@ impl Core {
         jobs.map(|(name, _)| Arc::clone(name)).collect()
     }
 
-    fn share_out(&mut self, roster: &Roster, now: Instant) {
+    /// Gives back when to look again because members had to wait.
+    fn share_out(&mut self, roster: &Roster, now: Instant) -> Option<Instant> {
         let jobs: BTreeMap<Arc<str>, Items> = (self.jobs.iter())
             .filter_map(|(name, running)| Some((Arc::clone(name), Arc::clone(running.items()?))))
             .collect();
         let strategy = self.settings.strategy;
+        if let Some(kept) = self.resumed.take() {
+            self.placement = kept.placement(&jobs);
+            self.membership.recognize(&kept, now);
+            tracing::info!(
+                collectors = self.placement.roster.len(),
+                "going on with the assignment of the last run"
+            );
+        }
+        let at = self.shared.clock.now();
+        let waits_until = self.waits_until(roster, at);
+        let roster = if waits_until.is_some() { &self.placement.roster.clone() } else { roster };
+        let joins_at =
+            waits_until.map(|until| now + Duration::from_millis(until.saturating_sub(unix_millis(at))));
         let members_changed = self.placement.roster != *roster;
         if !members_changed
             && self.placement.strategy == strategy
             && self.placement.epoch > 0
             && self.has_all(&jobs)
         {
-            return;
-        }
-        if let Some(kept) = self.resumed.take() {
-            self.placement = kept.placement(&jobs);
-            tracing::info!(
-                collectors = self.placement.roster.len(),
-                "going on with the assignment of the last run"
-            );
+            return joins_at;
         }
         let began = std::time::Instant::now();
         let n_moved_before = self.moves.total();
-        let at = self.shared.clock.now();
         let terms = Terms::of(&self.shared.polls.last(now), now, at);
         self.placement = self.placement.next(strategy, roster, &jobs, &terms, at, &mut self.moves);
         self.shared.metrics.allocated(members_changed, strategy.name(), began.elapsed());
@@ -247,6 +254,19 @@ impl Core {
         } else {
             tracing::debug!(epoch, collectors, targets, "shared out targets");
         }
+        joins_at
+    }
+
+    /// Until when members that join or begin to leave must wait, in milliseconds since 1970: for turns that stand, to which both
+    /// sides keep whatever is decided before they come. Who is gone already is not waited for.
+    fn waits_until(&self, roster: &Roster, at: SystemTime) -> Option<u64> {
+        let members = &self.placement.roster;
+        let somebody_is_gone = members.iter().any(|member| roster.position(&member.name).is_none());
+        if members == roster || somebody_is_gone {
+            return None;
+        }
+        let now = unix_millis(at);
+        self.placement.jobs.values().filter_map(|placed| placed.last_standing_turn(now)).max()
     }
 
     /// Ends handovers and puts turns off, where it is time. Gives back when to look again.
@@ -254,9 +274,12 @@ impl Core {
         let at = self.shared.clock.now();
         let at_millis = unix_millis(at);
         if self.turns_at()? <= at_millis {
-            let next = Terms::of(&self.shared.polls.last(now), now, at).turn;
-            for placed in self.placement.jobs.values_mut() {
-                if let Some(turned) = placed.turned(at_millis, next) {
+            let terms = Terms::of(&self.shared.polls.last(now), now, at);
+            let Placement { epoch, roster, jobs, .. } = &mut self.placement;
+            *epoch += 1;
+            for placed in jobs.values_mut() {
+                let is_silent = |at: usize| terms.is_silent(roster.name(at));
+                if let Some(turned) = placed.turned(at_millis, terms.turn, *epoch, is_silent) {
                     *placed = Arc::new(turned);
                 }
             }
@@ -311,11 +334,11 @@ impl Core {
         found
     }
 
-    fn release(&mut self, fetched: &Fetched) {
+    fn hear(&mut self, fetched: &Fetched) {
         let Some(at) = self.placement.roster.position(&fetched.member) else { return };
         let Some(placed) = self.placement.jobs.get_mut(&fetched.job) else { return };
-        if let Some(released) = placed.released(at, fetched.epoch) {
-            *placed = Arc::new(released);
+        if let Some(heard) = placed.heard(at, fetched.epoch) {
+            *placed = Arc::new(heard);
         }
     }
 

@@ -5,6 +5,10 @@
 //! at the same fixed place of its interval, whichever of them has it; so it is enough that both know from which moment
 //! on it is the other's turn. Lists tell it in two labels, [`FROM`] and [`UNTIL`]. Other clients would overlook them,
 //! which is why a [`Turn`] is given only where both sides are ours ([`Terms`]).
+//!
+//! Both have to hear of a turn, or one of them does the wrong thing at it. So a turn that only one of them has heard of is
+//! put off, early enough that an allocator which is killed in between is back before the turn ([`OUTAGE`]), with what it had told
+//! ([`crate::kept`]). Once both have heard, the turn stands, and needs no allocator any more.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,10 +35,14 @@ const MIN_REFRESH: Duration = Duration::from_secs(1);
 const MAX_REFRESH: Duration = Duration::from_secs(MAX_LEASE.as_secs() / 2);
 
 /// What a fetch may be late, and clocks may differ.
-const MARGIN: Duration = Duration::from_secs(1);
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// How long nobody may be able to ask for lists, in the middle of a handover, without anything being lost or scraped twice: an
+/// allocator is killed, starts again, and scrapers find it again.
+pub const OUTAGE: Duration = Duration::from_secs(10);
 
 /// The moment at which a target changes hands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Turn {
     /// Milliseconds since 1970: the first moment that is the new owner's.
     pub at: u64,
@@ -43,11 +51,12 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// The next turn: two intervals and a margin after `now`, so that every member hears of it even if one fetch fails.
+    /// The next turn. There is one interval and a margin to hear of it; what follows until the turn is an interval to hear that
+    /// it was put off, and an outage.
     #[must_use]
     pub fn after(now: u64, refresh: Duration) -> Self {
         let refresh = millis(refresh.clamp(MIN_REFRESH, MAX_REFRESH));
-        Self { at: now + 2 * refresh + millis(MARGIN), refresh }
+        Self { at: now + 2 * refresh + millis(MARGIN + OUTAGE), refresh }
     }
 
     /// The same, but not before another one.
@@ -56,10 +65,10 @@ impl Turn {
         Self { at: other.map_or(self.at, |other| self.at.max(other.at)), ..self }
     }
 
-    /// The last moment at which it can still be put off, because the old owner fetches its list once more.
+    /// When it is put off if not both have heard of it: who has, hears of that before the turn.
     #[must_use]
     pub fn fixed_at(self) -> u64 {
-        self.at.saturating_sub(self.refresh + millis(MARGIN))
+        self.at.saturating_sub(self.refresh + millis(OUTAGE))
     }
 
     /// When nobody needs to be told any more.
@@ -75,8 +84,8 @@ pub struct Terms {
     /// The turn.
     pub turn: Turn,
     ours: BTreeSet<Arc<str>>,
-    /// Those of `ours` that have asked within their lease.
-    living: BTreeSet<Arc<str>>,
+    /// Those of `ours` that have not asked within their lease.
+    silent: BTreeSet<Arc<str>>,
     /// Whether everybody who has fetched a list is one of ours.
     only_ours: bool,
 }
@@ -87,12 +96,12 @@ impl Terms {
     pub fn of(polls: &LastPolls, now: Instant, at: SystemTime) -> Self {
         let is_ours = |client| client == Some(Client::Muster);
         let ours = || polls.iter().filter(|(_, poll)| is_ours(poll.client));
-        let is_living = |poll| Presence::of(Some(poll), now) == Presence::Active;
+        let is_silent = |poll| Presence::of(Some(poll), now) == Presence::Silent;
         let refresh = ours().filter_map(|(_, poll)| poll.every).max().unwrap_or(USUAL_REFRESH);
         Self {
             turn: Turn::after(unix_millis(at), refresh),
             ours: ours().map(|(name, _)| Arc::clone(name)).collect(),
-            living: ours().filter(|(_, poll)| is_living(poll)).map(|(name, _)| Arc::clone(name)).collect(),
+            silent: ours().filter(|(_, poll)| is_silent(poll)).map(|(name, _)| Arc::clone(name)).collect(),
             only_ours: polls.values().all(|poll| poll.client != Some(Client::Other)),
         }
     }
@@ -101,7 +110,14 @@ impl Terms {
     /// be one of ours and alive; the new one may be unknown yet where everybody who is known is one of ours.
     #[must_use]
     pub fn between(&self, from: &str, to: &str) -> Option<Turn> {
-        (self.living.contains(from) && (self.only_ours || self.ours.contains(to))).then_some(self.turn)
+        let is_living = self.ours.contains(from) && !self.is_silent(from);
+        (is_living && (self.only_ours || self.ours.contains(to))).then_some(self.turn)
+    }
+
+    /// Whether this is one of ours that has not asked within its lease.
+    #[must_use]
+    pub fn is_silent(&self, name: &str) -> bool {
+        self.silent.contains(name)
     }
 }
 
@@ -133,16 +149,16 @@ mod tests {
     fn a_turn_leaves_every_member_of_ours_time_to_hear_of_it() {
         const MUSTER: Option<Client> = Some(Client::Muster);
         for (polls, at) in [
-            (vec![], 61_000),
-            (vec![("a", MUSTER, None)], 61_000),
-            (vec![("a", MUSTER, Some(5)), ("b", MUSTER, Some(20)), ("c", None, Some(90))], 41_000),
-            (vec![("a", MUSTER, Some(0))], 3_000),
-            (vec![("a", MUSTER, Some(u64::MAX))], 601_000),
+            (vec![], 72_000),
+            (vec![("a", MUSTER, None)], 72_000),
+            (vec![("a", MUSTER, Some(5)), ("b", MUSTER, Some(20)), ("c", None, Some(90))], 52_000),
+            (vec![("a", MUSTER, Some(0))], 14_000),
+            (vec![("a", MUSTER, Some(u64::MAX))], 612_000),
         ] {
             assert_eq!(terms(&polls).turn.at, at, "{polls:?}");
         }
         let turn = Turn::after(10_000, Duration::from_secs(5));
-        assert_eq!((turn.fixed_at(), turn.at, turn.ends_at()), (15_000, 21_000, 31_000));
+        assert_eq!((turn.fixed_at(), turn.at, turn.ends_at()), (17_000, 32_000, 42_000));
     }
 
     #[test]

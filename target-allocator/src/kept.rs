@@ -1,20 +1,22 @@
 //! What outlives a restart: who the members were, how targets were shared out, and which of them are changing hands.
 //!
 //! Owners follow from targets and members, so that after a restart nothing moves anyway where both are as they were. What
-//! does not follow is kept: members that are restarting just now, handovers with a turn that both owners were told, and with
-//! `least-weighted` who has what. It is written before the answers that depend on it are given, so that a killed allocator goes
-//! on where it was. Targets and credentials are not in it.
+//! does not follow is kept: members that are restarting just now, which of them are our own scrapers, handovers with a turn and who has
+//! heard of it, and with `least-weighted` who has what. It is written before the answers that depend on it are given, so that a
+//! killed allocator goes on where it was. Targets and credentials are not in it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::assign::{Fallback, Strategy, Subject, assign};
 use crate::handover::Turn;
 use crate::items::Items;
+use crate::members::{Client, LastPolls};
 use crate::placement::{Hold, JobPlacement, Placement};
 use crate::roster::{MAX_MEMBERS, Member, Roster, check_name};
 
@@ -22,7 +24,7 @@ use crate::roster::{MAX_MEMBERS, Member, Roster, check_name};
 pub const MAX_KEPT_BYTES: u64 = 256 << 20;
 
 /// The form that is written; others are not read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// An assignment without its targets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,7 +32,7 @@ pub struct Kept {
     version: u32,
     strategy: KeptStrategy,
     members: Vec<KeptMember>,
-    holds: Vec<KeptHold>,
+    handovers: Vec<KeptHandover>,
     /// The owner of each target by job and identity, as a position in `members`; only where it does not follow from members.
     owners: BTreeMap<String, BTreeMap<u64, usize>>,
 }
@@ -50,36 +52,76 @@ struct KeptMember {
     name: String,
     node: Option<String>,
     is_draining: bool,
+    /// Who fetches its lists, where that is known.
+    client: Option<KeptClient>,
+    /// How often, in milliseconds.
+    refresh: Option<u64>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum KeptClient {
+    Muster,
+    Other,
+}
+
+/// Targets of a job that change hands alike.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct KeptHold {
+struct KeptHandover {
     job: String,
-    target: u64,
-    /// Position in `members`.
+    /// Position in `members` of the old owner.
     at: usize,
     turn: Option<Turn>,
     is_fetched: bool,
+    is_told: bool,
+    /// The identities, 16 hexadecimal digits each.
+    #[serde(with = "identities")]
+    targets: Vec<u64>,
+}
+
+/// Identities as one text: of everything that is kept, they are the most.
+mod identities {
+    use std::fmt::Write as _;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    const DIGITS: usize = 16;
+
+    pub(super) fn serialize<S: Serializer>(identities: &[u64], to: S) -> Result<S::Ok, S::Error> {
+        let mut text = String::with_capacity(identities.len() * DIGITS);
+        for identity in identities {
+            write!(text, "{identity:016x}").expect("writing to a string cannot fail");
+        }
+        to.serialize_str(&text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u64>, D::Error> {
+        let text = String::deserialize(from)?;
+        let digits = |chunk: &[u8]| {
+            let chunk = std::str::from_utf8(chunk).ok().filter(|chunk| chunk.len() == DIGITS)?;
+            u64::from_str_radix(chunk, 16).ok()
+        };
+        let identities: Option<Vec<u64>> = text.as_bytes().chunks(DIGITS).map(digits).collect();
+        identities.ok_or_else(|| D::Error::custom("identities of targets are 16 hexadecimal digits each"))
+    }
 }
 
 impl Kept {
-    /// What is to be kept of a placement.
+    /// What is to be kept of a placement, and of who fetches lists.
     #[must_use]
-    pub fn of(placement: &Placement) -> Self {
-        let member = |member: &Member| KeptMember {
-            name: member.name.to_string(),
-            node: member.node.as_deref().map(str::to_owned),
-            is_draining: member.is_draining,
+    pub fn of(placement: &Placement, polls: &LastPolls) -> Self {
+        let member = |member: &Member| {
+            let poll = polls.get(&member.name);
+            KeptMember {
+                name: member.name.to_string(),
+                node: member.node.as_deref().map(str::to_owned),
+                is_draining: member.is_draining,
+                client: poll.and_then(|poll| poll.client).map(KeptClient::from),
+                refresh: poll.and_then(|poll| poll.every).map(millis),
+            }
         };
-        let holds = placement.jobs.iter().flat_map(|(job, placed)| {
-            placed.holds.iter().map(|(index, hold)| KeptHold {
-                job: job.to_string(),
-                target: placed.items[*index].hash,
-                at: hold.at,
-                turn: hold.turn,
-                is_fetched: hold.is_fetched,
-            })
-        });
+        let handovers = placement.jobs.iter().flat_map(|(job, placed)| handovers(job, placed));
         let owners = |placed: &JobPlacement| -> BTreeMap<u64, usize> {
             let owned = placed.items.iter().zip(&placed.owners);
             owned.filter_map(|(item, owner)| Some((item.hash, (*owner)?))).collect()
@@ -90,7 +132,7 @@ impl Kept {
             version: VERSION,
             strategy: placement.strategy.into(),
             members: placement.roster.iter().map(member).collect(),
-            holds: holds.collect(),
+            handovers: handovers.collect(),
             owners: jobs.map(|(job, placed)| (job.to_string(), owners(placed))).collect(),
         }
     }
@@ -98,7 +140,10 @@ impl Kept {
     /// Whether a placement that is answered now could not be gone on with from this: other members, or other handovers.
     #[must_use]
     pub fn is_behind(&self, newer: &Self) -> bool {
-        (self.strategy, &self.members, &self.holds) != (newer.strategy, &newer.members, &newer.holds)
+        let members = |kept: &Self| -> Vec<KeptMember> {
+            kept.members.iter().map(|member| KeptMember { refresh: None, ..member.clone() }).collect()
+        };
+        (self.strategy, &self.handovers, members(self)) != (newer.strategy, &newer.handovers, members(newer))
     }
 
     /// The members.
@@ -108,6 +153,15 @@ impl Kept {
             is_draining: member.is_draining,
             ..Member::on(member.name.as_str().into(), member.node.as_deref().map(Into::into))
         }))
+    }
+
+    /// Members whose lists somebody fetches: who, and how often.
+    pub fn clients(&self) -> impl Iterator<Item = (&str, Client, Option<Duration>)> {
+        let client = |member: &KeptMember| member.client.map(Client::from);
+        let members = self.members.iter();
+        members.filter_map(move |member| {
+            Some((&*member.name, client(member)?, member.refresh.map(Duration::from_millis)))
+        })
     }
 
     /// The placement as it was, of the targets that are known now.
@@ -132,16 +186,9 @@ impl Kept {
                 JobPlacement { items: Arc::clone(items), owners, ..JobPlacement::default() },
             );
         }
-        let mut indexes: BTreeMap<&str, HashMap<u64, usize>> = BTreeMap::new();
-        for kept in &self.holds {
+        for kept in &self.handovers {
             let Some(job) = placed.get_mut(&*kept.job) else { continue };
-            let by_hash = || job.items.iter().enumerate().map(|(index, item)| (item.hash, index)).collect();
-            let index = indexes.entry(&kept.job).or_insert_with(by_hash).get(&kept.target);
-            let Some(index) = index.copied() else { continue };
-            let hold = Hold { at: kept.at, since: 0, turn: kept.turn, is_fetched: kept.is_fetched };
-            if job.owners[index].is_some_and(|owner| owner != kept.at) {
-                job.holds.insert(index, hold);
-            }
+            job.take_up(&kept.targets, kept.hold());
         }
         let jobs = placed.into_iter().map(|(job, placed)| (job, Arc::new(placed))).collect();
         Placement { epoch: 0, strategy, roster, jobs }
@@ -186,7 +233,7 @@ impl Kept {
         if !self.members.is_sorted_by(|one, other| one.name < other.name) {
             return Err("its members are not in order".to_owned());
         }
-        let positions = self.holds.iter().map(|hold| hold.at);
+        let positions = self.handovers.iter().map(|handover| handover.at);
         let mut positions = positions.chain(self.owners.values().flat_map(|owners| owners.values().copied()));
         match positions.find(|at| *at >= n_members) {
             Some(at) => Err(format!("it names the member {at} of {n_members}")),
@@ -212,6 +259,64 @@ impl Kept {
         std::fs::write(&fresh, self.print())?;
         std::fs::rename(&fresh, path)
     }
+}
+
+impl KeptHandover {
+    fn hold(&self) -> Hold {
+        let Self { at, turn, is_fetched, is_told, .. } = *self;
+        Hold { at, since: 0, turn, is_fetched, is_told }
+    }
+}
+
+/// The handovers of a job.
+fn handovers(job: &str, placed: &JobPlacement) -> impl Iterator<Item = KeptHandover> {
+    let mut alike: BTreeMap<(usize, Option<Turn>, bool, bool), Vec<u64>> = BTreeMap::new();
+    for (index, hold) in &placed.holds {
+        let key = (hold.at, hold.turn, hold.is_fetched, hold.is_told);
+        alike.entry(key).or_default().push(placed.items[*index].hash);
+    }
+    alike.into_iter().map(move |((at, turn, is_fetched, is_told), targets)| KeptHandover {
+        job: job.to_owned(),
+        at,
+        turn,
+        is_fetched,
+        is_told,
+        targets,
+    })
+}
+
+impl JobPlacement {
+    /// Goes on with the handover of these targets, those that are there and have another owner.
+    fn take_up(&mut self, targets: &[u64], hold: Hold) {
+        let targets: HashSet<u64> = targets.iter().copied().collect();
+        for (index, (item, owner)) in self.items.iter().zip(&self.owners).enumerate() {
+            if owner.is_some_and(|owner| owner != hold.at) && targets.contains(&item.hash) {
+                self.holds.insert(index, hold);
+            }
+        }
+    }
+}
+
+impl From<Client> for KeptClient {
+    fn from(client: Client) -> Self {
+        match client {
+            Client::Muster => Self::Muster,
+            Client::Other => Self::Other,
+        }
+    }
+}
+
+impl From<KeptClient> for Client {
+    fn from(kept: KeptClient) -> Self {
+        match kept {
+            KeptClient::Muster => Self::Muster,
+            KeptClient::Other => Self::Other,
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl From<Strategy> for KeptStrategy {
@@ -269,8 +374,12 @@ mod tests {
         placement
     }
 
+    fn kept(placement: &Placement) -> Kept {
+        Kept::of(placement, &LastPolls::new())
+    }
+
     fn back(placement: &Placement) -> Placement {
-        Kept::parse(&Kept::of(placement).print()).unwrap().placement(&jobs(40))
+        Kept::parse(&kept(placement).print()).unwrap().placement(&jobs(40))
     }
 
     #[test]
@@ -297,18 +406,18 @@ mod tests {
     #[test]
     fn only_owners_that_follow_from_nothing_else_are_written() {
         let text =
-            |strategy| String::from_utf8(Kept::of(&placed(strategy, &[&["s-0", "s-1"]])).print()).unwrap();
+            |strategy| String::from_utf8(kept(&placed(strategy, &[&["s-0", "s-1"]])).print()).unwrap();
         assert!(text(Strategy::ConsistentHashing).len() < 300, "{}", text(Strategy::ConsistentHashing));
         assert!(text(Strategy::LeastWeighted).len() > 800);
     }
 
     #[test]
     fn a_change_of_members_or_handovers_must_not_wait_to_be_written() {
-        let one = Kept::of(&placed(Strategy::LeastWeighted, &[&["s-0", "s-1"]]));
-        let other = Kept::of(&placed(Strategy::LeastWeighted, &[&["s-0"]]));
+        let one = kept(&placed(Strategy::LeastWeighted, &[&["s-0", "s-1"]]));
+        let other = kept(&placed(Strategy::LeastWeighted, &[&["s-0"]]));
         assert!(one.is_behind(&other) && !one.is_behind(&one));
-        let moving = Kept::of(&placed(Strategy::ConsistentHashing, &[&["s-0"], &["s-0", "s-1"]]));
-        let settled = Kept::of(&placed(Strategy::ConsistentHashing, &[&["s-0", "s-1"]]));
+        let moving = kept(&placed(Strategy::ConsistentHashing, &[&["s-0"], &["s-0", "s-1"]]));
+        let settled = kept(&placed(Strategy::ConsistentHashing, &[&["s-0", "s-1"]]));
         assert!(moving.is_behind(&settled) && settled.is_behind(&moving));
     }
 
@@ -317,15 +426,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("below/kept.json");
         assert!(Kept::read(&path).unwrap().is_none());
-        let kept = Kept::of(&placed(Strategy::LeastWeighted, &[&["s-0", "s-1"]]));
+        let kept = kept(&placed(Strategy::LeastWeighted, &[&["s-0", "s-1"]]));
         kept.write(&path).unwrap();
         kept.write(&path).unwrap();
         assert_eq!(Kept::read(&path).unwrap().unwrap(), kept);
         for (change, why) in [
-            (("\"version\":1", "\"version\":9"), "version 9"),
+            (("\"version\":2", "\"version\":9"), "version 9"),
             (("\"s-0\"", "\"s 0\""), "character ' '"),
             (("\"s-0\"", "\"s-9\""), "not in order"),
-            (("{\"name\":\"s-0\",\"node\":null,\"is_draining\":false},", ""), "names the member 1 of 1"),
+            (("{\"name\":\"s-0\",\"node\":null,\"is_draining\":false,\"client\":null,\"refresh\":null},", ""), "names the member 1 of 1"),
             (("}", ""), ""),
         ] {
             let text = String::from_utf8(kept.print()).unwrap().replacen(change.0, change.1, 1);

@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::kept::Kept;
 use crate::roster::Roster;
 
 pub use file::{MAX_MEMBERS_FILE, parse};
@@ -102,10 +103,18 @@ impl Membership {
     }
 
     /// Goes on with the members of an earlier run, where they can be away for a while and stay members.
-    pub fn resume(&mut self, roster: Roster) {
+    pub fn resume(&mut self, kept: &Kept, now: Instant) {
         if let Some((pods, _)) = &mut self.pods {
-            pods.resume(roster);
+            pods.resume(kept.roster());
         }
+        if self.source.is_polling() {
+            self.recognize(kept, now);
+        }
+    }
+
+    /// Goes on with what an earlier run knew of the programs that fetch the members' lists.
+    pub fn recognize(&self, kept: &Kept, now: Instant) {
+        kept.clients().for_each(|(name, client, every)| self.polls.resume(name, client, every, now));
     }
 
     /// Takes members from another source from now on. Pollers that have gathered need not gather again.

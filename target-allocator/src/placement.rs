@@ -12,11 +12,11 @@
 //!
 //! **Turns.** Where both sides are our own scrapers, [`Terms`] give the handover a [`Turn`], which both lists tell: until
 //! then the target is scraped by the old owner alone, and from then on by the new one alone. The turn is put off for as
-//! long as the new owner has not fetched its list. Such a handover ends when nobody needs to be told any more. A target
+//! long as not both have fetched a list that tells it. Such a handover ends when nobody needs to be told any more. A target
 //! that moves on before its turn is scraped by the old owner until a new turn, which is not earlier than the first one;
 //! after its turn, it is the new owner that holds it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -31,18 +31,25 @@ use crate::roster::Roster;
 pub struct Hold {
     /// Position of the old owner in the roster.
     pub at: usize,
-    /// The epoch since which the new owner lists the target.
+    /// The epoch since which both lists tell it as it is.
     pub since: u64,
     /// When the target changes hands. Without it, both scrape it until the new owner has fetched its list.
     pub turn: Option<Turn>,
     /// Whether the new owner has fetched a list that holds the target; without a turn, the hold ends with that.
     pub is_fetched: bool,
+    /// Whether the old owner has fetched a list that tells the turn.
+    pub is_told: bool,
 }
 
 impl Hold {
+    /// Whether both have heard of the turn, so that it stands.
+    fn is_settled(&self) -> bool {
+        self.is_fetched && self.is_told
+    }
+
     /// When it ends or its turn must be put off, in milliseconds since 1970.
     fn due(&self) -> Option<u64> {
-        self.turn.map(|turn| if self.is_fetched { turn.ends_at() } else { turn.fixed_at() })
+        self.turn.map(|turn| if self.is_settled() { turn.ends_at() } else { turn.fixed_at() })
     }
 
     fn is_due(&self, now: u64) -> bool {
@@ -51,7 +58,7 @@ impl Hold {
 
     /// Whether the target has changed hands.
     fn has_turned(&self, now: u64) -> bool {
-        self.is_fetched && self.turn.is_some_and(|turn| turn.at <= now)
+        self.is_settled() && self.turn.is_some_and(|turn| turn.at <= now)
     }
 }
 
@@ -168,23 +175,31 @@ impl JobPlacement {
     /// Members that must fetch their list before an old owner is released.
     #[must_use]
     pub fn awaited(&self) -> Vec<usize> {
-        let unfetched = self.holds.iter().filter(|(_, hold)| !hold.is_fetched);
-        let mut awaited: Vec<usize> = unfetched.filter_map(|(index, _)| self.owners[*index]).collect();
-        awaited.sort_unstable();
-        awaited.dedup();
-        awaited
+        let new = |(index, hold): (&usize, &Hold)| self.owners[*index].filter(|_| !hold.is_fetched);
+        let old = |hold: &Hold| Some(hold.at).filter(|_| hold.turn.is_some() && !hold.is_told);
+        let holds = || self.holds.iter();
+        holds().filter_map(new).chain(holds().filter_map(|(_, hold)| old(hold))).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// The new owner `at` was given the list of `epoch`: whoever held its targets until then is released, at once or at
-    /// the turn. `None` when nothing changes.
+    /// The member `at` was given the list of `epoch`: whoever held its targets until then is released, at once or at the turn,
+    /// and it knows of the turns of those that it holds itself. `None` when nothing changes.
     #[must_use]
-    pub fn released(&self, at: usize, epoch: u64) -> Option<Self> {
+    pub fn heard(&self, at: usize, epoch: u64) -> Option<Self> {
         let mut holds = self.holds.clone();
         holds.retain(|index, hold| {
-            hold.is_fetched |= self.owners[*index] == Some(at) && hold.since <= epoch;
+            let is_in_list = hold.since <= epoch;
+            hold.is_fetched |= is_in_list && self.owners[*index] == Some(at);
+            hold.is_told |= is_in_list && hold.turn.is_some() && hold.at == at;
             !hold.is_fetched || hold.turn.is_some()
         });
         (holds != self.holds).then(|| Self { holds, ..self.clone() })
+    }
+
+    /// The last of the turns that stand and have not come yet, in milliseconds since 1970.
+    #[must_use]
+    pub fn last_standing_turn(&self, now: u64) -> Option<u64> {
+        let standing = self.holds.values().filter(|hold| hold.is_settled());
+        standing.filter_map(|hold| Some(hold.turn?.at)).filter(|at| now < *at).max()
     }
 
     /// When [`Self::turned`] must look at it, in milliseconds since 1970.
@@ -193,17 +208,28 @@ impl JobPlacement {
         self.holds.values().filter_map(Hold::due).min()
     }
 
-    /// Ends handovers that nobody needs to be told of any more, and puts turns off to `next` that come too soon for a
-    /// new owner that has not fetched its list. `None` when nothing changes.
+    /// Ends handovers that nobody needs to be told of any more, and puts turns off to `next` that come too soon for somebody who
+    /// has not heard of them; lists tell that from `epoch` on. Old owners that are silent are not waited for. `None` when nothing
+    /// changes.
     #[must_use]
-    pub fn turned(&self, now: u64, next: Turn) -> Option<Self> {
+    pub fn turned(
+        &self,
+        now: u64,
+        next: Turn,
+        epoch: u64,
+        is_silent: impl Fn(usize) -> bool,
+    ) -> Option<Self> {
         if !self.holds.values().any(|hold| hold.is_due(now)) {
             return None;
         }
         let mut holds = self.holds.clone();
-        holds.retain(|_, hold| !(hold.is_fetched && hold.is_due(now)));
         for hold in holds.values_mut().filter(|hold| hold.is_due(now)) {
-            hold.turn = Some(next.not_before(hold.turn));
+            hold.is_told |= is_silent(hold.at);
+        }
+        holds.retain(|_, hold| !(hold.is_settled() && hold.is_due(now)));
+        for hold in holds.values_mut().filter(|hold| hold.is_due(now)) {
+            let turn = Some(next.not_before(hold.turn));
+            *hold = Hold { turn, since: epoch, is_fetched: false, is_told: false, ..*hold };
         }
         Some(Self { holds, ..self.clone() })
     }
@@ -383,7 +409,8 @@ impl<'a> Step<'a> {
             ongoing.and_then(|hold| self.moved_to[hold.at]).or(self.moved_to[placed.owners[index]?])?;
         let turn = self.terms.between(self.roster.name(holder), self.roster.name(owner));
         let turn = turn.map(|turn| turn.not_before(ongoing.and_then(|hold| hold.turn)));
-        (holder != owner).then_some(Hold { at: holder, since: self.epoch, turn, is_fetched: false })
+        let hold = Hold { at: holder, since: self.epoch, turn, is_fetched: false, is_told: false };
+        (holder != owner).then_some(hold)
     }
 
     fn describe(&self, job: &Arc<str>, item: &Item, old_item: &Item, from: usize, to: Option<usize>) -> Move {

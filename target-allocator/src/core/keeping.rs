@@ -7,6 +7,7 @@ use telemetry::error_chain;
 use tokio::time::Instant;
 
 use crate::kept::Kept;
+use crate::members::LastPolls;
 use crate::placement::Placement;
 
 /// How often owners are written that would be found again without the file, or nearly.
@@ -44,8 +45,8 @@ impl Keeping {
     }
 
     /// Writes what changed. A failure is said once and changes nothing else: answers matter more than the file.
-    pub(super) async fn keep(&mut self, placement: &Placement, now: Instant) {
-        let kept = Kept::of(placement);
+    pub(super) async fn keep(&mut self, placement: &Placement, polls: &LastPolls, now: Instant) {
+        let kept = Kept::of(placement, polls);
         let is_urgent = self.written.as_ref().is_none_or(|written| written.is_behind(&kept));
         let is_new = placement.epoch != self.epoch && self.written.as_ref() != Some(&kept);
         if !is_urgent && !is_new {

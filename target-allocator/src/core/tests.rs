@@ -247,13 +247,52 @@ async fn a_turn_is_put_off_until_the_new_owner_has_fetched_its_list() {
         assert!(n_listed == 60 && n_moved > 0);
         let turn: u64 = told[0].strip_prefix("__meta_muster_until=").unwrap().parse().unwrap();
         let now = world.millis();
-        assert!(turn > now + 10_000, "the old owner asks again before {turn}; now {now}");
+        assert!(turn > now + 19_000, "the old owner asks again before {turn}; now {now}");
         tokio::time::sleep(10 * SECOND).await;
     }
     assert_eq!(world.fetch("a", "s-1").await.0, n_moved);
+    world.fetch("a", "s-0").await;
     let view = world.until(|view| view.jobs["a"].placed.holds.is_empty()).await;
-    assert_eq!(view.placement.epoch, 2);
+    assert_eq!(view.moves.total(), n_moved as u64);
     assert_eq!(world.fetch("a", "s-0").await, (60 - n_moved, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_that_join_wait_for_turns_that_stand() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("members"), "s-0\n").unwrap();
+    let world = World::start_in(folder, &with_jobs("{file: members}", &[fixed_job("a", 0..60)]));
+    world.ready().await;
+    world.fetch("a", "s-0").await;
+    world.write("members", "s-0\ns-1\n");
+    world.until(|view| view.placement.roster.len() == 2).await;
+    let told = (world.fetch("a", "s-0").await.1, world.fetch("a", "s-1").await.1);
+    let turn: u64 = told.1[0].strip_prefix("__meta_muster_from=").unwrap().parse().unwrap();
+
+    world.write("members", "s-0\ns-1\ns-2\n");
+    tokio::time::sleep(Duration::from_millis(turn - world.millis() - 100)).await;
+    assert_eq!((world.fetch("a", "s-0").await.1, world.fetch("a", "s-1").await.1), told);
+    let view = world.until(|view| view.placement.roster.len() == 3).await;
+    assert!((turn..turn + 1_000).contains(&world.millis()), "at once after the turn");
+    assert!(view.jobs["a"].placed.holds.values().all(|hold| hold.turn.is_some()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_gone_is_not_kept_for_a_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("members"), "s-0\n").unwrap();
+    let world = World::start_in(folder, &with_jobs("{file: members}", &[fixed_job("a", 0..60)]));
+    world.ready().await;
+    world.fetch("a", "s-0").await;
+    world.write("members", "s-0\ns-1\n");
+    world.until(|view| view.placement.roster.len() == 2).await;
+    world.fetch("a", "s-0").await;
+    world.fetch("a", "s-1").await;
+    let began = world.millis();
+    world.write("members", "s-0\n");
+    world.until(|view| view.placement.roster.len() == 1).await;
+    assert!(world.millis() < began + 10_000);
+    assert_eq!(world.fetch("a", "s-0").await, (60, vec![]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -439,7 +478,7 @@ async fn a_killed_allocator_goes_on_with_its_handovers() {
     first.until(|view| view.placement.roster.len() == 2).await;
     let told = (first.fetch("a", "s-0").await, first.fetch("a", "s-1").await);
     assert!(told.0.0 == 60 && !told.1.1.is_empty(), "{told:?}");
-    first.until(|view| !view.jobs["a"].awaits(1)).await;
+    first.until(|view| view.jobs["a"].placed.awaited().is_empty()).await;
     let (began, World { folder, .. }) = (first.began, first);
 
     let mut second = World::start_in(folder, &text);
@@ -451,6 +490,29 @@ async fn a_killed_allocator_goes_on_with_its_handovers() {
         told,
         "both turns are as they were"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_that_joined_while_the_allocator_was_away_take_over_at_a_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let text =
+        format!("state_file: state/kept.json\n{}", with_jobs("{file: members}", &[fixed_job("a", 0..60)]));
+    std::fs::write(folder.path().join("members"), "s-0\n").unwrap();
+    let first = World::start_in(folder, &text);
+    first.ready().await;
+    first.fetch("a", "s-0").await;
+    let kept = || std::fs::read_to_string(first.folder.path().join("state/kept.json")).unwrap_or_default();
+    while !kept().contains("\"client\":\"muster\"") {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let World { folder, .. } = first;
+
+    std::fs::write(folder.path().join("members"), "s-0\ns-1\n").unwrap();
+    let second = World::start_in(folder, &text);
+    let view = second.until(|view| view.placement.roster.len() == 2).await;
+    assert!(view.moves.total() > 0);
+    let told = second.fetch("a", "s-0").await;
+    assert_eq!((told.0, told.1.len() as u64), (60, view.moves.total()), "it is known to be one of ours");
 }
 
 #[tokio::test(start_paused = true)]

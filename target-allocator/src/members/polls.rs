@@ -74,6 +74,8 @@ impl Poll {
 pub enum Heard {
     /// It was known already.
     Known,
+    /// It was known already, but not which program fetches its lists.
+    Recognized,
     /// It is a new member.
     Joined,
     /// It is not a member, and asking does not make it one.
@@ -155,17 +157,16 @@ impl Polls {
         now: Instant,
     ) -> Heard {
         let mut inner = self.lock();
-        let grace = inner.grace.unwrap_or(SHOWN_LEASE);
-        let lease = announced.map_or(grace, |interval| grace.max(interval.saturating_mul(2).min(MAX_LEASE)));
-        let poll = Poll { at: now, lease, every: announced, client };
+        let poll = Poll { at: now, lease: lease(inner.grace, announced), every: announced, client };
         if let Some(known) = inner.last.get_mut(name) {
-            *known = Poll { client: client.or(known.client), ..poll };
-            return Heard::Known;
+            let before = known.client;
+            *known = Poll { client: client.or(before), ..poll };
+            return if known.client == before { Heard::Known } else { Heard::Recognized };
         }
         if inner.grace.is_none() {
             if inner.expected.contains(name) {
                 inner.last.insert(name.into(), poll);
-                return Heard::Known;
+                return Heard::Recognized;
             }
             return Heard::Stranger;
         }
@@ -174,6 +175,17 @@ impl Polls {
         }
         inner.last.insert(name.into(), poll);
         Heard::Joined
+    }
+
+    /// Goes on with a collector that had fetched its lists before a restart, as if it had done so at `now`.
+    pub fn resume(&self, name: &str, client: Client, every: Option<Duration>, now: Instant) {
+        let mut inner = self.lock();
+        let is_member = inner.grace.is_some() || inner.expected.contains(name);
+        if !is_member || inner.last.contains_key(name) {
+            return;
+        }
+        let poll = Poll { at: now, lease: lease(inner.grace, every), every, client: Some(client) };
+        inner.last.insert(name.into(), poll);
     }
 
     /// A request for changes of this collector is held from now on. Only collectors that were heard are remembered.
@@ -222,4 +234,9 @@ impl Polls {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+fn lease(grace: Option<Duration>, announced: Option<Duration>) -> Duration {
+    let grace = grace.unwrap_or(SHOWN_LEASE);
+    announced.map_or(grace, |interval| grace.max(interval.saturating_mul(2).min(MAX_LEASE)))
 }

@@ -77,7 +77,9 @@ async fn asking_makes_nobody_a_member_of_a_list() {
     let now = Instant::now();
     assert_eq!(names(&membership.look(now)), ["s-0", "s-1"]);
     assert_eq!(polls.hear("x", None, None, now), Heard::Stranger);
+    assert_eq!(polls.hear("s-1", None, None, now), Heard::Recognized);
     assert_eq!(polls.hear("s-1", None, None, now), Heard::Known);
+    assert_eq!(polls.hear("s-1", None, Some(Client::Muster), now), Heard::Recognized);
     assert_eq!(names(&membership.look(now)), ["s-0", "s-1"]);
     let last = polls.last(Instant::now());
     assert_eq!(last.keys().map(|name| &**name).collect::<Vec<_>>(), ["s-1"]);

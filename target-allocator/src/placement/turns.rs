@@ -8,7 +8,7 @@ use super::tests::World;
 use super::*;
 use crate::members::{Client, LastPolls, MAX_LEASE, Poll};
 
-/// Members that announce ten seconds: a turn comes after 21 s, is fixed after 10 s, and is over after 41 s.
+/// Members that announce ten seconds: a turn comes after 32 s, can be put off until 12 s have passed, and is over after 52 s.
 fn polls(names: &[&str], client: Client) -> LastPolls {
     let every = Some(Duration::from_secs(10));
     let poll = Poll { at: Instant::now(), lease: MAX_LEASE, every, client: Some(client) };
@@ -28,7 +28,9 @@ impl World {
         self.at += Duration::from_secs(seconds);
         let now = unix_millis(self.at);
         self.terms.turn = Turn::after(now, Duration::from_secs(10));
-        let turned = self.node().turned(now, self.terms.turn);
+        self.placement.epoch += 1;
+        let is_silent = |at: usize| self.terms.is_silent(self.placement.roster.name(at));
+        let turned = self.node().turned(now, self.terms.turn, self.placement.epoch, is_silent);
         if let Some(turned) = turned {
             self.placement.jobs.insert("node".into(), Arc::new(turned));
         }
@@ -44,6 +46,11 @@ impl World {
         (n_told, told)
     }
 
+    /// These members fetch their lists.
+    fn fetch_all(&mut self, names: &[&str]) {
+        names.iter().for_each(|name| self.fetch(name));
+    }
+
     fn n_listed_twice(&self) -> usize {
         self.node().holds.len()
     }
@@ -56,15 +63,17 @@ fn both_lists_tell_the_turn_until_it_is_long_over() {
     let mut world = World::ours(&["s-0"]);
     world.members(&["s-0", "s-1"]);
     let n_moved = world.n_owned("s-1");
-    assert_eq!(world.told("s-0"), (n_moved, vec![(UNTIL, 21_000)]));
-    assert_eq!(world.told("s-1"), (n_moved, vec![(FROM, 21_000)]));
-    assert_eq!(world.node().awaited(), [1]);
+    assert_eq!(world.told("s-0"), (n_moved, vec![(UNTIL, 32_000)]));
+    assert_eq!(world.told("s-1"), (n_moved, vec![(FROM, 32_000)]));
+    assert_eq!(world.node().awaited(), [0, 1]);
 
     world.fetch("s-1");
+    assert_eq!(world.node().awaited(), [0]);
+    world.fetch("s-0");
     assert!(world.node().awaited().is_empty());
-    world.pass(40);
-    assert_eq!(world.told("s-0"), (n_moved, vec![(UNTIL, 21_000)]), "the turn that was told stays");
-    assert_eq!(world.node().due(), Some(41_000));
+    world.pass(51);
+    assert_eq!(world.told("s-0"), (n_moved, vec![(UNTIL, 32_000)]), "the turn that was told stays");
+    assert_eq!(world.node().due(), Some(52_000));
     world.pass(1);
     assert_eq!((world.told("s-0"), world.told("s-1")), (NOTHING, NOTHING));
     assert_eq!((world.n_listed_twice(), world.node().due()), (0, None));
@@ -85,19 +94,46 @@ fn between_others_there_is_no_turn() {
 }
 
 #[test]
-fn a_turn_is_put_off_while_the_new_owner_has_not_fetched_its_list() {
+fn a_turn_is_put_off_while_not_both_have_heard_of_it() {
+    for who_hears in ["s-0", "s-1"] {
+        let mut world = World::ours(&["s-0"]);
+        world.members(&["s-0", "s-1"]);
+        world.fetch(who_hears);
+        world.pass(11);
+        assert_eq!(world.told("s-0").1, [(UNTIL, 32_000)]);
+        world.pass(1); // and twenty seconds are left to hear of that
+        assert_eq!(world.told("s-0").1, [(UNTIL, 44_000)]);
+        assert_eq!(world.node().awaited(), [0, 1], "both have to hear of it anew");
+        world.pass(1_000);
+        assert_eq!(world.told("s-0").1, [(UNTIL, 1_044_000)]);
+        assert_eq!(world.told("s-1").1, [(FROM, 1_044_000)]);
+        world.fetch_all(&["s-0", "s-1"]);
+        world.pass(20);
+        assert_eq!(world.told("s-0").1, [(UNTIL, 1_044_000)], "now it stands");
+    }
+}
+
+#[test]
+fn a_list_that_was_fetched_before_a_turn_was_put_off_does_not_tell_it() {
     let mut world = World::ours(&["s-0"]);
     world.members(&["s-0", "s-1"]);
-    world.pass(9);
-    assert_eq!(world.told("s-0").1, [(UNTIL, 21_000)]);
-    world.pass(1); // the old owner fetches its list once more before the turn
-    assert_eq!(world.told("s-0").1, [(UNTIL, 31_000)]);
-    world.pass(1_000);
-    assert_eq!(world.told("s-0").1, [(UNTIL, 1_031_000)]);
-    assert_eq!(world.told("s-1").1, [(FROM, 1_031_000)]);
+    let epoch = world.placement.epoch;
+    world.pass(12);
+    assert!(world.node().heard(world.at("s-0"), epoch).is_none());
+    assert!(world.node().heard(world.at("s-0"), epoch + 1).is_some());
+}
+
+#[test]
+fn an_old_owner_that_falls_silent_is_not_waited_for() {
+    let mut world = World::ours(&["s-0"]);
+    world.members(&["s-0", "s-1"]);
     world.fetch("s-1");
-    world.pass(10);
-    assert_eq!(world.told("s-0").1, [(UNTIL, 1_031_000)]);
+    let polls = polls(&["s-0"], Client::Muster);
+    world.terms = Terms::of(&polls, Instant::now() + MAX_LEASE, world.at);
+    world.pass(12);
+    assert_eq!(world.told("s-1").1, [(FROM, 32_000)]);
+    assert_eq!(world.node().last_standing_turn(12_000), Some(32_000));
+    assert_eq!(world.node().last_standing_turn(32_000), None);
 }
 
 #[test]
@@ -108,9 +144,9 @@ fn a_target_that_moves_on_before_its_turn_stays_with_the_first_until_a_later_one
     world.pass(5);
     world.members(&["s-0", "s-2"]);
     let told = world.told("s-0");
-    assert_eq!(told.1, [(UNTIL, 26_000)], "everything is still scraped by the first");
-    assert_eq!(world.told("s-2"), (told.0, vec![(FROM, 26_000)]));
-    assert_eq!(world.node().awaited(), [world.at("s-2")]);
+    assert_eq!(told.1, [(UNTIL, 37_000)], "everything is still scraped by the first");
+    assert_eq!(world.told("s-2"), (told.0, vec![(FROM, 37_000)]));
+    assert_eq!(world.node().awaited(), [0, world.at("s-2")]);
 
     let told_before = world.node().holds.clone();
     world.terms.turn = Turn::after(0, Duration::from_secs(1));
@@ -119,20 +155,20 @@ fn a_target_that_moves_on_before_its_turn_stays_with_the_first_until_a_later_one
         world.node().holds.iter().map(|(index, hold)| (*index, hold.turn.unwrap().at)).collect();
     let moved_on = || told_before.keys().filter_map(|index| turns.get(index));
     assert!(moved_on().count() > 0);
-    assert!(moved_on().all(|at| *at == 26_000), "never earlier than what was told: {turns:?}");
+    assert!(moved_on().all(|at| *at == 37_000), "never earlier than what was told: {turns:?}");
 }
 
 #[test]
 fn a_target_that_moves_on_after_its_turn_is_held_by_who_has_it_then() {
     let mut world = World::ours(&["s-0"]);
     world.members(&["s-0", "s-1"]);
-    world.fetch("s-1");
-    world.pass(21);
+    world.fetch_all(&["s-0", "s-1"]);
+    world.pass(32);
     world.terms = Terms::of(&polls(&["s-0", "s-1"], Client::Muster), Instant::now(), world.at);
     world.members(&["s-0", "s-1", "s-2"]);
-    assert_eq!(world.told("s-0").1, [(UNTIL, 21_000), (UNTIL, 42_000)]);
-    assert_eq!(world.told("s-1").1, [(FROM, 21_000), (UNTIL, 42_000)]);
-    assert_eq!(world.told("s-2"), (world.n_owned("s-2"), vec![(FROM, 42_000)]));
+    assert_eq!(world.told("s-0").1, [(UNTIL, 32_000), (UNTIL, 64_000)]);
+    assert_eq!(world.told("s-1").1, [(FROM, 32_000), (UNTIL, 64_000)]);
+    assert_eq!(world.told("s-2"), (world.n_owned("s-2"), vec![(FROM, 64_000)]));
 }
 
 #[test]
@@ -140,7 +176,7 @@ fn a_target_that_comes_back_before_its_turn_is_as_if_it_had_never_moved() {
     let mut world = World::ours(&["s-0"]);
     world.members(&["s-0", "s-1"]);
     world.fetch("s-1");
-    world.pass(20);
+    world.pass(11);
     world.members(&["s-0"]);
     assert_eq!((world.told("s-0"), world.n_listed_twice()), (NOTHING, 0));
 }
@@ -159,10 +195,10 @@ fn a_member_that_is_drained_keeps_its_targets_until_the_turn_of_who_takes_over()
     let mut world = World::ours(&["s-0", "s-1"]);
     let n_owned = world.n_owned("s-1");
     world.members_of_whom(&["s-0", "s-1"], "s-1");
-    assert_eq!((world.n_owned("s-1"), world.told("s-1")), (0, (n_owned, vec![(UNTIL, 21_000)])));
-    assert_eq!(world.told("s-0"), (n_owned, vec![(FROM, 21_000)]));
-    world.fetch("s-0");
-    world.pass(41);
+    assert_eq!((world.n_owned("s-1"), world.told("s-1")), (0, (n_owned, vec![(UNTIL, 32_000)])));
+    assert_eq!(world.told("s-0"), (n_owned, vec![(FROM, 32_000)]));
+    world.fetch_all(&["s-0", "s-1"]);
+    world.pass(52);
     assert_eq!((world.told("s-0"), world.n_listed_twice()), (NOTHING, 0));
     world.members(&["s-0"]);
     assert_eq!((world.told("s-0"), world.n_owned("s-0")), (NOTHING, 60));
@@ -181,7 +217,8 @@ fn a_list_is_told_from_the_same_list_with_another_turn() {
     let fingerprint = world.placement.fingerprint();
     world.fetch("s-1");
     assert!((0..2).all(|at| world.node().lists_alike(&before, at)), "a fetch shows in no list");
-    world.pass(41);
+    world.fetch("s-0");
+    world.pass(52);
     assert!((0..2).all(|at| !world.node().lists_alike(&before, at)));
     assert_eq!(world.placement.fingerprint(), fingerprint, "which is about owners alone");
 }

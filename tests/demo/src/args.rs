@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use clap::Parser;
 
 use crate::headless::Script;
+use crate::say;
 use crate::stage::Plan;
 
 /// A fleet, an allocator, scrapers, a verifying sink, and a page that shows who scrapes what.
@@ -33,6 +34,13 @@ pub(crate) struct Args {
     /// With --for: numbers of scrapers, one after the other, each for an equal share of the time.
     #[arg(long, value_delimiter = ',', value_name = "N,N,..", requires = "run_for")]
     scale: Vec<usize>,
+    /// With --for: kill -9 the allocator once while each number of scrapers lasts, so long after it was ordered; without a
+    /// value at moments that --seed decides.
+    #[arg(long, num_args = 0..=1, value_name = "DURATION", value_parser = duration, requires = "run_for")]
+    kill_allocator: Option<Option<Duration>>,
+    /// With --kill-allocator: the same number gives the same moments [default: another one each time; it is printed].
+    #[arg(long, requires = "kill_allocator")]
+    seed: Option<u64>,
     /// With --for: print the result as one JSON object.
     #[arg(long, requires = "run_for")]
     json: bool,
@@ -75,8 +83,31 @@ impl Args {
             let steps = scale.len();
             bail!("--for {run_for:?} gives each of {steps} steps {step:?}; {least:?} are the least");
         }
-        Ok(Some(Script { step, scale, json: self.json }))
+        let kills = match self.kill_allocator {
+            None => vec![None; scale.len()],
+            Some(Some(after)) => vec![Some(after); scale.len()],
+            Some(None) => {
+                let seed = self.seed.unwrap_or_else(|| world::now_ms().unsigned_abs());
+                say(&format!("moments of kill -9: --seed {seed}"));
+                moments(seed, step).map(Some).take(scale.len()).collect()
+            }
+        };
+        if let Some(late) = kills.iter().flatten().find(|after| **after >= step) {
+            bail!("--kill-allocator {late:?}: each step lasts {step:?}");
+        }
+        Ok(Some(Script { step, scale, kills, json: self.json }))
     }
+}
+
+/// Moments within a step, one after the other: SplitMix64 from a seed.
+fn moments(seed: u64, step: Duration) -> impl Iterator<Item = Duration> {
+    const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+    (1..).map(move |n: u64| {
+        let mut z = seed.wrapping_add(GAMMA.wrapping_mul(n));
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        step.mul_f64((z ^ (z >> 31)) as f64 / 2f64.powi(64) * 0.999)
+    })
 }
 
 /// A number with a unit: ms, s, m or h.
@@ -119,6 +150,29 @@ mod tests {
     fn steps_too_short_to_judge_are_refused_with_the_reason() {
         let error = script("demo --for 30s --scale 3,5,3").unwrap_err();
         assert_eq!(error, "--for 30s gives each of 3 steps 10s; 15s are the least");
+    }
+
+    #[test]
+    fn moments_are_within_the_step_and_the_same_for_the_same_seed() {
+        let step = Duration::from_secs(25);
+        let some = |seed| moments(seed, step).take(100).collect::<Vec<_>>();
+        assert_eq!(some(7), some(7));
+        assert_ne!(some(7), some(8));
+        assert!(some(7).iter().all(|moment| *moment < step));
+        assert!(some(7).iter().any(|moment| *moment < step / 5));
+        assert!(some(7).iter().any(|moment| *moment > step / 5 * 4));
+    }
+
+    #[test]
+    fn the_allocator_is_killed_once_a_step() {
+        let line = "demo --for 75s --scale 3,5,3 --kill-allocator";
+        assert_eq!(script("demo --for 75s --scale 3,5,3").unwrap().unwrap().kills, [None; 3]);
+        let at_three = script(&format!("{line} 3s")).unwrap().unwrap();
+        assert_eq!(at_three.kills, [Some(Duration::from_secs(3)); 3]);
+        let by_seed = |seed| script(&format!("{line} --seed {seed}")).unwrap().unwrap().kills;
+        assert!(by_seed(1) == by_seed(1) && by_seed(1) != by_seed(2));
+        assert_eq!(script(&format!("{line} 25s")).unwrap_err(), "--kill-allocator 25s: each step lasts 25s");
+        assert!(script("demo --kill-allocator").is_err() && script("demo --for 75s --seed 1").is_err());
     }
 
     #[test]

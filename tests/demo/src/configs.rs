@@ -15,13 +15,14 @@ pub(crate) struct ScraperPorts<'a> {
     pub(crate) metrics: u16,
 }
 
-/// The allocator: one job per `file_sd` file, collectors from a list in a file.
+/// The allocator: one job per `file_sd` file, collectors from a list in a file, and what outlives a restart in another.
 pub(crate) fn allocator(port: u16, interval: Duration, jobs: &[&str], folder: &Path) -> String {
     let seconds = seconds(interval);
     let folder = folder.display();
     let mut text = format!(
         "listen_addr: 127.0.0.1:{port}\n\
          allocation_strategy: consistent-hashing\n\
+         state_file: {folder}/assignment.json\n\
          collectors:\n  file: {folder}/members\n\
          config:\n  global:\n    scrape_interval: {seconds}\n    scrape_timeout: {seconds}\n  scrape_configs:\n"
     );

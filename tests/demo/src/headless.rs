@@ -15,6 +15,9 @@ use crate::state::everyone_is_scraped;
 
 const LOOK: Duration = Duration::from_millis(200);
 const WARM_UP: Duration = Duration::from_secs(45);
+/// How long after its step a number of scrapers may still be on its way: whoever leaves is drained first, and whoever
+/// joins meanwhile waits for that.
+const LATE: Duration = Duration::from_secs(60);
 /// How long samples may be under way after the end.
 const SETTLE: Duration = Duration::from_secs(15);
 
@@ -25,17 +28,10 @@ pub(crate) struct Script {
     pub(crate) step: Duration,
     /// The numbers.
     pub(crate) scale: Vec<usize>,
+    /// How long after each of them was ordered the allocator is killed, if it is.
+    pub(crate) kills: Vec<Option<Duration>>,
     /// Whether the result is printed as JSON.
     pub(crate) json: bool,
-}
-
-/// What came out, beside the verdict.
-#[derive(Debug, Clone, Copy, Default)]
-struct Moves {
-    /// Targets that had another owner at the end of a step than at the end of the one before.
-    moved: usize,
-    /// Samples that one scrape of each of those has.
-    samples: u64,
 }
 
 /// Warms up, runs the steps, waits for what is under way, prints the result; an error says what was wrong.
@@ -44,28 +40,30 @@ pub(crate) async fn perform(script: &Script, actors: &Actors) -> Result<()> {
     let interval = actors.plan.interval;
     say(&format!("warm; judging for {:?}", script.step * script.scale.len() as u32));
     let from = world::now_ms();
-    let start = tokio::time::Instant::now();
-    let mut moves = Moves::default();
+    let mut moved = 0;
     let mut owners = HashMap::new();
-    for (step, &scrapers) in (1..).zip(&script.scale) {
+    for (&scrapers, kill) in script.scale.iter().zip(&script.kills) {
         say(&format!("{scrapers} scrapers"));
+        let start = tokio::time::Instant::now();
         actors.order(Order::Scale(scrapers)).await.map_err(anyhow::Error::msg).context("scaling")?;
-        tokio::time::sleep_until(start + script.step * step).await;
-        let now = owners_of(actors, &actors.sink.ledger());
-        moves.add(&owners, &now, actors);
-        owners = now;
-        if !actors.view.borrow().is_steady(scrapers) {
-            bail!("{scrapers} scrapers were ordered, after {:?} there are: {}", script.step, phases(actors));
+        if let Some(after) = kill {
+            tokio::time::sleep_until(start + *after).await;
+            actors.order(Order::KillAllocator).await.map_err(anyhow::Error::msg)?;
         }
+        tokio::time::sleep_until(start + script.step).await;
+        steady(scrapers, actors).await?;
+        let now = owners_of(actors, &actors.sink.ledger());
+        moved += n_moved(&owners, &now);
+        owners = now;
     }
     let window = Window { from, to: world::now_ms(), interval };
     // Scrapes that began inside the window end at most a timeout later, which is the interval.
     tokio::time::sleep(interval).await;
     let verdict = settled(actors, window).await;
-    let report = report(script, &verdict, &moves, window);
+    let report = report(script, &verdict, moved, window);
     let text = if script.json { report.to_string() } else { table(&report) };
     writeln!(std::io::stdout(), "{text}").context("printing the result")?;
-    let faults = faults(&verdict, &moves);
+    let faults = faults(&verdict);
     if faults.is_empty() {
         Ok(())
     } else {
@@ -91,6 +89,21 @@ async fn warm_up(scrapers: usize, actors: &Actors) -> Result<()> {
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Waits until exactly so many scrapers are there.
+async fn steady(scrapers: usize, actors: &Actors) -> Result<()> {
+    let deadline = Instant::now() + LATE;
+    while !actors.view.borrow().is_steady(scrapers) {
+        if Instant::now() > deadline {
+            bail!(
+                "{scrapers} scrapers were ordered, {LATE:?} after their step there are: {}",
+                phases(actors)
+            );
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 /// Which process is in which phase, in words.
@@ -123,15 +136,9 @@ fn owners_of(actors: &Actors, ledger: &Ledger) -> HashMap<usize, String> {
         .collect()
 }
 
-impl Moves {
-    fn add(&mut self, before: &HashMap<usize, String>, now: &HashMap<usize, String>, actors: &Actors) {
-        let moved =
-            now.iter().filter(|(index, owner)| before.get(index).is_some_and(|before| before != *owner));
-        for (index, _) in moved {
-            self.moved += 1;
-            self.samples += u64::from(actors.fleet.targets()[*index].plan.series);
-        }
-    }
+/// How many targets have another owner than before.
+fn n_moved(before: &HashMap<usize, String>, now: &HashMap<usize, String>) -> usize {
+    now.iter().filter(|(index, owner)| before.get(index).is_some_and(|before| before != *owner)).count()
 }
 
 /// The fewest targets that must move: those that newcomers have to get, and those that leavers leave behind.
@@ -143,15 +150,15 @@ fn ideal_moves(targets: usize, scale: &[usize]) -> usize {
     scale.windows(2).map(share).sum::<f64>().round() as usize
 }
 
-fn report(script: &Script, verdict: &Verdict, moves: &Moves, window: Window) -> Value {
+fn report(script: &Script, verdict: &Verdict, moved: usize, window: Window) -> Value {
     let mut report = serde_json::to_value(verdict).expect("a verdict is plain data");
     report["seconds"] = json!((window.to - window.from) as f64 / 1000.0);
     report["interval_seconds"] = json!(window.interval.as_secs_f64());
     report["scrapers"] = json!(script.scale.last());
     report["scale"] = json!(script.scale);
-    report["moved"] = json!(moves.moved);
+    report["moved"] = json!(moved);
     report["ideal_moved"] = json!(ideal_moves(verdict.targets, &script.scale));
-    report["allowed_missing"] = json!(moves.samples);
+    report["kills"] = json!(script.kills.iter().flatten().map(Duration::as_secs_f64).collect::<Vec<_>>());
     report
 }
 
@@ -161,21 +168,20 @@ fn table(report: &Value) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// What breaks the promise: one owner at any time, nothing twice, at most one scrape lost for each move.
-fn faults(verdict: &Verdict, moves: &Moves) -> Vec<String> {
+/// What breaks the promise: one owner at any time, nothing is missing, nothing comes twice.
+fn faults(verdict: &Verdict) -> Vec<String> {
     let mut faults = [&verdict.unowned[..], &verdict.double_owned[..]].concat();
-    if verdict.missing > moves.samples {
-        let (missing, allowed) = (verdict.missing, moves.samples);
-        faults.push(format!(
-            "{missing} samples are missing; one scrape of each target that moved is {allowed}"
-        ));
+    for (samples, what) in [
+        (verdict.lost, "samples were served and did not arrive"),
+        (verdict.unscraped, "samples are of scrapes that were due and not made"),
+        (verdict.duplicated, "samples arrived twice"),
+        (verdict.wrong_values, "samples have the value of another series"),
+    ] {
+        if samples > 0 {
+            faults.push(format!("{samples} {what}"));
+        }
     }
-    if verdict.duplicated > 0 {
-        faults.push(format!("{} samples arrived twice", verdict.duplicated));
-    }
-    if verdict.wrong_values > 0 {
-        faults.push(format!("{} samples have the value of another series", verdict.wrong_values));
-    }
+    faults.extend(verdict.blemishes.iter().cloned());
     faults
 }
 
@@ -191,16 +197,15 @@ mod tests {
     }
 
     #[test]
-    fn one_scrape_per_move_may_be_missing_and_nothing_may_come_twice() {
-        let moves = Moves { moved: 2, samples: 300 };
-        let mut verdict = Verdict { missing: 300, ..Verdict::default() };
-        assert_eq!(faults(&verdict, &moves), [""; 0]);
-        verdict.missing = 301;
-        verdict.duplicated = 1;
+    fn nothing_may_be_missing_and_nothing_may_come_twice() {
+        let mut verdict = Verdict::default();
+        assert_eq!(faults(&verdict), [""; 0]);
+        (verdict.lost, verdict.unscraped, verdict.duplicated) = (3, 2, 1);
         let expected = [
-            "301 samples are missing; one scrape of each target that moved is 300",
+            "3 samples were served and did not arrive",
+            "2 samples are of scrapes that were due and not made",
             "1 samples arrived twice",
         ];
-        assert_eq!(faults(&verdict, &moves), expected);
+        assert_eq!(faults(&verdict), expected);
     }
 }

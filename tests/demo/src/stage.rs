@@ -1,7 +1,8 @@
 //! The running world of the demo, and the loop that keeps it as ordered.
 //!
 //! The stage plays the part of Kubernetes: it starts scrapers in order of their ordinals, tells the allocator who
-//! is a member by a file, ends the last ones first, and brings back what was killed. One task owns all processes
+//! is a member by a file, ends the last ones first, each when the allocator shows that others have taken over, and brings
+//! back what was killed. One task owns all processes
 //! and looks at them ten times a second; everyone else reads a [`View`] and sends [`Order`]s.
 
 mod scraper;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
 use world::child::{Child, binary, free_port};
@@ -27,9 +29,6 @@ use crate::say;
 use scraper::{Meter, Phase, Scraper};
 
 const TICK: Duration = Duration::from_millis(100);
-/// How long a scraper that leaves still runs: the others take over after some three seconds.
-const DRAINING: Duration = Duration::from_secs(6);
-
 /// A scraper that was told to end and has not done so by then is killed.
 const LEAVING: Duration = Duration::from_secs(15);
 /// A scraper that is away for longer than this is no longer a member: its targets go to the others.
@@ -224,6 +223,7 @@ impl Stage {
 
     async fn look(&mut self) -> Result<()> {
         self.look_at_allocator().await?;
+        self.end_drained().await?;
         for index in 0..self.scrapers.len() {
             self.scrapers[index].look().await?;
             if self.scrapers[index].wants_start() {
@@ -255,6 +255,28 @@ impl Stage {
                 *phase = Phase::Starting;
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Ends scrapers that leave and have no targets any more.
+    async fn end_drained(&mut self) -> Result<()> {
+        if !self.scrapers.iter().any(Scraper::is_draining) {
+            return Ok(());
+        }
+        let url = format!("{}/debug/assignment.json", self.allocator.url);
+        let answer = http::send("GET", &url, &[], Default::default(), TICK).await;
+        // An allocator that is away says nothing, and nobody may end meanwhile.
+        let Some(told) = answer.ok().filter(|answer| answer.status == 200) else { return Ok(()) };
+        let told: Value = told.json()?;
+        let is_drained = |member: &&Value| {
+            member["draining"] == true && member["targets"] == 0 && member["held_for_others"] == 0
+        };
+        for member in told["members"].as_array().into_iter().flatten().filter(is_drained) {
+            let mut scrapers = self.scrapers.iter_mut();
+            if let Some(scraper) = scrapers.find(|scraper| scraper.is_draining() && member["name"] == *scraper.id) {
+                scraper.end()?;
+            }
         }
         Ok(())
     }

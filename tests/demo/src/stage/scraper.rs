@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 use world::child::{Child, Signal, binary};
 
-use super::{DRAINING, GRACE, LEAVING, ProcessView, SCRAPER_RESTART, is_up};
+use super::{GRACE, LEAVING, ProcessView, SCRAPER_RESTART, is_up};
 
 /// Where in its life a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) enum Phase {
     /// It is ready.
     Up,
     /// It is no longer wanted: the others take over at their turn while it still runs.
-    Draining { since: Instant },
+    Draining,
     /// It was told to end; when it has, it is no member any more.
     Leaving { since: Instant },
     /// It has ended and will be back.
@@ -31,7 +31,7 @@ impl Phase {
         match self {
             Phase::Starting => ("starting", None),
             Phase::Up => ("up", None),
-            Phase::Draining { .. } | Phase::Leaving { .. } => ("leaving", None),
+            Phase::Draining | Phase::Leaving { .. } => ("leaving", None),
             Phase::Down { since } => ("down", Some(restart.saturating_sub(since.elapsed()).as_secs())),
         }
     }
@@ -97,11 +97,7 @@ impl Scraper {
             }
             (Phase::Up, Some(_)) => self.phase = Phase::Down { since: Instant::now() },
             (Phase::Down { since }, _) if since.elapsed() > GRACE => self.member = false,
-            (Phase::Draining { since }, None) if since.elapsed() > DRAINING => {
-                self.phase = Phase::Leaving { since: Instant::now() };
-                self.child.signal(Signal::TERM)?;
-            }
-            (Phase::Draining { .. } | Phase::Leaving { .. }, Some(_)) => self.member = false,
+            (Phase::Draining | Phase::Leaving { .. }, Some(_)) => self.member = false,
             (Phase::Leaving { since }, None) if since.elapsed() > LEAVING => {
                 self.child.kill().map(drop)?;
             }
@@ -120,11 +116,22 @@ impl Scraper {
 
     /// Gives its targets away first and ends it then.
     pub(super) fn leave(&mut self) {
-        self.phase = Phase::Draining { since: Instant::now() };
+        self.phase = Phase::Draining;
+    }
+
+    /// Whether it still has targets that others are to take over.
+    pub(super) fn is_draining(&self) -> bool {
+        self.phase == Phase::Draining
+    }
+
+    /// Ends it, now that it is drained.
+    pub(super) fn end(&mut self) -> Result<()> {
+        self.phase = Phase::Leaving { since: Instant::now() };
+        self.child.signal(Signal::TERM)
     }
 
     pub(super) fn is_leaving(&self) -> bool {
-        matches!(self.phase, Phase::Draining { .. } | Phase::Leaving { .. })
+        matches!(self.phase, Phase::Draining | Phase::Leaving { .. })
     }
 
     /// Whether it has left for good.
