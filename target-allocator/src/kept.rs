@@ -405,8 +405,7 @@ mod tests {
 
     #[test]
     fn only_owners_that_follow_from_nothing_else_are_written() {
-        let text =
-            |strategy| String::from_utf8(kept(&placed(strategy, &[&["s-0", "s-1"]])).print()).unwrap();
+        let text = |strategy| String::from_utf8(kept(&placed(strategy, &[&["s-0", "s-1"]])).print()).unwrap();
         assert!(text(Strategy::ConsistentHashing).len() < 300, "{}", text(Strategy::ConsistentHashing));
         assert!(text(Strategy::LeastWeighted).len() > 800);
     }
@@ -434,7 +433,13 @@ mod tests {
             (("\"version\":2", "\"version\":9"), "version 9"),
             (("\"s-0\"", "\"s 0\""), "character ' '"),
             (("\"s-0\"", "\"s-9\""), "not in order"),
-            (("{\"name\":\"s-0\",\"node\":null,\"is_draining\":false,\"client\":null,\"refresh\":null},", ""), "names the member 1 of 1"),
+            (
+                (
+                    "{\"name\":\"s-0\",\"node\":null,\"is_draining\":false,\"client\":null,\"refresh\":null},",
+                    "",
+                ),
+                "names the member 1 of 1",
+            ),
             (("}", ""), ""),
         ] {
             let text = String::from_utf8(kept.print()).unwrap().replacen(change.0, change.1, 1);

@@ -178,7 +178,12 @@ impl JobPlacement {
         let new = |(index, hold): (&usize, &Hold)| self.owners[*index].filter(|_| !hold.is_fetched);
         let old = |hold: &Hold| Some(hold.at).filter(|_| hold.turn.is_some() && !hold.is_told);
         let holds = || self.holds.iter();
-        holds().filter_map(new).chain(holds().filter_map(|(_, hold)| old(hold))).collect::<BTreeSet<_>>().into_iter().collect()
+        holds()
+            .filter_map(new)
+            .chain(holds().filter_map(|(_, hold)| old(hold)))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
     }
 
     /// The member `at` was given the list of `epoch`: whoever held its targets until then is released, at once or at the turn,

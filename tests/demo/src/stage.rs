@@ -274,7 +274,9 @@ impl Stage {
         };
         for member in told["members"].as_array().into_iter().flatten().filter(is_drained) {
             let mut scrapers = self.scrapers.iter_mut();
-            if let Some(scraper) = scrapers.find(|scraper| scraper.is_draining() && member["name"] == *scraper.id) {
+            if let Some(scraper) =
+                scrapers.find(|scraper| scraper.is_draining() && member["name"] == *scraper.id)
+            {
                 scraper.end()?;
             }
         }
