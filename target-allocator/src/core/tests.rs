@@ -433,6 +433,10 @@ async fn a_fall_right_after_discovery_came_back_is_held_and_then_believed() {
 
     world.write("t.yaml", "- nonsense");
     world.until(|view| !view.jobs["a"].state.problems.is_empty()).await;
+    for _ in 0..60 {
+        tokio::time::sleep(10 * SECOND).await;
+        assert_eq!(world.list("a", "s-0").await.len(), 40, "ten minutes of trouble change nothing");
+    }
     let began = Instant::now();
     world.write("t.yaml", &listed(0..3));
     let held = world.until(|view| view.jobs["a"].state.problems[0].contains("sudden_fall_hold")).await;
