@@ -16,13 +16,13 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 fn headless() -> Result<()> {
-    watched(&["--for", "75s", "--scale", "3,5,3", "--json"])
+    watched(&["--scale", "3,5,3", "--json"])
 }
 
 /// In each step the allocator is killed four seconds after it began: when scrapers have joined or begun to leave, and their turn has
 /// not come yet.
 fn killed() -> Result<()> {
-    watched(&["--for", "75s", "--scale", "3,5,3", "--json", "--kill-allocator", "4s"])
+    watched(&["--scale", "3,5,3", "--json", "--kill-allocator", "4s"])
 }
 
 fn watched(args: &[&str]) -> Result<()> {

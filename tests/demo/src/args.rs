@@ -28,21 +28,22 @@ pub(crate) struct Args {
     /// Leave Prometheus out even where it is installed.
     #[arg(long)]
     no_prometheus: bool,
-    /// Run for this long without a reader, print the result and end.
+    /// Run for this long without a reader, print the result and end; 25s for each number of --scale where --scale, --json or
+    /// --kill-allocator is given without it.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     run_for: Option<Duration>,
-    /// With --for: numbers of scrapers, one after the other, each for an equal share of the time.
-    #[arg(long, value_delimiter = ',', value_name = "N,N,..", requires = "run_for")]
+    /// Without a reader: numbers of scrapers, one after the other, each for an equal share of the time.
+    #[arg(long, value_delimiter = ',', value_name = "N,N,..")]
     scale: Vec<usize>,
-    /// With --for: kill -9 the allocator once while each number of scrapers lasts, so long after it was ordered; without a
+    /// Without a reader: kill -9 the allocator once while each number of scrapers lasts, so long after it was ordered; without a
     /// value at moments that --seed decides.
-    #[arg(long, num_args = 0..=1, value_name = "DURATION", value_parser = duration, requires = "run_for")]
+    #[arg(long, num_args = 0..=1, value_name = "DURATION", value_parser = duration)]
     kill_allocator: Option<Option<Duration>>,
     /// With --kill-allocator: the same number gives the same moments [default: another one each time; it is printed].
     #[arg(long, requires = "kill_allocator")]
     seed: Option<u64>,
-    /// With --for: print the result as one JSON object.
-    #[arg(long, requires = "run_for")]
+    /// Without a reader: print the result as one JSON object.
+    #[arg(long)]
     json: bool,
 }
 
@@ -51,6 +52,8 @@ pub(crate) const MAX_SCRAPERS: usize = 12;
 const MAX_TARGETS: usize = 1000;
 /// Scrapers need this long to come and go.
 const MIN_STEP: Duration = Duration::from_secs(6);
+/// How long a number of scrapers lasts where nothing is said: until others have taken over, and a while longer.
+const USUAL_STEP: Duration = Duration::from_secs(25);
 
 impl Args {
     /// What is to be built.
@@ -75,10 +78,14 @@ impl Args {
 
     /// What is to happen without a reader, if anything.
     pub(crate) fn script(&self, plan: &Plan) -> Result<Option<Script>> {
-        let Some(run_for) = self.run_for else { return Ok(None) };
+        let has_reader = self.scale.is_empty() && !self.json && self.kill_allocator.is_none();
+        if self.run_for.is_none() && has_reader {
+            return Ok(None);
+        }
         let scale = if self.scale.is_empty() { vec![plan.scrapers] } else { self.scale.clone() };
-        let step = run_for / scale.len() as u32;
         let least = (plan.interval * 3).max(MIN_STEP);
+        let run_for = self.run_for.unwrap_or(least.max(USUAL_STEP) * scale.len() as u32);
+        let step = run_for / scale.len() as u32;
         if step < least {
             let steps = scale.len();
             bail!("--for {run_for:?} gives each of {steps} steps {step:?}; {least:?} are the least");
@@ -141,9 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn without_a_duration_there_is_no_script() {
+    fn who_asks_for_a_result_needs_no_reader() {
         assert!(script("demo --interval 2s").unwrap().is_none());
-        assert!(script("demo --scale 3,5").is_err());
+        let step = |line: &str| script(line).unwrap().unwrap().step;
+        assert_eq!(step("demo --scale 3,5,3 --json"), Duration::from_secs(25));
+        assert_eq!(step("demo --interval 20s --kill-allocator"), Duration::from_secs(60));
     }
 
     #[test]
@@ -172,7 +181,7 @@ mod tests {
         let by_seed = |seed| script(&format!("{line} --seed {seed}")).unwrap().unwrap().kills;
         assert!(by_seed(1) == by_seed(1) && by_seed(1) != by_seed(2));
         assert_eq!(script(&format!("{line} 25s")).unwrap_err(), "--kill-allocator 25s: each step lasts 25s");
-        assert!(script("demo --kill-allocator").is_err() && script("demo --for 75s --seed 1").is_err());
+        assert!(script("demo --for 75s --seed 1").is_err());
     }
 
     #[test]

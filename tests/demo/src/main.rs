@@ -1,9 +1,9 @@
 //! The demo: a fleet of targets, an allocator, scrapers, a sink that checks every sample, and a page that shows it.
 //!
 //! Everything runs on loopback. The allocator and the scrapers are the real programs, started as child processes and
-//! ended with the demo, whichever way that ends; fleet and sink are those of the tests. With `--for` it runs
+//! ended with the demo, whichever way that ends; fleet and sink are those of the tests. With `--for` or `--scale` it runs
 //! without a reader: it scales the scrapers as told, compares what was served with what arrived, prints the result
-//! and fails if a target was without an owner, or had two, for longer than one scrape interval.
+//! and fails if a sample is missing or came twice.
 
 mod args;
 mod configs;

@@ -22,7 +22,7 @@ cargo xtask COMMAND
                       (--no-tools installs nothing, --no-skips makes skipping a failure,
                       ARGS go to the test programs)
   demo [-- ARGS]      the whole thing on loopback with a page that shows it;
-                      try: cargo xtask demo -- --for 60s --scale 3,5,3 --json
+                      try: cargo xtask demo -- --scale 3,5,3 --json
   release             builds the programs as they should be run, into target/profiled: muster
                       is optimised by counts of itself at work; takes about 20 minutes
   bench NAME [--profiled] [-- ARGS]
