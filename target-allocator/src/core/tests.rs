@@ -82,6 +82,22 @@ impl World {
         (groups.len(), groups.iter().filter_map(turn).collect())
     }
 
+    /// What a collector gets that takes gzip: the status, and whether it was compressed.
+    async fn packed(&self, collector: &str) -> (u16, bool) {
+        let request = Request::get(format!("/jobs/a/targets?collector_id={collector}"));
+        let request = request.header("accept-encoding", "gzip").body(()).unwrap().into_parts().0;
+        let response = self.allocator.api().answer(&request, false).await;
+        (response.status().as_u16(), response.headers().contains_key("content-encoding"))
+    }
+
+    /// A counter of ours.
+    async fn counted(&self, what: &str) -> usize {
+        let name = format!("muster_allocator_{what}_total ");
+        let metrics = self.get("/metrics").await.1;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&*name)).unwrap_or_default();
+        value.parse().unwrap()
+    }
+
     /// Addresses in the list of a collector.
     async fn list(&self, job: &str, collector: &str) -> Vec<String> {
         let (status, body) = self.get(&format!("/jobs/{job}/targets?collector_id={collector}")).await;
@@ -360,6 +376,63 @@ async fn changed_meta_labels_are_served_without_a_move() {
     assert_eq!(view.moves.total(), 0);
     let (_, body) = world.get("/jobs/a/targets").await;
     assert!(body.contains("\"__meta_uid\":\"new\""), "{body}");
+}
+
+/// A file of target groups, each with a label and targets of its own.
+fn groups(groups: &[Vec<String>]) -> String {
+    let line = |(number, targets): (usize, &Vec<String>)| {
+        format!("- {{targets: [{}], labels: {{group: 'g{number}'}}}}\n", targets.join(", "))
+    };
+    groups.iter().enumerate().map(line).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_target_costs_itself_and_the_lists_it_is_in_and_moves_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all: Vec<Vec<String>> =
+        (0..20).map(|group| (0..50).map(|target| format!("'h-{group}-{target}:1'")).collect()).collect();
+    std::fs::write(folder.path().join("t.yaml"), groups(&all)).unwrap();
+    let job = "{job_name: a, file_sd_configs: [{files: [t.yaml]}]}".to_owned();
+    let members = ["s-0", "s-1", "s-2"];
+    let world = World::start_in(folder, &with_jobs("{static: [s-0, s-1, s-2]}", &[job]));
+    let owners = |view: &View| -> BTreeMap<String, usize> {
+        let placed = &view.jobs["a"].placed;
+        let owned = placed.items.iter().zip(&placed.owners);
+        owned.map(|(item, owner)| (item.address().to_owned(), owner.unwrap())).collect()
+    };
+    let view = world.ready().await;
+    let (mut before, mut fingers) = (owners(&view), validators(&view));
+    assert_eq!((before.len(), world.counted("targets_relabelled").await), (1_000, 1_000));
+    for member in members {
+        assert_eq!(world.packed(member).await, (200, true));
+    }
+    assert_eq!(world.counted("lists_encoded").await, 3, "once for each member");
+
+    for change in 0..10_usize {
+        let (group, place, address) = (change * 7 % 20, change * 11 % 50, format!("new-{change}:1"));
+        all[group][place] = format!("'{address}'");
+        world.write("t.yaml", &groups(&all));
+        let view = world.until(|view| owners(view).contains_key(&address)).await;
+        let (after, now) = (owners(&view), validators(&view));
+        let is_elsewhere =
+            |(address, owner): (&String, &usize)| before.get(address).is_some_and(|old| old != owner);
+        assert!(!after.iter().any(is_elsewhere), "no other target moves");
+        let n_changed = now.iter().zip(&fingers).filter(|(now, before)| now != before).count();
+        assert!((1..=2).contains(&n_changed), "who had the old target, and who has the new one: {n_changed}");
+        let encoded = world.counted("lists_encoded").await;
+        for member in members {
+            world.packed(member).await;
+        }
+        assert_eq!(world.counted("lists_encoded").await - encoded, n_changed);
+        assert_eq!(world.counted("targets_relabelled").await, 1_001 + change);
+        assert_eq!(view.moves.total(), 0);
+        (before, fingers) = (after, now);
+    }
+}
+
+/// The hashes behind the validators of all lists of the job.
+fn validators(view: &View) -> Vec<Option<u64>> {
+    (0..view.placement.roster.len()).map(|at| view.jobs["a"].list_hash(at)).collect()
 }
 
 #[tokio::test(start_paused = true)]

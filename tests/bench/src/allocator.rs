@@ -1,9 +1,12 @@
 //! The allocator against a real API server: how long until everything is shared out, what that takes, how soon a new monitor
-//! is served, what one more collector moves.
+//! is served, what one more collector moves, what it takes while nothing happens, and how it keeps up with pods that come and go.
 //!
 //! A setting is so many ServiceMonitors in one namespace, each of a service with 100 endpoints, and five ready collectors. Pods
 //! behind the endpoints are there if they are asked for. Objects are created before the allocator starts; its start is that of
 //! the process. CPU is user and system time.
+
+mod churn;
+mod followers;
 
 use std::process::Command;
 use std::time::Duration;
@@ -18,9 +21,12 @@ use world::control_plane::{Client, ControlPlane};
 
 use crate::table::{grouped, markdown};
 use crate::{machine, print, say};
+use followers::Followers;
 
 /// Collectors that are there from the beginning.
 const N_COLLECTORS: u16 = 5;
+/// Where services and collectors are.
+const NAMESPACE: &str = "bench";
 /// Namespaces of the setting that counts watches, each with a ServiceMonitor and a PodMonitor.
 const N_NAMESPACES: usize = 60;
 /// How often is looked.
@@ -32,7 +38,7 @@ const IDLE: Duration = Duration::from_secs(30);
 /// How often a collector asks for its lists while the allocator is watched.
 const POLL: Duration = Duration::from_secs(30);
 
-const HEAD: [&str; 10] = [
+const HEAD: [&str; 11] = [
     "targets",
     "monitors",
     "all assigned after s",
@@ -42,7 +48,8 @@ const HEAD: [&str; 10] = [
     "+1 collector moves",
     "ideal",
     "max / mean",
-    "idle, % of a core",
+    "idle, our scrapers, % of a core",
+    "idle, polled, % of a core",
 ];
 
 /// How many services, and whether their pods exist.
@@ -57,6 +64,9 @@ pub(crate) struct Args {
     /// Creates the pods behind the endpoints of the small setting, too.
     #[arg(long)]
     pods: bool,
+    /// Pods that are replaced each second behind the services of the small setting; 0 leaves that out.
+    #[arg(long, default_value_t = 100)]
+    churn: u32,
 }
 
 /// What came of a setting.
@@ -70,7 +80,15 @@ struct Figures {
     served_after: Duration,
     moved: u64,
     spread: f64,
-    idle: f64,
+    followed_idle: f64,
+    polled_idle: f64,
+}
+
+/// What it has done so far.
+#[derive(Debug, Clone, Copy)]
+struct Work {
+    relabelled: u64,
+    encoded: u64,
 }
 
 /// A running allocator.
@@ -94,6 +112,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         machine::describe(),
         markdown(&HEAD, &rows)
     ))?;
+    if args.small > 0 && args.churn > 0 {
+        print(&churned(args.small, args.churn).await?)?;
+    }
     let n_watches = watches().await?;
     print(&format!(
         "- watches at most 20 for {N_NAMESPACES} namespaces with two monitors each: {} ({n_watches})\n",
@@ -114,23 +135,61 @@ fn row(figures: &Figures) -> Vec<String> {
         percent(figures.moved as f64 / figures.n_targets as f64),
         percent(1.0 / f64::from(N_COLLECTORS + 1)),
         format!("{:.3}", figures.spread),
-        format!("{:.2}", 100.0 * figures.idle),
+        format!("{:.2}", 100.0 * figures.followed_idle),
+        format!("{:.2}", 100.0 * figures.polled_idle),
     ]
 }
 
-async fn measure(n_services: u16, has_pods: bool) -> Result<Figures> {
+/// A cluster with so many services in [`NAMESPACE`], and collectors.
+async fn cluster(n_services: u16, has_pods: bool) -> Result<(ControlPlane, Client)> {
     let plane = ControlPlane::start().await?;
     let admin = plane.admin()?;
-    let namespace = "bench";
-    admin.create(&objects::namespace(namespace, &[])).await?;
+    admin.create(&objects::namespace(NAMESPACE, &[])).await?;
     say(&format!("allocator: creating {n_services} services with {ENDPOINTS_PER_SLICE} endpoints each"));
     for group in (0..n_services).collect::<Vec<_>>().chunks(50) {
         let made: Vec<Value> =
-            group.iter().flat_map(|number| service(namespace, *number, has_pods)).collect();
+            group.iter().flat_map(|number| service(NAMESPACE, *number, has_pods)).collect();
         admin.create_all(&made).await?;
     }
-    let collectors: Vec<Value> = (0..N_COLLECTORS).map(|ordinal| collector(namespace, ordinal)).collect();
+    let collectors: Vec<Value> = (0..N_COLLECTORS).map(|ordinal| collector(NAMESPACE, ordinal)).collect();
     admin.create_all(&collectors).await?;
+    Ok((plane, admin))
+}
+
+/// Lets pods come and go, and says what came of it.
+async fn churned(n_services: u16, per_second: u32) -> Result<String> {
+    let (plane, _admin) = cluster(n_services, true).await?;
+    let n_targets = u64::from(n_services) * ENDPOINTS_PER_SLICE as u64;
+    let allocator = Allocator::start(&plane, NAMESPACE, NAMESPACE)?;
+    let _shares = allocator.shares(n_targets, u64::from(N_COLLECTORS)).await?;
+    say(&format!("allocator: {per_second} of {} pods are replaced each second", grouped(n_targets)));
+    let figures = churn::measure(&plane, &allocator, NAMESPACE, n_services, per_second).await?;
+    let millis = |time: Duration| format!("{:.0} ms", 1000.0 * time.as_secs_f64());
+    let met = |is_met: bool| if is_met { "met" } else { "NOT MET" };
+    let is_full = figures.rate >= 0.95 * f64::from(per_second);
+    Ok(format!(
+        "- {} pods of {} replaced, {:.0}/s ({per_second}/s demanded: {})\n\
+         - served after {} in the median, p99 {} (at most 50 ms demanded: {}), {} at worst\n\
+         - targets that moved though nothing touched them: {} (none demanded: {})\n\
+         - a change has {:.2} targets relabelled and {:.2} lists encoded\n",
+        grouped(figures.n_changes as u64),
+        grouped(n_targets),
+        figures.rate,
+        met(is_full),
+        millis(figures.median),
+        millis(figures.p99),
+        met(figures.p99 <= Duration::from_millis(50)),
+        millis(figures.worst),
+        figures.n_moved,
+        met(figures.n_moved == 0),
+        figures.relabelled,
+        figures.encoded,
+    ))
+}
+
+async fn measure(n_services: u16, has_pods: bool) -> Result<Figures> {
+    let (plane, admin) = cluster(n_services, has_pods).await?;
+    let namespace = NAMESPACE;
     let n_targets = u64::from(n_services) * ENDPOINTS_PER_SLICE as u64;
     say(&format!("allocator: starts, {} targets", grouped(n_targets)));
     let began = Instant::now();
@@ -143,7 +202,8 @@ async fn measure(n_services: u16, has_pods: bool) -> Result<Figures> {
     let most = shares.iter().copied().max().unwrap_or_default();
     figures.spread = most as f64 * shares.len() as f64 / n_targets as f64;
     figures.served_after = allocator.new_monitor(&admin, namespace).await?;
-    figures.idle = allocator.idle(n_services).await?;
+    figures.followed_idle = allocator.followed_idle().await?;
+    figures.polled_idle = allocator.polled_idle(n_services).await?;
     let before = allocator.n_moved().await?;
     admin.create(&collector(namespace, N_COLLECTORS)).await?;
     let all = n_targets + ENDPOINTS_PER_SLICE as u64;
@@ -154,16 +214,25 @@ async fn measure(n_services: u16, has_pods: bool) -> Result<Figures> {
 
 /// A service, the slice of its endpoints, its monitor, and its pods if they are to exist.
 fn service(namespace: &str, number: u16, has_pods: bool) -> Vec<Value> {
-    let (app, [high, low]) = (format!("app-{number:04}"), number.to_be_bytes());
-    let pods: Vec<Pod> = (0..ENDPOINTS_PER_SLICE)
-        .map(|pod| Pod::new(namespace, &format!("{app}-{pod}"), &format!("10.{high}.{low}.{pod}"), &app))
-        .collect();
+    let (app, pods) = (app_of(number), pods_of(namespace, number));
     let mut made = vec![objects::service(namespace, &app), objects::service_monitor(namespace, &app)];
     made.extend(objects::endpoint_slices(namespace, &app, &pods));
     if has_pods {
         made.extend(pods.iter().map(Pod::object));
     }
     made
+}
+
+fn app_of(number: u16) -> String {
+    format!("app-{number:04}")
+}
+
+/// The pods behind a service.
+fn pods_of(namespace: &str, number: u16) -> Vec<Pod> {
+    let (app, [high, low]) = (app_of(number), number.to_be_bytes());
+    (0..ENDPOINTS_PER_SLICE)
+        .map(|pod| Pod::new(namespace, &format!("{app}-{pod}"), &format!("10.{high}.{low}.{pod}"), &app))
+        .collect()
 }
 
 fn collector(namespace: &str, ordinal: u16) -> Value {
@@ -272,8 +341,33 @@ impl Allocator {
         }
     }
 
-    /// The share of a core that it takes while nothing happens and collectors ask as they do.
-    async fn idle(&self, n_services: u16) -> Result<f64> {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What it has done so far.
+    async fn work(&self) -> Result<Work> {
+        let metrics = self.get("/metrics").await?;
+        let count = |name| samples(&metrics, name).sum::<f64>() as u64;
+        Ok(Work {
+            relabelled: count("muster_allocator_targets_relabelled_total"),
+            encoded: count("muster_allocator_lists_encoded_total"),
+        })
+    }
+
+    /// The share of a core that it takes while nothing happens and collectors hold a request for changes, as our own do.
+    async fn followed_idle(&self) -> Result<f64> {
+        let _followers = Followers::start(&self.url)?;
+        // They fetch everything first.
+        sleep(IDLE).await;
+        let (before, began) = (self.child.usage().context("the allocator has ended")?, Instant::now());
+        sleep(IDLE).await;
+        let used = self.child.usage().context("the allocator has ended")?.cpu.saturating_sub(before.cpu);
+        Ok(used.as_secs_f64() / began.elapsed().as_secs_f64())
+    }
+
+    /// The share of a core that it takes while nothing happens and collectors poll, as others do.
+    async fn polled_idle(&self, n_services: u16) -> Result<f64> {
         let (before, began) = (self.child.usage().context("the allocator has ended")?, Instant::now());
         let n_lists = u64::from(n_services) * u64::from(N_COLLECTORS);
         let pause = POLL.as_secs_f64() / n_lists as f64;
