@@ -48,7 +48,8 @@ impl OwnMetrics {
             let (registry, stopped) = (self.registry.clone(), stop.clone());
             let task = tokio::spawn(async move {
                 let page = answer(move |request| std::future::ready(page(&request, &registry)));
-                listener.serve(ServeOptions::default(), page, async move { stopped.raised().await }).await;
+                let options = ServeOptions { http2: false, ..ServeOptions::default() };
+                listener.serve(options, page, async move { stopped.raised().await }).await;
             });
             self.serving = Some(Serving { address, stop, task });
         }

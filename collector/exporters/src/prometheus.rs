@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use ::config::Problem;
 use model::{Batch, Metrics, Signals, Timestamp};
-use net::{HttpServerConfig, Listener};
+use net::{HttpServerConfig, Listener, ServeOptions};
 use pipeline::{
     Backoff, Bodies, Component, ExportError, Exporter, Fatal, Life, Refused, Request, Sending, SendingConfig,
     SendingDefaults, Site, Stop,
@@ -97,6 +97,7 @@ impl Component for Prometheus {
     async fn start(&mut self, life: &Life) -> Result<(), Fatal> {
         let doing = || format!("starting exporter `{}`", life.id());
         let options = self.server.options().map_err(|error| Fatal::new(doing(), error))?;
+        let options = ServeOptions { http2: false, ..options };
         let listener = Listener::bind(&self.endpoint).map_err(|error| Fatal::new(doing(), error))?;
         let mut tasks = locked(&self.tasks);
         tasks.spawn(self.service.clone().serve(listener, options, self.stop.clone()));

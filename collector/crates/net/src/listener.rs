@@ -94,6 +94,8 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     // Without this a restart has to wait until the connections of the predecessor are forgotten.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
+    // Connections inherit it. Answers are small; waiting for more would only delay them.
+    socket.set_nodelay(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -125,6 +127,14 @@ mod tests {
             assert_ne!(listener.local_addr().port(), 0, "{address}");
         }
         assert!(Listener::bind("localhost:0").unwrap().local_addr().is_ipv4());
+    }
+
+    #[tokio::test]
+    async fn accepted_connections_send_at_once() {
+        let listener = Listener::bind("127.0.0.1:0").unwrap();
+        let _client = tokio::net::TcpStream::connect(listener.local_addr()).await.unwrap();
+        let (stream, _) = listener.tcp.accept().await.unwrap();
+        assert!(stream.nodelay().unwrap());
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Serving a listener: HTTP/1.1 and HTTP/2 (also without TLS, as gRPC speaks it) on one port.
+//! Serving a listener: HTTP/1.1 and, where it is wanted, HTTP/2 (also without TLS, as gRPC speaks it) on one port.
 //!
 //! Everything a client can hold on to is bounded: the number of connections, the time to send a request's
 //! head and body, the time an answer may lie unread, and how long a stopping server waits. An answer that
@@ -86,6 +86,9 @@ pub struct ServeOptions {
     pub write_timeout: Option<Duration>,
     /// Keep connections open after an answer.
     pub keep_alive: bool,
+    /// Speak HTTP/2, too. Pages that are scraped do without: no scraper speaks it in plain text, and finding out which version a
+    /// client speaks costs each new connection.
+    pub http2: bool,
     /// Requests at the same time on one HTTP/2 connection.
     pub max_concurrent_streams: u32,
     /// Sent with every answer.
@@ -103,6 +106,7 @@ impl Default for ServeOptions {
             read_timeout: None,
             write_timeout: Some(Duration::from_secs(30)),
             keep_alive: true,
+            http2: true,
             max_concurrent_streams: 200,
             response_headers: HeaderMap::new(),
             drain: Duration::from_secs(10),
@@ -184,7 +188,8 @@ fn builder(options: &ServeOptions) -> auto::Builder<TokioExecutor> {
         .initial_connection_window_size(2 << 20)
         .keep_alive_interval(Some(Duration::from_secs(60)))
         .keep_alive_timeout(Duration::from_secs(20));
-    builder
+    // With TLS both sides say beforehand what they speak, and HTTP/2 may be what they agreed on.
+    if options.http2 || options.tls.is_some() { builder } else { builder.http1_only() }
 }
 
 /// What all connections of a server share.
@@ -202,11 +207,6 @@ impl Shared {
         peer: SocketAddr,
         stopped: watch::Receiver<bool>,
     ) {
-        // Answers are small; waiting for more would only delay them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(error = &error as &dyn std::error::Error, %peer, "connection is gone already");
-            return;
-        }
         let outcome = match &self.options.tls {
             None => self.converse(stream, peer, stopped).await,
             Some(tls) => {
@@ -256,8 +256,8 @@ impl Shared {
     /// Completes only when that took too long.
     async fn wait_for_preface(&self, received: &ReceivedBytes) {
         match self.options.read_header_timeout {
-            Some(limit) => tokio::time::sleep(limit).await,
-            None => std::future::pending().await,
+            Some(limit) if self.builder.is_http2_available() => tokio::time::sleep(limit).await,
+            _ => std::future::pending().await,
         }
         if received.n_bytes() >= PREFACE_BYTES {
             std::future::pending().await

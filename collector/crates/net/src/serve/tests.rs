@@ -100,6 +100,23 @@ async fn a_client_that_says_nothing_is_let_go() {
 }
 
 #[tokio::test]
+async fn a_server_without_http2_answers_http1_and_lets_go_of_everybody_else() {
+    let limit = Duration::from_millis(50);
+    let options = ServeOptions { http2: false, read_header_timeout: Some(limit), ..ServeOptions::default() };
+    let (server, _log) = Server::recording(options);
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    write(&mut stream, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 200 "));
+    for beginning in ["", "GET / HTTP/1.1\r\nHost: x\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        write(&mut stream, beginning).await;
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "{beginning:?} kept the connection open");
+    }
+}
+
+#[tokio::test]
 async fn a_body_must_arrive_in_time() {
     let options = ServeOptions { read_timeout: Some(Duration::from_millis(50)), ..ServeOptions::default() };
     let server = Server::start(
