@@ -95,6 +95,10 @@ fn name(out: &mut String, name: &str, is_bare: bool) {
 }
 
 fn escape(out: &mut String, text: &str, quotes: bool) {
+    // Nearly no text has anything to escape.
+    if memchr::memchr3(b'\\', b'\n', b'"', text.as_bytes()).is_none() {
+        return out.push_str(text);
+    }
     for character in text.chars() {
         match character {
             '\\' => out.push_str("\\\\"),

@@ -1,9 +1,11 @@
 //! One answer: the store, piece by piece, as the reader takes it.
 
+use std::iter;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use exposition::print::{Negotiated, Printer};
+use net::Body;
 use tokio::time::Instant;
 use wire::compress::GzipStream;
 
@@ -11,6 +13,12 @@ use super::store::{Place, Printing, Store, Tick};
 
 /// Bytes of a piece before compression. The store is locked for as long as it takes to write them.
 const PIECE_BYTES: usize = 128 << 10;
+
+/// Bytes that a series takes with its part of the family's lines, mostly.
+const USUAL_BYTES: usize = 192;
+
+/// Room that is made at once.
+const MAX_RESERVED: usize = 64 << 10;
 
 /// A page that is being written.
 pub(super) struct Page {
@@ -40,6 +48,16 @@ impl Page {
         }
     }
 
+    /// The page as a body. One that is a single piece is sent with its length, any other piece by piece as the reader takes it.
+    pub(super) fn into_body(mut self) -> Body {
+        let first = self.next().unwrap_or_default();
+        if self.is_written() { Body::from(first) } else { Body::pieces(iter::once(first).chain(self)) }
+    }
+
+    fn is_written(&self) -> bool {
+        matches!(self.place, Place::End) && self.gzip.is_none()
+    }
+
     /// The next piece before compression; none where everything is written.
     fn plain(&mut self) -> Option<Vec<u8>> {
         if matches!(self.place, Place::End) {
@@ -47,12 +65,9 @@ impl Page {
         }
         let place = std::mem::take(&mut self.place);
         let now = Tick::since(self.origin);
-        self.place = self.store.lock().unwrap_or_else(PoisonError::into_inner).print(
-            &mut self.printer,
-            place,
-            self.how,
-            now,
-        );
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        self.printer.reserve(store.len().saturating_mul(USUAL_BYTES).min(MAX_RESERVED));
+        self.place = store.print(&mut self.printer, place, self.how, now);
         Some(self.printer.take())
     }
 }
@@ -65,8 +80,14 @@ impl Iterator for Page {
             let plain = self.plain();
             let piece = match (&mut self.gzip, plain) {
                 (None, plain) => plain?,
-                (Some(gzip), Some(plain)) => gzip.push(&plain),
-                (Some(_), None) => return self.gzip.take().map(|gzip| gzip.finish().into()),
+                (Some(gzip), Some(plain)) => {
+                    let mut piece = gzip.push(&plain);
+                    if matches!(self.place, Place::End) {
+                        piece.extend(self.gzip.take().map(GzipStream::finish).unwrap_or_default());
+                    }
+                    piece
+                }
+                (Some(_), None) => return None,
             };
             // A compressor may want more before it gives something.
             if !piece.is_empty() {

@@ -44,7 +44,7 @@ impl Service {
             Body::empty()
         } else {
             let store = Arc::clone(&self.store);
-            Body::pieces(Page::new(store, self.origin, format, self.with_times, is_compressed))
+            Page::new(store, self.origin, format, self.with_times, is_compressed).into_body()
         };
         let mut page = Reply::new(body);
         let headers = page.headers_mut();

@@ -119,6 +119,14 @@ impl Printer {
         Self { protocol, escaping, text: String::new(), bytes: Vec::new(), message: Vec::new() }
     }
 
+    /// Makes room for so many bytes more.
+    pub fn reserve(&mut self, n_bytes: usize) {
+        match self.protocol {
+            Protocol::PrometheusProto => self.bytes.reserve(n_bytes),
+            _ => self.text.reserve(n_bytes),
+        }
+    }
+
     /// Bytes that were written and not yet taken.
     #[must_use]
     pub fn n_bytes(&self) -> usize {
