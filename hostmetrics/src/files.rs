@@ -3,19 +3,44 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 
+use rustix::fs::{PROC_SUPER_MAGIC, fstatfs};
+
 /// Largest file that is read.
 pub const MAX_FILE_BYTES: usize = 16 << 20;
 
 /// More than nearly every file of `/proc` has.
 const FIRST_BYTES: usize = 16 << 10;
 
+/// `SYSFS_MAGIC`
+const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
+
 /// A buffer that files are read into.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
     buffer: Vec<u8>,
+    /// Whether a file was not the kernel's own, so that somebody else may have to answer: `lxcfs` for one puts files of its own over
+    /// those of `/proc`.
+    has_others: bool,
 }
 
 impl Files {
+    /// The buffer, for what is asked of the kernel without a file.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Whether files were read that are not the kernel's own.
+    pub(crate) fn has_others(&self) -> bool {
+        self.has_others
+    }
+
+    fn open(&mut self, path: &str) -> io::Result<File> {
+        let file = File::open(path)?;
+        let is_own = fstatfs(&file).is_ok_and(|told| [PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&told.f_type));
+        self.has_others |= !is_own;
+        Ok(file)
+    }
+
     /// The whole of a file.
     pub(crate) fn read(&mut self, path: &str) -> io::Result<&[u8]> {
         self.fill(path, false)
@@ -28,7 +53,7 @@ impl Files {
     }
 
     fn fill(&mut self, path: &str, is_one_piece: bool) -> io::Result<&[u8]> {
-        let mut file = File::open(path)?;
+        let mut file = self.open(path)?;
         if self.buffer.is_empty() {
             self.buffer.resize(FIRST_BYTES, 0);
         }
@@ -55,7 +80,7 @@ impl Files {
 
     /// Shows a file line by line, however large it is; a line longer than the buffer is passed over.
     pub(crate) fn lines(&mut self, path: &str, mut each: impl FnMut(&[u8])) -> io::Result<()> {
-        let mut file = File::open(path)?;
+        let mut file = self.open(path)?;
         if self.buffer.is_empty() {
             self.buffer.resize(FIRST_BYTES, 0);
         }
@@ -105,6 +130,16 @@ mod tests {
         let mut files = Files::default();
         assert_eq!(files.read(file.path().to_str().unwrap()).unwrap().len(), text.len());
         assert_eq!(files.read_piece(file.path().to_str().unwrap()).unwrap().len(), text.len());
+    }
+
+    #[test]
+    fn files_that_are_not_the_kernels_own_are_noticed() {
+        let mut files = Files::default();
+        files.read("/proc/self/stat").unwrap();
+        files.lines("/sys/kernel/notes", |_| {}).ok();
+        assert!(!files.has_others());
+        files.read(file(b"x").path().to_str().unwrap()).unwrap();
+        assert!(files.has_others());
     }
 
     #[test]

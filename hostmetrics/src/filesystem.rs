@@ -3,7 +3,8 @@
 //! As upstream's `filesystemscraper`: mounts come from the table of the host's first process; those whose device is a path are
 //! physical, and of these only mounts of the whole filesystem are told, unless `include_virtual_filesystems` says otherwise. One that
 //! cannot be asked is named in an error and the others are told. Mended: a mount that hangs (a dead NFS server) is given
-//! up after [`PATIENCE`] and left alone until it answers; a block counts as large as the filesystem counts it.
+//! up after [`PATIENCE`] and left alone until it answers (those that answer from memory are asked without the thread that this
+//! takes); a block counts as large as the filesystem counts it.
 
 mod mounts;
 mod space;
@@ -99,6 +100,8 @@ pub struct Filesystem {
     mount_points: Filter,
     has_virtual: bool,
     asking: Asking,
+    /// Whether all mounts of the last scrape answered from memory.
+    is_quick: bool,
 }
 
 impl Table for Filesystem {
@@ -126,6 +129,10 @@ impl Scraper for Filesystem {
         self.read(turn);
         out.take(&mut self.points, &[]);
     }
+
+    fn is_quick(&self) -> bool {
+        self.is_quick
+    }
 }
 
 impl Filesystem {
@@ -147,16 +154,23 @@ impl Filesystem {
             problems,
         );
         let has_virtual = config.include_virtual_filesystems;
-        Self { points, devices, types, mount_points, has_virtual, asking: Asking::new(space::ask) }
+        let asking = Asking::new(space::ask);
+        Self { points, devices, types, mount_points, has_virtual, asking, is_quick: false }
     }
 
     fn read(&mut self, turn: &mut Turn<'_>) {
         self.points.begin(turn.boot, turn.now_nanos());
-        let Some(mut mounts) = mounts::read(turn) else { return };
-        mounts.retain(|mount| self.takes(mount));
+        let Some(all) = mounts::read(turn) else { return };
+        let mut mounts: Vec<Mount> = all.iter().filter(|mount| self.takes(mount)).cloned().collect();
         mounts::keep_first_of_each(&mut mounts);
-        let paths = mounts.iter().map(|mount| turn.root.host(&mount.point)).collect();
-        for (mount, answer) in mounts.iter().zip(self.asking.ask(paths)) {
+        self.is_quick = mounts::are_quick(&mounts, &all);
+        let paths = mounts.iter().map(|mount| turn.root.host(&mount.point));
+        let answers = if self.is_quick {
+            paths.map(|path| space::ask(&path)).collect()
+        } else {
+            self.asking.ask(paths.collect())
+        };
+        for (mount, answer) in mounts.iter().zip(answers) {
             match answer {
                 Ok(space) => self.put(mount, &space),
                 // Unmounted since the table was read.

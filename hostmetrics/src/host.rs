@@ -151,6 +151,14 @@ impl Host {
         Ok(Self { root, options, files: Files::default(), boot: 0, last_size: (0, 0), scrapers })
     }
 
+    /// Whether the next scrape asks nothing but tables that the kernel has in memory, as far as the last one tells: then it takes no
+    /// longer than it takes to read them, and needs no thread of its own. Processes may be waited for, and so may files and
+    /// filesystems that somebody else serves. False before the first scrape.
+    #[must_use]
+    pub fn is_quick(&self) -> bool {
+        self.boot != 0 && !self.files.has_others() && self.scrapers.iter().all(|scraper| scraper.is_quick())
+    }
+
     /// Reads everything once. Points carry `now`.
     pub fn scrape(&mut self, now: Timestamp) -> Scraped {
         let mut failures = Failures::default();

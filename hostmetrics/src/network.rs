@@ -1,7 +1,10 @@
 //! `network`: interfaces, TCP connections by state, connection tracking.
 //!
 //! As upstream's `networkscraper`, with the network namespace of the host also where the host is seen through a mount, and with
-//! connections counted from the kernel's tables; upstream looks at every open file of every process for that.
+//! connections counted by asking the kernel for its sockets, or from its tables; upstream looks at every open file of every
+//! process for that.
+
+mod states;
 
 use std::io;
 
@@ -18,23 +21,7 @@ use crate::table::how::{INT_COUNTER, INT_SUM};
 use crate::table::{Attribute, Decision, Metric, Table, Verdict, row};
 use crate::text;
 use crate::turn::{Scraper, Turn};
-
-/// TCP states by the kernel's number, from 1 on. A twelfth (a request that is being received) is shown as `SYN_RECV`.
-const STATES: [&str; 11] = [
-    "ESTABLISHED",
-    "SYN_SENT",
-    "SYN_RECV",
-    "FIN_WAIT1",
-    "FIN_WAIT2",
-    "TIME_WAIT",
-    "CLOSE",
-    "CLOSE_WAIT",
-    "LAST_ACK",
-    "LISTEN",
-    "CLOSING",
-];
-const SYN_RECV: usize = 3;
-const NEW_SYN_RECV: usize = 12;
+use states::{Counts, STATES};
 
 const DEVICE: Attribute = Attribute::open("device");
 const DIRECTION: Attribute = Attribute::of("direction", &["receive", "transmit"]);
@@ -111,6 +98,8 @@ pub struct Config {
 pub struct Network {
     points: Points,
     filter: Filter,
+    /// Whether the host's network is the one that this process is in; found out at the first scrape.
+    is_own_network: Option<bool>,
 }
 
 impl Table for Network {
@@ -144,7 +133,7 @@ impl Network {
     pub(crate) fn build(config: &Config, version: &'static str, problems: &mut Vec<Problem>) -> Self {
         let points = Points::build(&config.metrics, version, problems);
         let sides = (("include", config.include.as_ref()), ("exclude", config.exclude.as_ref()));
-        Self { points, filter: Filter::build(sides.0, sides.1, problems) }
+        Self { points, filter: Filter::build(sides.0, sides.1, problems), is_own_network: None }
     }
 
     fn read(&mut self, turn: &mut Turn<'_>) {
@@ -189,25 +178,10 @@ impl Network {
     }
 
     fn connections(&mut self, turn: &mut Turn<'_>) {
-        let mut counts = [0_u64; STATES.len()];
-        let mut missing = Vec::new();
-        for table in ["tcp", "tcp6"] {
-            let path = turn.root.net(table);
-            let outcome = turn.files.lines(&path, |line| {
-                if let Some(state) = state_of(line) {
-                    counts[state] += 1;
-                }
-            });
-            match outcome {
-                Ok(()) => {}
-                // A kernel without IPv6 has one table only.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push((path, error)),
-                Err(error) => turn.failures.add(("network", "connections"), &path, &error, ""),
-            }
-        }
-        if let [(path, error), _] = missing.as_slice() {
-            return turn.failures.add(("network", "connections"), path, error, "");
-        }
+        let is_own = *self.is_own_network.get_or_insert_with(|| turn.root.is_own_network());
+        // Whatever refuses, the tables can be read.
+        let asked = if is_own { states::ask(turn.files.buffer()).ok() } else { None };
+        let Some(Counts(counts)) = asked.or_else(|| read_tables(turn)) else { return };
         for (state, count) in STATES.into_iter().zip(counts) {
             self.points.int(CONNECTIONS, count, &["tcp", state]);
         }
@@ -246,10 +220,22 @@ fn interface(line: &[u8]) -> Option<(std::borrow::Cow<'_, str>, [u64; 2 * N_COLU
     (!name.is_empty()).then(|| (String::from_utf8_lossy(name), numbers))
 }
 
-/// The place in [`STATES`] of a socket; `None` for the heading and what is no socket.
-fn state_of(line: &[u8]) -> Option<usize> {
-    let word = std::str::from_utf8(text::words(line).nth(3)?).ok()?;
-    let number = usize::from_str_radix(word, 16).ok()?;
-    let number = if number == NEW_SYN_RECV { SYN_RECV } else { number };
-    (1..=STATES.len()).contains(&number).then(|| number - 1)
+/// Sockets as the kernel prints them; `None` where there is no table, which is noted.
+fn read_tables(turn: &mut Turn<'_>) -> Option<Counts> {
+    let mut counts = Counts::default();
+    let mut missing = Vec::new();
+    for table in ["tcp", "tcp6"] {
+        let path = turn.root.net(table);
+        match turn.files.lines(&path, |line| counts.add_line(line)) {
+            Ok(()) => {}
+            // A kernel without IPv6 has one table only.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push((path, error)),
+            Err(error) => turn.failures.add(("network", "connections"), &path, &error, ""),
+        }
+    }
+    if let [(path, error), _] = missing.as_slice() {
+        turn.failures.add(("network", "connections"), path, error, "");
+        return None;
+    }
+    Some(counts)
 }

@@ -267,6 +267,11 @@ impl Table for Process {
 }
 
 impl Scraper for Process {
+    /// The kernel may make who reads a process wait until others are done with its memory.
+    fn is_quick(&self) -> bool {
+        false
+    }
+
     fn scrape(&mut self, turn: &mut Turn<'_>, out: &mut Out) {
         let folder = turn.root.proc_folder();
         let mut pids = std::mem::take(&mut self.pids);

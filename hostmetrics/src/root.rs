@@ -73,6 +73,16 @@ impl Root {
         format!("{}/net/{name}", self.proc)
     }
 
+    /// Whether the host's network namespace is the one that this process is in. Each namespace has files of its own below `net`, and
+    /// they have the same number in every mount of `/proc`; a folder that only looks like `/proc` may hold anything.
+    pub(crate) fn is_own_network(&self) -> bool {
+        let number = |path: &str| {
+            let is_proc = rustix::fs::statfs(path).ok()?.f_type == rustix::fs::PROC_SUPER_MAGIC;
+            rustix::fs::stat(path).ok().filter(|_| is_proc).map(|told| told.st_ino)
+        };
+        number("/proc/self/net/tcp").is_some_and(|own| number(&self.net("tcp")) == Some(own))
+    }
+
     /// A path of the host.
     pub(crate) fn host(&self, path: &str) -> String {
         if !self.is_mounted()
@@ -105,6 +115,22 @@ mod tests {
         assert_eq!((root.proc("stat").as_str(), root.sys("x").as_str()), ("/p/stat", "/hostfs/sys/x"));
         let root = Root::new("", |name| (name == "HOST_SYS").then(String::new));
         assert_eq!((root.proc("stat").as_str(), root.sys("x").as_str()), ("/proc/stat", "/sys/x"));
+    }
+
+    #[test]
+    fn our_own_network_is_known_by_the_files_of_its_namespace() {
+        assert!(Root::new("", |_| None).is_own_network());
+        // The host seen through a mount; only who may trace its first process can look at the namespace itself.
+        let namespace = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/net")).ok();
+        if let Some(of_init) = namespace("1") {
+            let root = Root::new("/proc/self/root", |_| None);
+            assert_eq!(root.is_own_network(), Some(of_init) == namespace("self"));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("proc/net")).unwrap();
+        std::fs::write(folder.path().join("proc/net/tcp"), "").unwrap();
+        assert!(!Root::at(folder.path()).is_own_network());
+        assert!(!Root::new("/no/such", |_| None).is_own_network());
     }
 
     #[test]

@@ -15,6 +15,11 @@ use crate::text;
 pub(crate) trait Scraper: std::fmt::Debug + Send {
     /// Reads it once, and hands out what was found.
     fn scrape(&mut self, turn: &mut Turn<'_>, out: &mut Out);
+
+    /// Whether it asks nothing but tables that the kernel has in memory, as far as the last scrape tells.
+    fn is_quick(&self) -> bool {
+        true
+    }
 }
 
 /// One scrape, as far as all scrapers share it.

@@ -21,13 +21,15 @@
 //! ```
 
 use std::sync::{Arc, Mutex, TryLockError};
+use std::time::Duration;
 
 use config::{Period, Problem};
-use hostmetrics::{Failure, Host, Options, Root, Scrapers};
+use hostmetrics::{Failure, Host, Options, Root, Scraped, Scrapers};
 use model::{Batch, Metrics, Signals, Timestamp};
 use pipeline::{Component, Fatal, Life, ScrapeError, Scraper, Site};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 /// Metrics of the host.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -50,7 +52,13 @@ pub struct HostMetrics {
     root_path: String,
     /// A scrape that takes too long is left behind; it keeps the host until it comes back.
     host: Arc<Mutex<Host>>,
+    /// Whether the last scrape was so quick that the next one needs no thread of its own.
+    is_quick: bool,
 }
+
+/// A scrape that takes no longer than this, and asks nobody who may not answer, is done where everything else is: handing it to a
+/// thread costs more than most scrapes, and longer than this no other task waits for it.
+const QUICK: Duration = Duration::from_millis(1);
 
 /// Most failures of one scrape that are put into one message.
 const MAX_TOLD: usize = 8;
@@ -76,7 +84,7 @@ impl Component for HostMetrics {
         let under = |problem: Problem| problem.under("scrapers");
         let host = Host::build(&config.scrapers, root, options)
             .map_err(|problems| problems.into_iter().map(under).collect::<Vec<_>>())?;
-        Ok(Self { root_path: config.root_path, host: Arc::new(Mutex::new(host)) })
+        Ok(Self { root_path: config.root_path, host: Arc::new(Mutex::new(host)), is_quick: false })
     }
 
     fn warnings(config: &Config) -> Vec<Problem> {
@@ -106,22 +114,39 @@ impl Scraper for HostMetrics {
     const EVERY: Period = Period::from_secs(60);
 
     async fn scrape(&mut self, now: Timestamp) -> Result<Batch, ScrapeError> {
-        let host = Arc::clone(&self.host);
-        // The kernel may take its time: a dead mount, a process whose memory is being written out.
-        let answer = tokio::task::spawn_blocking(move || match host.try_lock() {
-            Ok(mut host) => Some(host.scrape(now)),
-            Err(TryLockError::Poisoned(host)) => Some(host.into_inner().scrape(now)),
-            Err(TryLockError::WouldBlock) => None,
-        });
-        match answer.await {
-            Ok(Some(scraped)) => {
-                let batch = Batch::Metrics(Metrics::Otlp(scraped.frames));
-                if scraped.failures.is_empty() { Ok(batch) } else { Err(partial(batch, &scraped.failures)) }
-            }
-            Ok(None) => Err(nothing("the scrape before this one has not come back")),
-            Err(error) => Err(ScrapeError { source: Some(error.into()), ..nothing("reading the host") }),
-        }
+        let done = if self.is_quick {
+            scrape(&self.host, now)
+        } else {
+            let host = Arc::clone(&self.host);
+            // The kernel may take its time: a dead mount, a process whose memory is being written out.
+            let done = tokio::task::spawn_blocking(move || scrape(&host, now)).await;
+            done.map_err(|error| ScrapeError { source: Some(error.into()), ..nothing("reading the host") })?
+        };
+        let Some(Done { scraped, is_quick }) = done else {
+            return Err(nothing("the scrape before this one has not come back"));
+        };
+        self.is_quick = is_quick;
+        let batch = Batch::Metrics(Metrics::Otlp(scraped.frames));
+        if scraped.failures.is_empty() { Ok(batch) } else { Err(partial(batch, &scraped.failures)) }
     }
+}
+
+/// What a scrape brought, and whether the next one will be quick.
+struct Done {
+    scraped: Scraped,
+    is_quick: bool,
+}
+
+/// Scrapes, unless another scrape still does.
+fn scrape(host: &Mutex<Host>, now: Timestamp) -> Option<Done> {
+    let mut host = match host.try_lock() {
+        Ok(host) => host,
+        Err(TryLockError::Poisoned(host)) => host.into_inner(),
+        Err(TryLockError::WouldBlock) => return None,
+    };
+    let began = Instant::now();
+    let scraped = host.scrape(now);
+    Some(Done { scraped, is_quick: host.is_quick() && began.elapsed() <= QUICK })
 }
 
 fn nothing(doing: &str) -> ScrapeError {

@@ -21,7 +21,59 @@ pub(super) struct Mount {
     is_whole: bool,
 }
 
+/// Filesystems that tell how full they are from what the kernel has in memory: those on a disk of this host and those without any. Of
+/// an overlay, what lies below it is mounted, too. Everything else may have to ask somebody: a server, a process (FUSE), a pool of disks.
+const FROM_MEMORY: [&str; 36] = [
+    "bdev",
+    "binfmt_misc",
+    "bpf",
+    "btrfs",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "efivarfs",
+    "erofs",
+    "exfat",
+    "ext2",
+    "ext3",
+    "ext4",
+    "f2fs",
+    "fusectl",
+    "hugetlbfs",
+    "iso9660",
+    "mqueue",
+    "msdos",
+    "nsfs",
+    "overlay",
+    "proc",
+    "pstore",
+    "ramfs",
+    "rootfs",
+    "securityfs",
+    "selinuxfs",
+    "squashfs",
+    "sysfs",
+    "tmpfs",
+    "tracefs",
+    "vfat",
+    "xfs",
+];
+
 impl Mount {
+    /// Whether it is told from memory how full it is.
+    fn is_from_memory(&self) -> bool {
+        FROM_MEMORY.binary_search(&&*self.kind).is_ok()
+    }
+
+    /// Whether this path is the mount point or below it.
+    fn holds(&self, path: &str) -> bool {
+        let below = path.strip_prefix(self.point.trim_end_matches('/'));
+        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
     /// Whether it stands for a disk.
     pub(super) fn is_physical(&self) -> bool {
         self.device.starts_with('/') && self.is_whole
@@ -98,6 +150,12 @@ fn resolved(turn: &Turn<'_>, device: String) -> String {
         Some(name) => format!("/dev/{}", name.to_string_lossy()),
         None => device,
     }
+}
+
+/// Whether all of these can be asked without waiting for anybody: they, and what is mounted on the way to them.
+pub(super) fn are_quick(asked: &[Mount], all: &[Mount]) -> bool {
+    let mut slow = all.iter().filter(|mount| !mount.is_from_memory());
+    !slow.any(|slow| asked.iter().any(|mount| slow.holds(&mount.point)))
 }
 
 /// Of mounts of one device at one place only the first is told.

@@ -1,7 +1,7 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::mounts::{Mount, keep_first_of_each};
+use super::mounts::{Mount, are_quick, keep_first_of_each};
 use super::space::{Asking, MAX_HANGING, Space};
 
 fn mount(line: &str) -> Mount {
@@ -33,6 +33,23 @@ fn of_two_mounts_of_a_device_at_one_place_one_is_told() {
     let mut mounts = [line, line, "36 35 98:0 / /mnt rw - ext3 /dev/sdb1 rw"].map(mount).to_vec();
     keep_first_of_each(&mut mounts);
     assert_eq!(mounts.len(), 2);
+}
+
+#[test]
+fn only_mounts_that_answer_from_memory_all_the_way_are_asked_without_a_thread() {
+    let line = |point: &str, kind: &str| mount(&format!("36 35 98:0 / {point} rw - {kind} /dev/x rw"));
+    let root = line("/", "ext4");
+    let data = line("/srv/data", "xfs");
+    let quick = |others: &[Mount]| {
+        let asked = [root.clone(), data.clone()];
+        are_quick(&asked, &[&asked, others].concat())
+    };
+    assert!(quick(&[]));
+    assert!(quick(&[line("/run", "tmpfs"), line("/srv/database", "nfs4"), line("/proc/sys/x", "autofs")]));
+    // Asked itself, on the way, over the whole host, and unknown.
+    for (point, kind) in [("/srv/data", "nfs"), ("/srv", "fuse.sshfs"), ("/", "9p"), ("/srv/data", "zfs")] {
+        assert!(!quick(&[line(point, kind)]), "{kind} at {point}");
+    }
 }
 
 #[test]

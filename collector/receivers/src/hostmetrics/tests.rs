@@ -1,3 +1,4 @@
+use futures_util::FutureExt as _;
 use model::Timestamp;
 use pipeline::{Component, Life, ScrapeError, Scraper, Site, Stop};
 
@@ -83,4 +84,24 @@ async fn a_scrape_that_does_not_come_back_is_not_waited_for() {
     assert_eq!((doing.as_str(), partial.is_none()), ("the scrape before this one has not come back", true));
     drop(busy);
     receiver.scrape(Timestamp(1)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_quick_scrape_of_the_kernels_own_files_the_next_one_is_done_in_place() {
+    let mut receiver = build("hostmetrics: {scrapers: {load: }}").unwrap();
+    assert!(!receiver.is_quick, "nothing is known of the first one");
+    receiver.scrape(Timestamp(1)).await.unwrap();
+    assert!(receiver.is_quick);
+    let answer = receiver.scrape(Timestamp(2)).now_or_never().expect("nobody else is waited for");
+    assert_eq!(answer.unwrap().n_items(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_to_wait_is_always_done_by_a_thread_of_its_own() {
+    let folder = host();
+    // Files of somebody else; the memory of processes.
+    for mut receiver in [on(&folder, "load: "), build("hostmetrics: {scrapers: {process: }}").unwrap()] {
+        receiver.scrape(Timestamp(1)).await.ok();
+        assert!(!receiver.is_quick);
+    }
 }
