@@ -3,11 +3,15 @@
 //! One odd value must not cost a whole scrape, so it reads as nothing, and the metric it belongs to is counted as skipped. What is
 //! no JSON, or has a list where an object belongs, is an error of the whole answer.
 
+mod reader;
+
 use std::fmt;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::time::unix_nanos;
+
+pub(crate) use reader::read;
 
 /// A number of bytes, nanoseconds or events; none where the answer has null, or no whole number that fits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

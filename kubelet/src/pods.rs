@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::json::Quantity;
+use crate::json::{self, Quantity};
 
 /// Pods by UID.
 #[derive(Debug, Default)]
@@ -188,7 +188,7 @@ impl VolumeKind {
 
 impl<'a> Pods<'a> {
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
-        let list: List<'a> = serde_json::from_slice(body)?;
+        let list: List<'a> = json::read(body)?;
         let items = list.items.unwrap_or_default().into_iter();
         Ok(Self { by_uid: items.map(|item| (item.metadata.uid, Pod::new(item.spec, item.status))).collect() })
     }

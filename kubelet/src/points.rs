@@ -30,10 +30,10 @@ pub(crate) struct Resources<'s> {
 }
 
 impl<'s> Resources<'s> {
-    /// `n_bytes`: how much is probably written.
-    pub(crate) fn new(settings: &'s Settings, version: &'static str, time: u64, n_bytes: usize) -> Self {
+    /// Writes into `out`, which is empty.
+    pub(crate) fn new(settings: &'s Settings, version: &'static str, time: u64, out: Vec<u8>) -> Self {
         let (ends, n_points, skipped) = (Vec::new(), 0, [0; N_METRICS]);
-        Self { settings, version, time, out: Vec::with_capacity(n_bytes), ends, n_points, skipped }
+        Self { settings, version, time, out, ends, n_points, skipped }
     }
 
     pub(crate) fn settings(&self) -> &'s Settings {
@@ -75,14 +75,26 @@ impl<'s> Resources<'s> {
         }
     }
 
-    /// What was written, and how often each metric that is on had no usable value.
-    pub(crate) fn finish(mut self) -> (Frames, [u32; N_METRICS]) {
-        // The guess may have been too high, and the batch may wait in a queue.
-        self.out.shrink_to_fit();
-        let all = Bytes::from(self.out);
-        let resources = self.ends.into_iter().map(|range| all.slice(range)).collect();
-        (Frames { resources, n_items: self.n_points }, self.skipped)
+    /// Ends writing.
+    pub(crate) fn finish(mut self) -> Written {
+        // The guess may have been far too high, and the batch may wait in a queue.
+        if self.out.capacity() / 2 > self.out.len() {
+            self.out.shrink_to_fit();
+        }
+        let points = Bytes::from(self.out);
+        let resources = self.ends.into_iter().map(|range| points.slice(range)).collect();
+        Written { points, frames: Frames { resources, n_items: self.n_points }, skipped: self.skipped }
     }
+}
+
+/// Everything that was written.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// The buffer of all frames.
+    pub(crate) points: Bytes,
+    pub(crate) frames: Frames,
+    /// How often each metric that is on had no usable value.
+    pub(crate) skipped: [u32; N_METRICS],
 }
 
 /// The points of one resource.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{StatusCode, header};
 use net::{BoxError, Client, NetError};
 use tokio::time::Instant;
@@ -151,6 +151,17 @@ impl Server {
         path: &str,
         deadline: Deadline,
     ) -> Result<Bytes, RequestError> {
+        self.get_into(BytesMut::new(), subject, path, deadline).await
+    }
+
+    /// As [`Self::get`], with memory for a large body.
+    pub(crate) async fn get_into(
+        &self,
+        buffer: BytesMut,
+        subject: Subject,
+        path: &str,
+        deadline: Deadline,
+    ) -> Result<Bytes, RequestError> {
         let url = format!("{}{path}", self.base);
         let failed = |outcome, reason: String, source: Option<BoxError>| RequestError {
             subject,
@@ -161,7 +172,7 @@ impl Server {
             source,
         };
         let left = deadline.at.saturating_duration_since(Instant::now());
-        let request = net::Request::get(url.as_str(), left, MAX_ANSWER_BYTES)
+        let request = net::Request { buffer, ..net::Request::get(url.as_str(), left, MAX_ANSWER_BYTES) }
             .header(header::ACCEPT, header::HeaderValue::from_static("application/json"));
         // On the heap: several of them run beside each other.
         let answer = Box::pin(self.client.send(request)).await.map_err(|error| match error {

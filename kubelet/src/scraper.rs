@@ -6,17 +6,18 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use model::{Frames, Timestamp};
 
 use crate::access::{self, AccessError, Surroundings};
 use crate::claims::Claims;
 use crate::config::Config;
 use crate::emit::{Beside, Missing, emit};
+use crate::json;
 use crate::metric::N_METRICS;
 use crate::node::NodeCapacity;
 use crate::pods::Pods;
-use crate::points::Resources;
+use crate::points::{Resources, Written};
 use crate::request::{Deadline, Outcome, RequestError, Server, Subject};
 use crate::settings::Settings;
 use crate::summary::Summary;
@@ -40,6 +41,16 @@ pub struct Scraper {
     version: &'static str,
     /// Bytes that the last scrape wrote.
     last_size: usize,
+    kept: Kept,
+}
+
+/// Memory of the last scrape. It is used again once nobody needs what is in it any more: getting megabytes from the system in every
+/// scrape, page by page, takes as long as reading them.
+#[derive(Debug, Default)]
+struct Kept {
+    summary: Bytes,
+    pods: Bytes,
+    points: Bytes,
 }
 
 /// What one scrape brought.
@@ -85,7 +96,7 @@ impl Scraper {
         let claims = (api.is_some() && settings.wants_volume_type).then(Claims::default);
         let kubelet = access::kubelet(config, surroundings)?;
         let (started, last_size) = (now.unix_nanos(), FIRST_SIZE);
-        Ok(Self { settings, kubelet, api, node, claims, started, version, last_size })
+        Ok(Self { settings, kubelet, api, node, claims, started, version, last_size, kept: Kept::default() })
     }
 
     /// Asks, and is done when `limit` has passed at the latest. `now` is the time of all points.
@@ -93,10 +104,16 @@ impl Scraper {
         let deadline = Deadline::within(limit);
         let mut scraped = Scraped::default();
         let needs_pods = self.settings.needs_pods();
+        let memory = [&mut self.kept.summary, &mut self.kept.pods].map(|kept| again(std::mem::take(kept)));
+        let [for_summary, for_pods] = memory;
         let (summary, pods, node) = tokio::join!(
-            self.kubelet.get(Subject::Summary, SUMMARY, deadline),
+            self.kubelet.get_into(for_summary, Subject::Summary, SUMMARY, deadline),
             async {
-                if needs_pods { Some(self.kubelet.get(Subject::Pods, PODS, deadline).await) } else { None }
+                if needs_pods {
+                    Some(self.kubelet.get_into(for_pods, Subject::Pods, PODS, deadline).await)
+                } else {
+                    None
+                }
             },
             async {
                 let (node, api) = (self.node.as_mut()?, self.api.as_ref()?);
@@ -107,12 +124,14 @@ impl Scraper {
             scraped.note(Subject::Node, ended);
         }
         let pods = pods.and_then(|ended| scraped.note(Subject::Pods, ended));
+        self.kept.pods = pods.clone().unwrap_or_default();
         let pods = pods.as_ref().and_then(|body| {
             let parsed = Pods::parse(body);
             scraped
                 .read(parsed.map_err(|error| self.kubelet.malformed(Subject::Pods, PODS, body.len(), error)))
         });
         let Some(body) = scraped.note(Subject::Summary, summary) else { return scraped };
+        self.kept.summary = body.clone();
         let Some(summary) = scraped.read(self.parse(&body)) else { return scraped };
         if let (Some(claims), Some(api), Some(pods)) = (&mut self.claims, &self.api, &pods) {
             for ended in claims.update(&summary, pods, api, deadline).await {
@@ -128,24 +147,37 @@ impl Scraper {
             claims: self.claims.as_ref(),
             started: self.started,
         };
+        let mut out = Vec::from(again(std::mem::take(&mut self.kept.points)));
         // A little more than the last time, so that the buffer need not grow.
-        let n_bytes = self.last_size + self.last_size / 8;
-        let mut resources = Resources::new(&self.settings, self.version, now.unix_nanos(), n_bytes);
+        out.reserve(self.last_size + self.last_size / 8);
+        let mut resources = Resources::new(&self.settings, self.version, now.unix_nanos(), out);
         scraped.missing = emit(&summary, beside, &mut resources);
-        let (frames, skipped) = resources.finish();
-        self.last_size = frames.n_bytes();
+        let Written { points, frames, skipped } = resources.finish();
+        self.last_size = points.len();
+        self.kept.points = points;
         Scraped { frames, skipped: Skipped(skipped), ..scraped }
     }
 
     fn parse<'b>(&self, body: &'b Bytes) -> Result<Summary<'b>, RequestError> {
         let malformed =
             |error: net::BoxError| self.kubelet.malformed(Subject::Summary, SUMMARY, body.len(), error);
-        let summary: Summary<'b> = serde_json::from_slice(body).map_err(|error| malformed(error.into()))?;
+        let summary: Summary<'b> = json::read(body).map_err(|error| malformed(error.into()))?;
         if summary.node.is_none() && summary.pods.is_none() {
             return Err(malformed("there is neither a node nor pods in it".into()));
         }
         Ok(summary)
     }
+}
+
+/// The memory of bytes that nobody needs any more, empty.
+fn again(bytes: Bytes) -> BytesMut {
+    /// What an answer of this size is read into is not kept.
+    const MAX_KEPT_BYTES: usize = 8 << 20;
+
+    let kept = Some(bytes).filter(|bytes| bytes.len() <= MAX_KEPT_BYTES);
+    let mut memory = kept.and_then(|bytes| bytes.try_into_mut().ok()).unwrap_or_default();
+    memory.clear();
+    memory
 }
 
 impl Scraped {

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 use translate::{ScopeInfo, ToOtlp};
 use wire::Malformed;
-use wire::otlp::{Data, ResourceView};
+use wire::otlp::count_metrics;
 
 /// How much is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -222,37 +222,16 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Resources, then metrics (for the others the same as the last number), then points, records or spans.
+/// Resources, then metrics (for the others nothing), then points, records or spans.
 fn counts(signal: Signal, frames: &Frames) -> Result<[u32; 3], Malformed> {
-    let mut n_middle = 0;
-    let mut n_items = 0;
-    for resource in &frames.resources {
-        for scope in ResourceView::new(resource)?.scopes() {
-            let scope = scope?;
-            match signal {
-                Signal::Metrics => {
-                    for metric in scope.metrics() {
-                        n_middle += 1;
-                        n_items += n_points(&metric?.data);
-                    }
-                }
-                Signal::Logs => n_items += scope.logs().count(),
-                Signal::Traces => n_items += scope.spans().count(),
-            }
+    let mut n_metrics = 0;
+    if signal == Signal::Metrics {
+        for resource in &frames.resources {
+            n_metrics += count_metrics(resource)?;
         }
     }
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Ok([number(frames.resources.len()), number(n_middle), number(n_items)])
-}
-
-fn n_points(data: &Data<'_>) -> usize {
-    match data {
-        Data::Empty => 0,
-        Data::Gauge(points) | Data::Sum { points, .. } => points.count(),
-        Data::Histogram { points, .. } => points.count(),
-        Data::ExponentialHistogram { points, .. } => points.count(),
-        Data::Summary(points) => points.count(),
-    }
+    Ok([number(frames.resources.len()), number(n_metrics), number(frames.n_items)])
 }
 
 #[cfg(test)]

@@ -188,10 +188,10 @@ proptest! {
             }
         }
         let pods = Pods::parse(texts[1].as_bytes()).ok();
-        if let Ok(summary) = serde_json::from_slice::<Summary<'_>>(texts[0].as_bytes()) {
-            let mut out = Resources::new(&settings, "", NOW.unix_nanos(), 0);
+        if let Ok(summary) = crate::json::read::<Summary<'_>>(texts[0].as_bytes()) {
+            let mut out = Resources::new(&settings, "", NOW.unix_nanos(), Vec::new());
             emit(&summary, Beside { pods: pods.as_ref(), ..Beside::default() }, &mut out);
-            let (frames, _) = out.finish();
+            let frames = out.finish().frames;
             let n_points: usize = decoded(&frames)
                 .iter()
                 .flat_map(|resource| &resource.scope_metrics[0].metrics)

@@ -43,12 +43,12 @@ fn a_scrape_allocates_little_for_each_pod() {
     let mut n_bytes = 0;
     let mut allocations = |settings: &Settings, with_pods: bool| {
         let measured = allocation_counter::measure(|| {
-            let summary: Summary<'_> = serde_json::from_slice(summary.as_bytes()).unwrap();
+            let summary: Summary<'_> = crate::json::read(summary.as_bytes()).unwrap();
             let pods = with_pods.then(|| Pods::parse(pods.as_bytes()).unwrap());
             let capacity = Some(Capacity { cores: 4.0, bytes: 8e9 });
-            let mut out = Resources::new(settings, "", NOW.unix_nanos(), n_bytes);
+            let mut out = Resources::new(settings, "", NOW.unix_nanos(), Vec::with_capacity(n_bytes));
             emit(&summary, Beside { pods: pods.as_ref(), capacity, ..Beside::default() }, &mut out);
-            n_bytes = out.finish().0.n_bytes();
+            n_bytes = out.finish().points.len();
         });
         measured.count_total
     };
@@ -62,4 +62,20 @@ fn a_scrape_allocates_little_for_each_pod() {
     // Beside them: specifications, statuses, claims, attributes of volumes.
     let n = allocations(&everything, true);
     assert!(n <= 20 * N_PODS as u64 + 100, "{n} allocations");
+}
+
+#[tokio::test]
+async fn the_memory_of_a_scrape_is_used_again_once_nobody_needs_it() {
+    let kubelet = FakeKubelet::start().await.unwrap();
+    kubelet.answer("/stats/summary", Answer::json(node::summary(50)));
+    let pod = Pod::with_api_at(&kubelet);
+    let mut scraper = scraper(&kubelet, &pod, "");
+    let first = scraper.scrape(NOW, PATIENCE).await.frames;
+    let second = scraper.scrape(NOW, PATIENCE).await.frames;
+    let place = second.resources[0].as_ptr();
+    assert_ne!(first.resources[0].as_ptr(), place, "the first one is still waiting somewhere");
+    drop((first, second));
+    let third = scraper.scrape(NOW, PATIENCE).await.frames;
+    assert_eq!(third.resources[0].as_ptr(), place);
+    assert_eq!(third.resources.len(), 1 + 50 + 60);
 }

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use http_body_util::Full;
@@ -79,6 +79,9 @@ pub struct Request {
     /// An answer that is longer than `body_limit` is cut there instead of being an error. For whom the status counts,
     /// whatever the text.
     pub cuts_answer: bool,
+    /// Memory for the body of a large answer that comes over a pooled connection. Who asks for the same again and again gives back that
+    /// of the last answer, which then need not be got from the system anew.
+    pub buffer: BytesMut,
 }
 
 impl Request {
@@ -98,6 +101,7 @@ impl Request {
             unix_socket,
             keeps_to_host: false,
             cuts_answer: false,
+            buffer: BytesMut::new(),
         }
     }
 
@@ -251,14 +255,15 @@ impl Client {
     ///
     /// # Errors
     /// When there is no answer, see [`NetError`].
-    pub async fn send(&self, request: Request) -> Result<Response, NetError> {
+    pub async fn send(&self, mut request: Request) -> Result<Response, NetError> {
         let place = request.url.place()?;
         let limit = request.timeout.or(self.inner.settings.timeout);
         let limits =
             BodyLimits { most: request.body_limit, kept: request.kept_limit, is_cut: request.cuts_answer };
         let progress = Progress::new(&place);
+        let buffer = std::mem::take(&mut request.buffer);
         let mut hop = Hop::first(request, place);
-        let exchange = self.exchange(&mut hop, limits, &progress);
+        let exchange = self.exchange(&mut hop, limits, &progress, buffer);
         match limit {
             None => exchange.await,
             Some(limit) => match tokio::time::timeout(limit, exchange).await {
@@ -273,6 +278,7 @@ impl Client {
         hop: &mut Hop,
         limits: BodyLimits,
         progress: &Progress,
+        buffer: BytesMut,
     ) -> Result<Response, NetError> {
         let _slot = match &self.inner.slots {
             Some(slots) => Some(slots.acquire().await.expect("the semaphore is never closed")),
@@ -295,7 +301,9 @@ impl Client {
                     Box::pin(self.inner.check_redirect(hop, progress)).await?;
                 }
                 None => match answer {
-                    Answer::Pooled(answer) => return Box::pin(read_answer(answer, limits, progress)).await,
+                    Answer::Pooled(answer) => {
+                        return Box::pin(read_answer(answer, limits, progress, buffer)).await;
+                    }
                     Answer::Lane(head, mut lane) => {
                         let response = lane.read(head, limits, progress).await?;
                         self.inner.park(hop.place.peer(), lane);

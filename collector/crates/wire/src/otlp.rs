@@ -22,7 +22,7 @@ pub mod write;
 
 pub use check::check;
 pub use common::{AnyValue, Attributes, KeyValue, Repeated, Resource, ResourceView, Scope, ScopeView, View};
-pub use frames::{count_items, request_of, resources_of_request, take};
+pub use frames::{count_items, count_metrics, request_of, resources_of_request, take};
 pub use logs::{LogRecord, severity_name};
 pub use metrics::{Data, Metric, Temporality};
 pub use packed::{Doubles, Fixed64s, Varints};

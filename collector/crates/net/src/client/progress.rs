@@ -108,6 +108,7 @@ pub(super) async fn read_answer(
     answer: http::Response<Incoming>,
     limits: BodyLimits,
     progress: &Progress,
+    buffer: BytesMut,
 ) -> Result<Response, NetError> {
     progress.reading();
     let limit = limits.most;
@@ -118,7 +119,8 @@ pub(super) async fn read_answer(
         return Err(too_large());
     }
     let mut whole = Bytes::new();
-    let mut pieces = BytesMut::new();
+    let mut pieces = buffer;
+    pieces.clear();
     let mut trailers = HeaderMap::new();
     while let Some(frame) = body.frame().await {
         match frame.map_err(|error| progress.broken(error))?.into_data() {

@@ -30,6 +30,11 @@ pub fn count_items(signal: Signal, resource: &[u8]) -> Result<usize, Malformed> 
     count(Message::new(resource), path_of(signal))
 }
 
+/// Metrics in one encoded resource message.
+pub fn count_metrics(resource: &[u8]) -> Result<usize, Malformed> {
+    count(Message::new(resource), &[SCOPES, ITEMS])
+}
+
 fn count(message: Message<'_>, path: Path) -> Result<usize, Malformed> {
     let (numbers, rest) = path.split_first().expect("a path has at least one level");
     let mut n_items = 0;
