@@ -1,7 +1,7 @@
 //! The host agent: what a scrape costs, beside node_exporter's collectors for the same things.
 //!
-//! Both programs serve the host's metrics over HTTP and are asked equally often: node_exporter reads the host when it is asked, `muster` on its
-//! interval, into the exporter `prometheus`. Processor time is that of all threads, user and system, as the scheduler counts
+//! Both programs serve the host's metrics over HTTP and are asked equally often, over one connection each, which is kept as Prometheus
+//! keeps its own: node_exporter reads the host when it is asked, `muster` on its interval, into the exporter `prometheus`. Processor time is that of all threads, user and system, as the scheduler counts
 //! it in nanoseconds. Scrapes of `muster` are counted by its own metrics, so that one that was late is not counted.
 
 use std::fs;
@@ -14,6 +14,7 @@ use model::Timestamp;
 use tempfile::TempDir;
 use tokio::time::{Instant, interval, sleep};
 use world::child::{Child, binary, free_port};
+use world::http::Connection;
 use world::peers;
 use world::sink::Sink;
 
@@ -188,12 +189,12 @@ async fn scraped_points(own_metrics: u16) -> Result<u64> {
     Ok(value.context("the collector counts its points")? as u64)
 }
 
-async fn ask_often(url: &str, n_times: u32) -> Result<()> {
+async fn ask_often(page: &mut Connection, n_times: u32) -> Result<()> {
     let mut ticks = interval(EVERY);
     for _ in 0..n_times {
         ticks.tick().await;
-        let answer = world::http::get(url).await?;
-        ensure!(answer.status == 200, "{url}: status {}", answer.status);
+        let answer = page.get().await?;
+        ensure!(answer.status == 200 && !answer.body.is_empty(), "status {}", answer.status);
     }
     Ok(())
 }
@@ -216,19 +217,21 @@ async fn beside(scrapers: &str, collectors: &[&str], n_scrapes: u32) -> Result<V
         .chain(collectors.iter().map(|name| format!("--collector.{name}")))
         .collect();
     let node = peers::node_exporter_with(&flags).await?;
-    let (own_url, node_url) = (format!("http://127.0.0.1:{port}/metrics"), format!("{}/metrics", node.url));
+    let mut own_page = Connection::open(&format!("http://127.0.0.1:{port}/metrics")).await?;
+    let mut node_page = Connection::open(&format!("{}/metrics", node.url)).await?;
     sleep(WARM_UP).await;
-    ask_often(&node_url, 20).await?;
+    ask_often(&mut own_page, 20).await?;
+    ask_often(&mut node_page, 20).await?;
 
     let (before, points) = (cpu_nanos(child.id())?, scraped_points(own_metrics).await?);
-    ask_often(&own_url, n_scrapes).await?;
+    ask_often(&mut own_page, n_scrapes).await?;
     let n_points = scraped_points(own_metrics).await? - points;
     let n_done = n_points as f64 / own.n_points as f64;
     let ours = (cpu_nanos(child.id())? - before) as f64 / n_done;
     ensure!(n_done >= f64::from(n_scrapes) / 2.0, "only {n_done:.0} of {n_scrapes} scrapes were done");
 
     let before = cpu_nanos(node.child.id())?;
-    ask_often(&node_url, n_scrapes).await?;
+    ask_often(&mut node_page, n_scrapes).await?;
     let theirs = (cpu_nanos(node.child.id())? - before) as f64 / f64::from(n_scrapes);
     let ratio = ours / theirs;
     Ok(vec![

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
@@ -207,25 +208,63 @@ pub async fn send(
 }
 
 async fn exchange(method: &str, url: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Answer> {
-    let uri: ::http::Uri = url.parse().context("not a URL")?;
-    let authority = uri.authority().context("the URL names no host")?.clone();
-    if uri.scheme_str() != Some("http") {
-        bail!("only http:// is spoken here");
-    }
-    let port = authority.port_u16().unwrap_or(80);
-    let stream = TcpStream::connect((authority.host().trim_matches(['[', ']']), port)).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // Dropped with this exchange, so that a call given up on leaves no connection behind.
-    let mut connections = JoinSet::new();
-    connections.spawn(connection);
+    let mut connection = Connection::open(url).await?;
+    connection.exchange(method, headers, body).await
+}
 
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = ::http::Request::builder().method(method).uri(path).header("host", authority.as_str());
-    for (name, value) in headers {
-        request = request.header(*name, *value);
+/// A connection that is kept from one request to the next, as Prometheus keeps its own; dropping it closes it.
+#[derive(Debug)]
+pub struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    url: String,
+    authority: String,
+    path: String,
+    /// Dropped with the connection, so that a call given up on leaves nothing behind.
+    _driver: JoinSet<hyper::Result<()>>,
+}
+
+impl Connection {
+    /// Connects to the host of `url`, which is what all requests ask for.
+    pub async fn open(url: &str) -> Result<Connection> {
+        let uri: ::http::Uri = url.parse().context("not a URL")?;
+        let authority = uri.authority().context("the URL names no host")?.clone();
+        if uri.scheme_str() != Some("http") {
+            bail!("only http:// is spoken here");
+        }
+        let port = authority.port_u16().unwrap_or(80);
+        let stream = TcpStream::connect((authority.host().trim_matches(['[', ']']), port)).await?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let mut driver = JoinSet::new();
+        driver.spawn(connection);
+        let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        Ok(Connection {
+            sender,
+            url: url.to_owned(),
+            authority: authority.to_string(),
+            path,
+            _driver: driver,
+        })
     }
-    let response = sender.send_request(request.body(Full::new(body))?).await?;
-    let (head, body) = response.into_parts();
-    let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(anyhow::Error::from_boxed)?;
-    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
+
+    /// GET, with a deadline of ten seconds.
+    pub async fn get(&mut self) -> Result<Answer> {
+        let deadline = Duration::from_secs(10);
+        match tokio::time::timeout(deadline, self.exchange("GET", &[], Bytes::new())).await {
+            Ok(answer) => answer.with_context(|| format!("GET {}", self.url)),
+            Err(_) => bail!("GET {}: no answer within {deadline:?}", self.url),
+        }
+    }
+
+    async fn exchange(&mut self, method: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Answer> {
+        self.sender.ready().await?;
+        let mut request =
+            ::http::Request::builder().method(method).uri(&self.path).header("host", &self.authority);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.sender.send_request(request.body(Full::new(body))?).await?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(anyhow::Error::from_boxed)?;
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
+    }
 }
