@@ -21,6 +21,17 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, serde_js
     quick.map_or_else(|| serde_json::from_slice(text), Ok)
 }
 
+/// Which bytes begin or end an object or a list, or begin a string. A table is one look a byte.
+const IS_STRUCTURE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut rest: &[u8] = b"\"{}[]";
+    while let [byte, behind @ ..] = rest {
+        table[*byte as usize] = true;
+        rest = behind;
+    }
+    table
+};
+
 /// It cannot be read here.
 #[derive(Debug)]
 struct Refused;
@@ -104,8 +115,7 @@ impl<'a> Reader<'a> {
     fn pass_string(&mut self) -> Result<(), Refused> {
         self.at += 1;
         loop {
-            let found = self.rest().iter().position(|byte| matches!(byte, b'"' | b'\\')).ok_or(Refused)?;
-            self.at += found + 1;
+            self.at += memchr::memchr2(b'"', b'\\', self.rest()).ok_or(Refused)? + 1;
             if self.text.as_bytes()[self.at - 1] == b'"' {
                 return Ok(());
             }
@@ -137,7 +147,7 @@ impl<'a> Reader<'a> {
     fn pass_nested(&mut self) -> Result<(), Refused> {
         let mut depth = 0_usize;
         loop {
-            let found = self.rest().iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']'));
+            let found = self.rest().iter().position(|byte| IS_STRUCTURE[usize::from(*byte)]);
             self.at += found.ok_or(Refused)?;
             match self.text.as_bytes()[self.at] {
                 b'"' => {
