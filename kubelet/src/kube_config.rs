@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use config::Secret;
-use net::{ClientOptions, Credentials, ProxyUrl, Route, TlsClientConfig};
+use config::{Secret, UrlText};
+use net::{ClientOptions, Credentials, Route, TlsClientConfig};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -65,7 +65,7 @@ struct Cluster {
     certificate_authority_data: String,
     insecure_skip_tls_verify: bool,
     tls_server_name: String,
-    proxy_url: ProxyUrl,
+    proxy_url: UrlText,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

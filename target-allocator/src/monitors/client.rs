@@ -3,8 +3,8 @@
 //! As upstream, TLS of a class is used whole where the monitor has none; otherwise only its files fill what the monitor
 //! lacks. Of the authorization of a class see [`super::class`].
 
-use config::{HttpUrl, Problem, Secret};
-use net::{PrometheusClientConfig, PrometheusTlsConfig, ProxyUrl};
+use config::{HttpUrl, Problem, Secret, UrlText};
+use net::{PrometheusClientConfig, PrometheusTlsConfig};
 
 use super::Kind;
 use super::class::ScrapeClass;
@@ -198,7 +198,7 @@ impl Draft<'_> {
             headers.insert(name.clone(), values);
         }
         net::ProxyConfig {
-            proxy_url: ProxyUrl::new(proxy.proxy_url.as_str()),
+            proxy_url: UrlText::new(proxy.proxy_url.as_str()),
             no_proxy: proxy.no_proxy.clone(),
             proxy_from_environment: proxy.proxy_from_environment.unwrap_or(false),
             proxy_connect_header: headers,

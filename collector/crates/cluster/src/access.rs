@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use config::Secret;
+use config::{Secret, UrlText};
 use kube::config::{
     AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
 };
@@ -41,7 +41,7 @@ pub enum Access {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ServerAccess {
     /// The address, with `http://` or `https://`.
-    pub url: String,
+    pub url: UrlText,
     /// User and password.
     pub basic: Option<(String, Secret)>,
     /// A token.
@@ -124,7 +124,7 @@ impl ServerAccess {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let data = |text: Option<&str>| text.map(|text| STANDARD.encode(text));
         let cluster = Cluster {
-            server: Some(self.url.clone()),
+            server: Some(self.url.as_str().to_owned()),
             insecure_skip_tls_verify: Some(self.accepts_any_certificate),
             certificate_authority: path(&self.ca_file),
             certificate_authority_data: data(self.ca.as_deref()),

@@ -66,5 +66,5 @@ pub use print::{print_json, print_yaml};
 pub use problem::{Place, Problem, Severity};
 pub use quantity::quantity;
 pub use schema::schema_of;
-pub use value::{ByteSize, HostPort, HttpUrl, LabelName, Period, Secret, Timeout};
+pub use value::{ByteSize, HostPort, HttpUrl, LabelName, Period, Secret, Timeout, UrlText};
 pub use yaml::{MAX_ALIAS_BYTES, MAX_ALIAS_NODES, MAX_BYTES, MAX_DEPTH, MAX_NODES, Parsed, parse};

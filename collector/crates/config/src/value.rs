@@ -6,12 +6,14 @@ mod period;
 mod quantity;
 mod secret;
 mod size;
+mod url_text;
 
 pub use address::{HostPort, HttpUrl};
 pub use label_name::LabelName;
 pub use period::{Period, Timeout};
 pub use secret::Secret;
 pub use size::ByteSize;
+pub use url_text::UrlText;
 
 /// The traits of a value that is written as one string: `Deserialize` by `FromStr`, `Serialize` by `Display`, and a schema
 /// that names the format.

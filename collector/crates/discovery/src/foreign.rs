@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use config::{Node, Problem, Secret, Value};
+use config::{Node, Problem, Secret, UrlText, Value};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -140,8 +140,8 @@ impl JsonSchema for ForeignConfigs {
     }
 }
 
-/// A node in which every text under a key that sounds like a secret is one. Names of files and of references
-/// are none.
+/// A node in which every text under a key that sounds like a secret is one, and the password of every URL. Names of files
+/// and of references are none.
 struct Shown<'a> {
     node: &'a Node,
     is_secret: bool,
@@ -158,9 +158,17 @@ impl Serialize for Shown<'_> {
                 (&entry.key, Shown { node: &entry.node, is_secret })
             })),
             Value::Str(text) if self.is_secret => Secret::new(text.as_str()).serialize(serializer),
+            Value::Str(text) if has_login(text) => UrlText::new(text.as_str()).serialize(serializer),
             _ => self.node.serialize(serializer),
         }
     }
+}
+
+/// Whether a text is a URL with user and password.
+fn has_login(text: &str) -> bool {
+    let rest = text.split_once("://").map(|(_, rest)| rest);
+    let authority = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
+    authority.is_some_and(|authority| authority.contains('@'))
 }
 
 fn is_secret(key: &str) -> bool {
@@ -170,6 +178,8 @@ fn is_secret(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use config::Secret;
+
     use crate::SdConfigs;
 
     fn read(text: &str) -> SdConfigs {
@@ -197,16 +207,18 @@ mod tests {
     fn it_is_shown_as_written_but_for_its_secrets() {
         let sd = read(
             "consul_sd_configs: [{server: 'c:8500', token: hush, tags: [a], basic_auth: {username: u, password: p, \
-             password_file: /p}, proxy_connect_header: {X-A: [hush]}}]",
+             password_file: /p}, proxy_connect_header: {X-A: [hush]}, proxy_url: 'socks5://u:hush@p:1080'}]",
         );
         assert_eq!(
             serde_json::to_value(&sd).unwrap(),
             serde_json::json!({"consul_sd_configs": [{
                 "server": "c:8500", "token": "<secret>", "tags": ["a"],
                 "basic_auth": {"username": "u", "password": "<secret>", "password_file": "/p"},
-                "proxy_connect_header": {"X-A": ["<secret>"]},
+                "proxy_connect_header": {"X-A": ["<secret>"]}, "proxy_url": "socks5://u:xxxxx@p:1080",
             }]})
         );
+        let full = Secret::revealing(|| serde_json::to_value(&sd)).unwrap();
+        assert_eq!(full["consul_sd_configs"][0]["proxy_url"], "socks5://u:hush@p:1080");
         assert!(!format!("{sd:?}").contains("hush"));
     }
 

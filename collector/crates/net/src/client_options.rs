@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::Secret;
+use config::{Secret, UrlText};
 use http::HeaderMap;
 
 use crate::BuildError;
 use crate::auth::{Auth, Value};
 use crate::client::{Client, Http2, Settings};
-use crate::proxy::Proxy;
-use crate::proxy_url::ProxyUrl;
+use crate::proxy::{Proxy, ProxyTarget};
 use crate::tls_config::TlsClientConfig;
 
 /// How long an unused connection is kept.
@@ -53,7 +52,7 @@ pub enum Route {
     /// What `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say.
     Environment,
     /// This one.
-    Proxy(ProxyUrl),
+    Proxy(UrlText),
 }
 
 impl Client {
@@ -108,7 +107,7 @@ impl Route {
                 proxy.map_err(|message| BuildError::new("HTTPS_PROXY", message))
             }
             Self::Proxy(url) => {
-                let target = url.target(HeaderMap::new());
+                let target = ProxyTarget::parse(url.as_str(), HeaderMap::new());
                 Ok(Proxy::fixed(target.map_err(|message| BuildError::new("proxy_url", message))?, None))
             }
         }

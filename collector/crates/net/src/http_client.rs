@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use config::{Secret, Timeout};
+use config::{Secret, Timeout, UrlText};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,8 +17,7 @@ use wire::compress::Encoding;
 use crate::BuildError;
 use crate::auth::{Auth, ExtraHeader, Value};
 use crate::client::{Http2, Settings};
-use crate::proxy::Proxy;
-use crate::proxy_url::ProxyUrl;
+use crate::proxy::{Proxy, ProxyTarget};
 use crate::tls_config::TlsClientConfig;
 
 /// How requests of an exporter are made.
@@ -26,8 +25,8 @@ use crate::tls_config::TlsClientConfig;
 #[serde(default)]
 pub struct HttpClientConfig {
     /// The proxy: `http`, `https` or `socks5`. Without one, `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` count.
-    #[serde(skip_serializing_if = "ProxyUrl::is_empty")]
-    pub proxy_url: ProxyUrl,
+    #[serde(skip_serializing_if = "UrlText::is_empty")]
+    pub proxy_url: UrlText,
     /// TLS.
     pub tls: TlsClientConfig,
     /// Longest time for one request with its answer; zero means no bound. Each component has its own default.
@@ -75,7 +74,7 @@ pub struct HttpClientConfig {
 impl Default for HttpClientConfig {
     fn default() -> Self {
         Self {
-            proxy_url: ProxyUrl::default(),
+            proxy_url: UrlText::default(),
             tls: TlsClientConfig::default(),
             timeout: None,
             headers: BTreeMap::new(),
@@ -258,7 +257,7 @@ impl HttpClientConfig {
             let proxy = Proxy::from_environment(|name| std::env::var(name).ok(), &HeaderMap::new());
             return proxy.map_err(|message| BuildError::new("proxy_url", message));
         }
-        let target = self.proxy_url.target(HeaderMap::new());
+        let target = ProxyTarget::parse(self.proxy_url.as_str(), HeaderMap::new());
         Ok(Proxy::fixed(target.map_err(|message| BuildError::new("proxy_url", message))?, None))
     }
 }

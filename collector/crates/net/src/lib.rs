@@ -24,7 +24,6 @@ mod listener;
 mod oauth2;
 mod prometheus;
 mod proxy;
-mod proxy_url;
 mod serve;
 mod tls;
 mod tls_config;
@@ -44,7 +43,6 @@ pub use prometheus::{
     Authorization, BasicAuth, HttpHeader, OAuth2, PrometheusClientConfig, PrometheusTlsConfig,
     PrometheusTlsVersion, ProxyConfig,
 };
-pub use proxy_url::ProxyUrl;
 pub use serve::{Answer, Peer, Received, Reply, ServeOptions, Served, answer, reply};
 pub use tls_config::{TlsClientConfig, TlsServerConfig, TlsVersion};
 pub use tls_server::ServerTls;

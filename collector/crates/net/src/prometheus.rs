@@ -19,11 +19,9 @@ mod rules;
 
 use std::collections::BTreeMap;
 
-use config::{HttpUrl, Secret};
+use config::{HttpUrl, Secret, UrlText};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
-
-use crate::proxy_url::ProxyUrl;
 
 /// How requests are made.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -253,8 +251,8 @@ impl std::fmt::Debug for PrometheusTlsVersion {
 #[serde(default)]
 pub struct ProxyConfig {
     /// The proxy: `http`, `https` or `socks5`.
-    #[serde(skip_serializing_if = "ProxyUrl::is_empty")]
-    pub proxy_url: ProxyUrl,
+    #[serde(skip_serializing_if = "UrlText::is_empty")]
+    pub proxy_url: UrlText,
     /// What is reached directly: names, addresses, networks, separated by commas.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub no_proxy: String,

@@ -45,7 +45,7 @@ async fn what_is_wrong_is_said_with_the_name_of_the_file() {
     let message = refused(of(good, Some("other"))).await;
     assert!(message.contains("other"), "{message}");
     let url = "http://[";
-    let server = ServerAccess { url: url.to_owned(), ..ServerAccess::default() };
+    let server = ServerAccess { url: UrlText::new(url), ..ServerAccess::default() };
     let message = refused(Access::Server(Box::new(server))).await;
     assert!(message.starts_with("API server http://[: "), "{message}");
 }
@@ -91,7 +91,11 @@ async fn objects_come_over_http_with_the_token_of_the_file() {
         let serving = tokio::spawn(serve(listener, heads));
         let access = if is_written_out {
             let token_file = Some(token.clone());
-            Access::Server(Box::new(ServerAccess { url, token_file, ..ServerAccess::default() }))
+            Access::Server(Box::new(ServerAccess {
+                url: UrlText::new(url),
+                token_file,
+                ..ServerAccess::default()
+            }))
         } else {
             let user = format!("{{tokenFile: '{}'}}", token.display());
             let path = write(dir.path(), "config", &kubeconfig(&url, &user));

@@ -53,8 +53,9 @@ impl Secret {
         write()
     }
 
-    /// Whether [`Secret::revealing`] is in force on this thread.
-    pub(crate) fn is_revealed() -> bool {
+    /// Whether [`Secret::revealing`] is in force on this thread: for types that show a part of a secret.
+    #[must_use]
+    pub fn is_revealed() -> bool {
         REVEALED.get()
     }
 }

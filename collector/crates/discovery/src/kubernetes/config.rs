@@ -14,7 +14,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ::config::{Problem, Secret};
+use ::config::{Problem, Secret, UrlText};
 use cluster::{Access, ServerAccess};
 use net::{BasicAuth, PrometheusClientConfig};
 use schemars::JsonSchema;
@@ -27,8 +27,8 @@ use super::selector::{Selector, check_fields};
 pub struct KubernetesSdConfig {
     /// The address of the API server. Without it and `kubeconfig_file` the process is taken for a pod, and its service account
     /// is used.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub api_server: String,
+    #[serde(default, skip_serializing_if = "UrlText::is_empty")]
+    pub api_server: UrlText,
 
     /// What becomes a target: `node`, `service`, `pod`, `endpoints`, `endpointslice` or `ingress`.
     pub role: Role,
@@ -194,8 +194,9 @@ impl KubernetesSdConfig {
         let mut problems = Vec::new();
         let has_server = !self.api_server.is_empty();
         let has_file = !self.kubeconfig_file.is_empty();
-        if has_server && !(self.api_server.starts_with("http://") || self.api_server.starts_with("https://"))
-        {
+        let is_http =
+            ["http://", "https://"].iter().any(|scheme| self.api_server.as_str().starts_with(scheme));
+        if has_server && !is_http {
             problems.push(Problem::at("api_server", "the address must begin with http:// or https://"));
         }
         if has_server && has_file {
@@ -268,7 +269,7 @@ impl KubernetesSdConfig {
         let token_file: Option<PathBuf> =
             authorization.and_then(|authorization| file(&authorization.credentials_file));
         Some(Access::Server(Box::new(ServerAccess {
-            url: self.api_server.trim_end_matches('/').to_owned(),
+            url: UrlText::new(self.api_server.as_str().trim_end_matches('/')),
             basic: client.basic_auth.as_ref().map(basic),
             token: token.or_else(|| secret(&client.bearer_token)),
             token_file: token_file.or_else(|| file(&client.bearer_token_file)),

@@ -14,7 +14,7 @@ use crate::auth::{Auth, ExtraHeader, Value};
 use crate::client::{Client, Http2, Settings};
 use crate::files::Files;
 use crate::oauth2::{Grant, TokenSource};
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, ProxyTarget};
 use crate::tls::{Material, TlsError, TlsSource, server_name};
 
 /// Of Prometheus' transport.
@@ -188,8 +188,8 @@ impl ProxyConfig {
         if self.proxy_url.is_empty() {
             return Ok(Proxy::default());
         }
-        let target =
-            self.proxy_url.target(headers).map_err(|message| BuildError::new("proxy_url", message))?;
+        let target = ProxyTarget::parse(self.proxy_url.as_str(), headers)
+            .map_err(|message| BuildError::new("proxy_url", message))?;
         Ok(Proxy::fixed(target, Some(self.no_proxy.as_str()).filter(|text| !text.is_empty())))
     }
 }

@@ -6,6 +6,7 @@ mod oauth2;
 
 use super::{Authorization, BasicAuth, PrometheusClientConfig, PrometheusTlsConfig, PrometheusTlsVersion};
 use super::{ProxyConfig, is_unset};
+use crate::proxy::ProxyTarget;
 use crate::tls::{Version, server_name, versions};
 
 /// Headers that the client itself sets, as Prometheus lists them; the last three are of request signing.
@@ -232,7 +233,9 @@ impl ProxyConfig {
     fn check(&self, prefix: &str, found: &mut Found) {
         let mut add = |key: &str, message: &str| found.push((format!("{prefix}{key}"), message.to_owned()));
         let has_url = !self.proxy_url.is_empty();
-        if let Some(Err(message)) = has_url.then(|| self.proxy_url.target(HeaderMap::new())) {
+        if let Some(Err(message)) =
+            has_url.then(|| ProxyTarget::parse(self.proxy_url.as_str(), HeaderMap::new()))
+        {
             add("proxy_url", &message);
         }
         if !self.proxy_connect_header.is_empty() && !self.proxy_from_environment && !has_url {

@@ -37,7 +37,7 @@ proxy_connect_header: {X-A: [safe]}
 http_headers: {X-B: {secrets: [safe]}}
 follow_redirects: false
 ";
-    expect![[r#"{"basic_auth":{"username":"me","password":"<secret>"},"tls_config":{"ca":"PEM","key":"<secret>","insecure_skip_verify":false,"min_version":"TLS12"},"follow_redirects":false,"enable_http2":true,"proxy_url":"http://me:xxxxx@proxy:3128/","proxy_connect_header":{"X-A":["<secret>"]},"http_headers":{"X-B":{"secrets":["<secret>"]}}}"#]]
+    expect![[r#"{"basic_auth":{"username":"me","password":"<secret>"},"tls_config":{"ca":"PEM","key":"<secret>","insecure_skip_verify":false,"min_version":"TLS12"},"follow_redirects":false,"enable_http2":true,"proxy_url":"http://me:xxxxx@proxy:3128","proxy_connect_header":{"X-A":["<secret>"]},"http_headers":{"X-B":{"secrets":["<secret>"]}}}"#]]
     .assert_eq(&printed(yaml));
     assert!(!format!("{:?}", prometheus(yaml)).contains("safe"));
     let revealed = Secret::revealing(|| printed(yaml));
