@@ -78,6 +78,20 @@ pub(super) fn table() -> impl Iterator<Item = (&'static str, &'static str, bool,
     })
 }
 
+/// Fields of a mechanism that refer to Secrets.
+#[cfg(test)]
+pub(super) fn secrets(mechanism: &str) -> impl Iterator<Item = &'static str> {
+    let fields =
+        MECHANISMS.iter().filter(move |known| known.field == mechanism).flat_map(|known| known.fields);
+    fields.filter(|field| matches!(field.shape, Shape::Secret)).map(|field| field.name)
+}
+
+/// How a server of discovery is reached, as a schema.
+#[cfg(test)]
+pub(super) fn client_schema() -> serde_json::Value {
+    schema_of::<Client>()
+}
+
 /// The field of a ScrapeConfig that a key of discovery was made from.
 pub(super) fn field_of(key: &str) -> Option<String> {
     let (name, rest) = key.split_once("::").map_or((key, ""), |(name, rest)| (name, rest));

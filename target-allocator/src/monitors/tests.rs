@@ -10,6 +10,7 @@ mod probe;
 mod quarantine;
 mod reference;
 mod scrape_config;
+mod secrets;
 mod selection;
 mod service_monitor;
 mod subject;
