@@ -7,12 +7,17 @@
 //! Not all monitors are known until every watch has been listed. A kind that the API server does not know has no objects; one that
 //! may not be listed is waited for as long as [`PATIENCE`], because rights are often given in the same breath, and is left
 //! out from then on.
+//!
+//! Of Secrets in `secret_namespaces` the metadata is watched: one that was written is read again at once, and not only when its
+//! turn comes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use cluster::{Cluster, Custom, Kind as ClusterKind, Namespace, Object, Reason, Scope, TextMap, Watch};
+use cluster::{
+    Cluster, Custom, Kind as ClusterKind, Namespace, Object, Reason, Scope, TextMap, Versioned, Watch,
+};
 use scrape::Clock;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -22,7 +27,8 @@ use super::material::{REREAD, Store};
 use super::{Held, MonitorFeed, Monitored, events};
 use crate::PATIENCE;
 use crate::monitors::{
-    Generated, Generator, Inputs, Kind, Monitor, MonitorKey, Namespaces, Policy, Quarantined,
+    Generated, Generator, Holder, Inputs, Kind, Monitor, MonitorKey, Namespaces, ObjectRef, Policy,
+    Quarantined,
 };
 use crate::selector::ObjectLabels;
 
@@ -100,6 +106,7 @@ struct Follower {
 struct Watches {
     monitors: Vec<(Kind, Watch<Custom>)>,
     namespaces: Option<Watch<Namespace>>,
+    secrets: Vec<Watch<Versioned>>,
     /// Rings for each of them; ends with them.
     _bells: JoinSet<()>,
 }
@@ -126,8 +133,9 @@ impl Follower {
                 }
                 () = sleep_until(until) => {}
             }
+            self.material.reread(&self.cluster, &written(&mut watches.secrets)).await;
             if Instant::now() >= reread_at {
-                self.material.reread(&self.cluster).await;
+                self.material.reread_all(&self.cluster).await;
                 reread_at = Instant::now() + REREAD;
             }
         }
@@ -154,7 +162,12 @@ impl Follower {
         if let Some(namespaces) = &namespaces {
             ring(&mut bells, namespaces.clone(), bell);
         }
-        Watches { monitors, namespaces, _bells: bells }
+        let watch_secrets = |name: &String| {
+            self.cluster.watch_kind::<Versioned>(ClusterKind::SECRET, &Scope::namespace(name))
+        };
+        let secrets: Vec<_> = policy.config().secret_namespaces.iter().map(watch_secrets).collect();
+        secrets.iter().for_each(|watch| ring(&mut bells, watch.clone(), bell));
+        Watches { monitors, namespaces, secrets, _bells: bells }
     }
 
     /// Makes jobs of what is known now, and publishes them. Whether something is still waited for.
@@ -170,6 +183,13 @@ impl Follower {
         let mut problems: Vec<String> =
             watches.monitors.iter().filter_map(|(_, watch)| watch.problem()).collect();
         problems.extend(watches.namespaces.as_ref().and_then(Watch::problem));
+        problems.extend(watches.secrets.iter().filter_map(|watch| {
+            let seconds = REREAD.as_secs();
+            Some(format!(
+                "{}; what monitors refer to there is read again every {seconds} s",
+                watch.problem()?
+            ))
+        }));
         problems.extend(generated.waits_for.iter().map(|object| format!("{object} has not been read yet")));
         let quarantine = self.quarantine(generated.quarantine);
         self.publish(Monitored {
@@ -255,6 +275,16 @@ impl Follower {
         self.sender.send_replace(Arc::new(monitored));
         self.changed.notify_one();
     }
+}
+
+/// Secrets that came, went or were written since this was asked last.
+fn written(secrets: &mut [Watch<Versioned>]) -> BTreeSet<ObjectRef> {
+    let keys = secrets.iter_mut().flat_map(Watch::changes);
+    let object = |key: Arc<str>| {
+        let (namespace, name) = key.split_once('/')?;
+        Some(ObjectRef { holder: Holder::Secret, namespace: namespace.to_owned(), name: name.to_owned() })
+    };
+    keys.filter_map(object).collect()
 }
 
 fn ring<T: Object>(bells: &mut JoinSet<()>, mut watch: Watch<T>, bell: &Arc<Notify>) {

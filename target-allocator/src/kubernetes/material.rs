@@ -1,8 +1,9 @@
 //! Secrets and ConfigMaps that monitors refer to.
 //!
 //! Each is read by name when it is referred to for the first time, and again every [`REREAD`]: that needs the right to get
-//! them and no other, in whichever namespaces monitors are. (Upstream lists and watches Secrets in `secret_namespaces`.) What
-//! was read stays while the API server is away or refuses; only its word that an object does not exist takes it away.
+//! them and no other, in whichever namespaces monitors are. Where Secrets are watched as well (`secret_namespaces`), one that was
+//! written is read at once. (Upstream notices changes only there.) What was read stays while the API server is away or refuses;
+//! only its word that an object does not exist takes it away.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,10 +54,17 @@ impl Store {
         self.read(cluster, &missing).await
     }
 
-    /// Reads everything again. Whether anything is other than before.
-    pub(super) async fn reread(&self, cluster: &Cluster) -> bool {
+    /// Reads everything again.
+    pub(super) async fn reread_all(&self, cluster: &Cluster) {
         let known: Vec<ObjectRef> = self.lock().keys().cloned().collect();
-        self.read(cluster, &known).await
+        self.read(cluster, &known).await;
+    }
+
+    /// Reads those of these again that somebody refers to.
+    pub(super) async fn reread(&self, cluster: &Cluster, written: &BTreeSet<ObjectRef>) {
+        let known: Vec<ObjectRef> =
+            self.lock().keys().filter(|object| written.contains(object)).cloned().collect();
+        self.read(cluster, &known).await;
     }
 
     async fn read(&self, cluster: &Cluster, objects: &[ObjectRef]) -> bool {

@@ -29,7 +29,9 @@ pub struct PrometheusCr {
     #[serde(default)]
     pub deny_namespaces: Vec<String>,
 
-    /// Where changes of secrets are watched.
+    /// Where Secrets are watched, so that a new one, or new content, counts at once: needs the rights to list and watch them.
+    /// Everywhere else what monitors refer to is read again every ten seconds, for which the right to get it is enough. Upstream
+    /// notices changes only here, and takes the namespace of the collectors where nothing is said.
     #[serde(default)]
     pub secret_namespaces: Vec<String>,
 
@@ -105,15 +107,16 @@ pub struct PrometheusCr {
     #[serde(default)]
     pub ignore_namespace_selectors: bool,
 
-    /// Whether labels of targets win over labels of samples, whatever monitors say.
+    /// Whether labels of targets win over labels of samples, whatever ServiceMonitors, PodMonitors and ScrapeConfigs say.
     #[serde(default)]
     pub override_honor_labels: bool,
 
-    /// Whether timestamps that targets expose are ignored, whatever monitors say.
+    /// Whether timestamps that targets expose are ignored, whatever monitors say, ScrapeConfigs among them.
     #[serde(default)]
     pub override_honor_timestamps: bool,
 
-    /// A label that holds the namespace of the monitor on every target and every series, whatever its rules do.
+    /// A label that holds the namespace of the monitor on every target and every series, whatever its rules do; of ScrapeConfigs,
+    /// too.
     #[serde(default)]
     pub enforced_namespace_label: String,
 

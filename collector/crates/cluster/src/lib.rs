@@ -36,7 +36,7 @@ pub use kind::Kind;
 pub use objects::{
     Conditions, ConfigMap, Container, ContainerPort, Controller, Custom, Endpoint, EndpointAddress,
     EndpointSlice, Endpoints, Ingress, IngressRule, Metadata, MetadataOnly, Namespace, Node, Object, Pod,
-    Reference, Resource, Secret, Service, ServicePort, SlicePort, Status, Subset, TextMap,
+    Reference, Resource, Secret, Service, ServicePort, SlicePort, Status, Subset, TextMap, Versioned,
 };
 pub use scope::Scope;
 pub use store::Objects;

@@ -15,6 +15,7 @@ use crate::Kind;
 
 pub use self::core::{
     ConfigMap, Container, ContainerPort, Custom, MetadataOnly, Namespace, Node, Pod, Secret, Status,
+    Versioned,
 };
 pub use metadata::{Controller, Metadata, Reference};
 pub use network::{
@@ -23,7 +24,7 @@ pub use network::{
 };
 pub use text_map::TextMap;
 
-/// What a watch can hold. Two objects are equal when what is kept of them is; versions do not count.
+/// What a watch can hold. Two objects are equal when what is kept of them is; versions do not count, but for [`Versioned`].
 pub trait Object: DeserializeOwned + PartialEq + Send + Sync + 'static {
     /// Whether the metadata is all that is read, so that the server need not send more.
     const IS_METADATA_ONLY: bool = false;

@@ -30,10 +30,17 @@ fn page() -> String {
         }
     }
     let settings = config::schema_of::<crate::settings::PrometheusCr>();
+    let file = config::schema_of::<crate::settings::File>();
+    page.push_str(FILE);
+    let mut keys = String::new();
+    rows(&mut keys, "", &file, &file, &mut parts);
+    // The section has a table of its own.
+    page.push_str(&keys.replace("See *PrometheusCr*.", "See below."));
+    parts.remove("PrometheusCr");
     page.push_str("\n## Settings: `prometheus_cr`\n\n| key | meaning |\n|---|---|\n");
     rows(&mut page, "", &settings, &settings, &mut parts);
     page.push_str("\n## Parts that are used above\n");
-    let roots: Vec<&Value> = kinds.iter().map(|(_, schema)| *schema).chain([&settings]).collect();
+    let roots: Vec<&Value> = kinds.iter().map(|(_, schema)| *schema).chain([&settings, &file]).collect();
     shared(&mut page, &roots, parts);
     page
 }
@@ -52,6 +59,17 @@ the objects; `UPDATE_EXPECT=1 cargo test -p muster-allocator the_page_about_moni
 - A monitor that logs in by itself does not get the authorization of its scrape class.
 - The rules that share targets out over `$(SHARD)` are left out; `__tmp_prometheus_job_name` is there for rules of users.
 - A monitor has at most 1000 endpoints (`MAX_ENDPOINTS`) and 4 MiB of jobs (`MAX_JOB_BYTES`).
+";
+
+const FILE: &str = "
+## Settings: the configuration file
+
+`--config-file`, `/conf/targetallocator.yaml` by default. Flags win over the environment (`OTELCOL_NAMESPACE`,
+`ALLOW_INSECURE_AUTH_SECRETS`), and that over the file; `--help` lists the flags. A key that is not known is a warning.
+
+| key | meaning |
+|---|---|
+| `config` | A Prometheus configuration: `global` and `scrape_configs`; what a Prometheus server does beside scraping is ignored. |
 ";
 
 /// One row for each field; types that have a name are parts, except those of one field alone.

@@ -299,6 +299,28 @@ impl Object for MetadataOnly {
     }
 }
 
+/// An object of which is only asked whether it was written. Nothing of its content is fetched.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Versioned {
+    /// Name, labels and the like.
+    pub metadata: Metadata,
+}
+
+impl PartialEq for Versioned {
+    fn eq(&self, other: &Self) -> bool {
+        let (one, other) = (&self.metadata, &other.metadata);
+        one == other && one.resource_version == other.resource_version
+    }
+}
+
+impl Object for Versioned {
+    const IS_METADATA_ONLY: bool = true;
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}
+
 /// A namespace.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Namespace {
