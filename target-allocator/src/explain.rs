@@ -19,6 +19,7 @@ use crate::errors::TargetErrors;
 use crate::handover::unix_millis;
 use crate::jobs::JobSpec;
 use crate::monitors::{Kind, MonitorKey};
+use crate::placement::Began;
 use crate::view::View;
 
 pub(crate) use object::{Reached, look_up};
@@ -157,22 +158,28 @@ pub(crate) fn collect(
     }
 }
 
-/// Puts the answer together.
+/// Puts the answer together. `problems` are those of the watches behind it.
 pub(crate) fn answer(
     question: &Question,
     targets: &[Target],
     reached: &Reached,
+    problems: &[String],
     view: &View,
     errors: &TargetErrors,
 ) -> Value {
     let targets: Vec<Value> = targets.iter().map(|target| describe(target, view, errors)).collect();
+    let is_found = match question {
+        Question::Target(_) => !targets.is_empty(),
+        _ => reached.missing.is_none() || !targets.is_empty(),
+    };
     json!({
         "subject": question.subject(),
+        "found": is_found,
         "answer": sentence(question, &targets, reached),
         "object": reached.object,
         "targets": targets,
         "monitors": reached.monitors,
-        "problems": view.monitored.problems,
+        "problems": problems,
         "ready": view.why_no_lists(),
     })
 }
@@ -183,6 +190,7 @@ fn describe(target: &Target, view: &View, errors: &TargetErrors) -> Value {
     let owner = placed.zip(index).and_then(|(placed, index)| placed.owners[index]);
     let hold = placed.zip(index).and_then(|(placed, index)| placed.holds.get(&index));
     let name = |at: usize| view.placement.roster.name(at).to_string();
+    let tenure = placed.zip(index).and_then(|(placed, index)| placed.tenures.get(index));
     let moved = target.hash.and_then(|hash| view.moves.recent().find(|moved| moved.hash == hash));
     let error = owner
         .zip(target.hash)
@@ -201,6 +209,14 @@ fn describe(target: &Target, view: &View, errors: &TargetErrors) -> Value {
         "dropped_by": dropped_by,
         "refused": target.refused,
         "owner": owner.map(name),
+        "since": tenure.map(|tenure| json!({
+            "at": unix_millis(tenure.since),
+            "why": match tenure.began {
+                Began::Found => "found",
+                Began::Resumed => "resumed",
+                Began::Moved(reason) => reason.word(),
+            },
+        })),
         "held_by": hold.map(|hold| name(hold.at)),
         "moved": moved.map(|moved| json!({
             "at": unix_millis(moved.at),
@@ -245,16 +261,22 @@ fn sentence(question: &Question, targets: &[Value], reached: &Reached) -> String
             text(step, "rule")
         );
     }
-    match (&reached.missing, reached.monitors.first()) {
-        (Some(why), _) => why.clone(),
-        (None, Some(nearest)) => {
+    match (question, &reached.missing, reached.monitors.first()) {
+        (_, Some(why), _) => why.clone(),
+        (Question::Monitor { .. }, None, Some(first)) => {
+            format!("{subject} has no targets: {}: {}", text(first, "monitor"), text(first, "why"))
+        }
+        (_, None, Some(nearest)) => {
             format!(
                 "{subject} is not found by any job; {}: {}",
                 text(nearest, "monitor"),
                 text(nearest, "why")
             )
         }
-        (None, None) => format!("{subject} is not found by any job"),
+        (Question::Target(_), None, None) => {
+            format!("{subject} is not found by any job; /debug/targets lists addresses and identities")
+        }
+        (_, None, None) => format!("{subject} is not found by any job"),
     }
 }
 

@@ -80,9 +80,20 @@ async fn explain(what: Subject, name: &str, url: &str, is_json: bool) -> anyhow:
     let response =
         client.send(request).await.with_context(|| format!("cannot ask {url}; --url names another"))?;
     let body = String::from_utf8_lossy(&response.body);
-    anyhow::ensure!(response.status == 200, "{url} answered {}: {}", response.status, body.trim());
-    let answer: serde_json::Value =
-        serde_json::from_str(&body).with_context(|| format!("{url} is no allocator"))?;
+    let is_question = response.status == 400;
+    anyhow::ensure!(!is_question, "{}", body.trim());
+    let start: String = body.trim().chars().take(200).collect();
+    anyhow::ensure!(
+        response.status == 200,
+        "{url} answered {}: {start}; if no allocator is there, --url names another",
+        response.status
+    );
+    let answer: Option<serde_json::Value> = serde_json::from_str(&body).ok();
+    let answer = answer.filter(|answer| answer["answer"].is_string());
+    let answer = answer.with_context(|| format!("{url} is no allocator; --url names another"))?;
+    if answer["found"] == false && !is_json {
+        anyhow::bail!("{}", text::print(&answer).trim_end());
+    }
     let printed = if is_json { format!("{answer:#}\n") } else { text::print(&answer) };
     std::io::stdout().write_all(printed.as_bytes()).context("cannot print")
 }

@@ -50,7 +50,7 @@ pub use generator::{
 };
 pub use material::{Answer, EntryRef, Holder, Material, ObjectRef};
 pub use policy::Policy;
-pub use subject::{Subject, SubjectKind, SubjectPort};
+pub use subject::{Reach, Subject, SubjectKind, SubjectPort};
 pub use why::Why;
 
 /// The kinds of monitors.

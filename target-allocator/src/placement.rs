@@ -83,6 +83,26 @@ impl<'a> Listed<'a> {
     }
 }
 
+/// Since when a target has its owner, or nobody has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tenure {
+    /// The beginning.
+    pub since: SystemTime,
+    /// What happened then.
+    pub began: Began,
+}
+
+/// How a target came to its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Began {
+    /// The target was found.
+    Found,
+    /// The allocator started, and went on with what was before.
+    Resumed,
+    /// The target was moved.
+    Moved(Reason),
+}
+
 /// Who has the targets of one job.
 #[derive(Clone, Debug, Default)]
 pub struct JobPlacement {
@@ -90,6 +110,8 @@ pub struct JobPlacement {
     pub items: Items,
     /// Position in the roster of each target's owner.
     pub owners: Vec<Option<usize>>,
+    /// Since when each target has it; empty where that is not known.
+    pub tenures: Vec<Tenure>,
     /// Targets that are being handed over, by their index in `items`.
     pub holds: BTreeMap<usize, Hold>,
 }
@@ -375,14 +397,22 @@ impl<'a> Step<'a> {
         log: &mut MoveLog,
     ) -> Arc<JobPlacement> {
         let mut holds = BTreeMap::new();
+        let mut tenures = Vec::with_capacity(items.len());
         for (index, (item, owner)) in items.iter().zip(&owners).enumerate() {
-            let Some((placed, old_index, old_owner)) = known.owned(item.hash) else { continue };
+            let Some((placed, old_index, old_owner)) = known.owned(item.hash) else {
+                tenures.push(self.first_tenure(known, item.hash, *owner));
+                continue;
+            };
             let stays = owner.is_some() && self.moved_to[old_owner] == *owner;
             if let Some(hold) = self.hold(placed, old_index, *owner, stays) {
                 holds.insert(index, hold);
             }
-            if !stays {
-                log.record(self.describe(job, item, &placed.items[old_index], old_owner, *owner));
+            if stays {
+                tenures.push(placed.tenures.get(old_index).copied().unwrap_or(self.begins(Began::Resumed)));
+            } else {
+                let moved = self.describe(job, item, &placed.items[old_index], old_owner, *owner);
+                tenures.push(self.begins(Began::Moved(moved.reason)));
+                log.record(moved);
             }
         }
         match known.placed {
@@ -394,8 +424,18 @@ impl<'a> Step<'a> {
             {
                 Arc::clone(before)
             }
-            _ => Arc::new(JobPlacement { items: Arc::clone(items), owners, holds }),
+            _ => Arc::new(JobPlacement { items: Arc::clone(items), owners, tenures, holds }),
         }
+    }
+
+    fn begins(&self, began: Began) -> Tenure {
+        Tenure { since: self.at, began }
+    }
+
+    /// Of a target that nobody had: one that nobody has still is as it was.
+    fn first_tenure(&self, known: &Known<'_>, hash: u64, owner: Option<usize>) -> Tenure {
+        let before = || known.placed?.tenures.get(*known.index.get(&hash)?).copied();
+        before().filter(|_| owner.is_none()).unwrap_or(self.begins(Began::Found))
     }
 
     /// Who keeps listing a target beside its owner.

@@ -44,7 +44,12 @@ impl Api {
         };
         let cluster = self.kubernetes.as_ref().map(|kubernetes| &kubernetes.cluster);
         let reached = explain::look_up(&question, cluster, &view.monitored).await;
-        let answer = explain::answer(&question, &targets, &reached, &view, &self.errors);
+        let mut problems = view.monitored.problems.clone();
+        let states = cluster.map(cluster::Cluster::states).unwrap_or_default();
+        problems.extend(states.into_iter().filter_map(|(.., state)| Some(state.failure?.message)));
+        problems.sort();
+        problems.dedup();
+        let answer = explain::answer(&question, &targets, &reached, &problems, &view, &self.errors);
         if !wants_html(asked) {
             return reply::json(&answer);
         }

@@ -1,25 +1,40 @@
-//! Which monitors reach a pod or a service, and the first step at which the others do not.
+//! Which monitors reach a pod or a service, which objects a monitor reaches, and the first step at which it does not.
+//!
+//! Objects are those of the watches that are open; the API server is asked only for what no watch covers.
 
-use cluster::{Cluster, Kind as ClusterKind, TextMap};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cluster::{Cluster, Pod, Reason, Resource, Service, TextMap};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{Question, is_named, since};
 use crate::kubernetes::Monitored;
-use crate::monitors::{Monitor, Subject, SubjectKind, SubjectPort, Why};
+use crate::monitors::{Kind, Monitor, Policy, Reach, Subject, SubjectKind, SubjectPort, Why};
 use crate::selector::ObjectLabels;
 
 /// Monitors that are told; those that come nearest first.
 const MAX_MONITORS: usize = 20;
+
+/// Objects of a monitor that are told: those that it reaches, and as many that it nearly does.
+const MAX_OBJECTS: usize = 10;
 
 /// What is known of an object without looking at targets.
 #[derive(Debug, Default)]
 pub(crate) struct Reached {
     /// The object, in a few words.
     pub(crate) object: Option<Value>,
-    /// Why there is nothing to look at.
+    /// Why there is nothing to look at, and what helps.
     pub(crate) missing: Option<String>,
     /// Monitors, nearest first: what each of them makes of the object.
     pub(crate) monitors: Vec<Value>,
+}
+
+impl Reached {
+    fn missing(why: String) -> Self {
+        Self { missing: Some(why), ..Self::default() }
+    }
 }
 
 /// Looks at the object of a question, and at every monitor.
@@ -28,59 +43,152 @@ pub(crate) async fn look_up(
     cluster: Option<&Cluster>,
     monitored: &Monitored,
 ) -> Reached {
-    let (kind, namespace, name) = match question {
-        Question::Pod { namespace, name } => (ClusterKind::POD, namespace, name),
-        Question::Service { namespace, name } => (ClusterKind::SERVICE, namespace, name),
-        Question::Monitor { namespace, name } => return of_monitors(namespace, name, monitored),
-        Question::Target(_) => return Reached::default(),
+    let cluster = match (question, cluster) {
+        (Question::Target(_), _) => return Reached::default(),
+        (_, None) => {
+            return Reached::missing(
+                "no cluster is asked: only targets of the configuration are known; ask for `target`"
+                    .to_owned(),
+            );
+        }
+        (_, Some(cluster)) => cluster,
     };
-    let missing = |why: String| Reached { missing: Some(why), ..Reached::default() };
-    let Some(cluster) = cluster else {
-        return missing("no cluster is asked: only targets of the configuration are known".to_owned());
+    match question {
+        Question::Pod { namespace, name } => match find::<Pod>(cluster, namespace, name).await {
+            Ok(pod) => of_pod(&pod, cluster, monitored),
+            Err(why) => Reached::missing(why),
+        },
+        Question::Service { namespace, name } => match find::<Service>(cluster, namespace, name).await {
+            Ok(service) => of_service(&service, monitored),
+            Err(why) => Reached::missing(why),
+        },
+        Question::Monitor { namespace, name } => of_monitors(namespace, name, cluster, monitored),
+        Question::Target(_) => Reached::default(),
+    }
+}
+
+/// Objects of all open watches of a kind, by key.
+fn known<T: Resource>(cluster: &Cluster) -> BTreeMap<Arc<str>, Arc<T>> {
+    let watches = cluster.known::<T>(T::KIND);
+    let objects = watches.iter().flat_map(|(_, _, objects)| objects.iter());
+    objects.map(|(key, object)| (Arc::clone(key), Arc::clone(object))).collect()
+}
+
+/// An object, or why there is none.
+async fn find<T: Resource + DeserializeOwned>(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+) -> Result<Arc<T>, String> {
+    let kind = T::KIND;
+    let known = known::<T>(cluster);
+    if let Some(object) = known.get(format!("{namespace}/{name}").as_str()) {
+        return Ok(Arc::clone(object));
+    }
+    let absent = || {
+        let names = known.keys().filter_map(|key| key.strip_prefix(namespace)?.strip_prefix('/'));
+        let near = config::nearest(name, names).map(|near| format!("; did you mean `{near}`?"));
+        let near = near.unwrap_or_else(|| "; check namespace and name".to_owned());
+        format!("there is no {namespace}/{name} among {kind}{near}")
     };
-    let object = match cluster.get(kind, Some(namespace), name).await {
-        Ok(Some(object)) => object,
-        Ok(None) => return missing(format!("there is no {}", question.subject())),
-        Err(failure) => return missing(failure.message),
+    let covers = |(scope, state, _): &(cluster::Scope, cluster::State, _)| {
+        scope.has_all_of(namespace) && state.is_synced && state.is_live
     };
-    let subject = match kind {
-        ClusterKind::POD => serde_json::from_value(object).map(|pod| of_pod(&pod)),
-        _ => serde_json::from_value(object).map(|service| of_service(&service)),
+    if cluster.known::<T>(kind).iter().any(covers) {
+        return Err(absent());
+    }
+    match cluster.get(kind, Some(namespace), name).await {
+        Ok(Some(object)) => serde_json::from_value(object)
+            .map(Arc::new)
+            .map_err(|_| format!("{kind} {namespace}/{name} is not as the API promises")),
+        Ok(None) => Err(absent()),
+        Err(failure) if failure.reason == Reason::Forbidden => Err(format!(
+            "{}; no job looks at {kind} there, so that they are not known: grant the verb get on {kind} in namespace {namespace} to the account in use",
+            failure.message
+        )),
+        Err(failure) => Err(failure.message),
+    }
+}
+
+fn of_pod(pod: &Pod, cluster: &Cluster, monitored: &Monitored) -> Reached {
+    let subject = pod_subject(pod);
+    let object =
+        json!({ "phase": &*pod.phase, "node": &*pod.node_name, "ip": &*pod.ip, "labels": subject.labels });
+    let leads_here = |service: &&Arc<Service>| {
+        let selector = &service.selector;
+        *service.metadata.namespace == *pod.metadata.namespace
+            && !selector.is_empty()
+            && selector
+                .iter()
+                .all(|(name, value)| pod.metadata.labels.get(name).is_some_and(|known| known == value))
     };
-    let Ok((subject, object)) = subject else {
-        return missing(format!("{} is not as the API promises", question.subject()));
+    let services: Vec<Arc<Service>> =
+        known::<Service>(cluster).values().filter(leads_here).map(Arc::clone).collect();
+    let why = |monitor: &Monitor, reach: &Reach<'_>| {
+        let of_pod = reach.why_not(&subject).map(|why| (distance(&why), why.to_string()));
+        match monitor.key.kind {
+            Kind::ServiceMonitor => of_pod.or_else(|| through_services(reach, &services)),
+            _ => of_pod,
+        }
     };
-    let mut monitors: Vec<(u8, Value)> =
-        monitored.monitors.iter().map(|monitor| of_monitor(monitor, &subject, monitored)).collect();
+    Reached { object: Some(object), missing: None, monitors: of_all(monitored, why) }
+}
+
+/// Why a ServiceMonitor reaches a pod through none of its services.
+fn through_services(reach: &Reach<'_>, services: &[Arc<Service>]) -> Option<(u8, String)> {
+    let mut nearest: Option<(u8, String)> = None;
+    for service in services {
+        let why = reach.why_not(&service_subject(service))?;
+        let told = (distance(&why), format!("through service {}: {why}", service.metadata.name));
+        if nearest.as_ref().is_none_or(|nearest| told.0 < nearest.0) {
+            nearest = Some(told);
+        }
+    }
+    Some(nearest.unwrap_or_else(|| (2, "no service that is known selects the pod".to_owned())))
+}
+
+fn of_service(service: &Service, monitored: &Monitored) -> Reached {
+    let subject = service_subject(service);
+    let object = json!({ "labels": subject.labels });
+    let why =
+        |_: &Monitor, reach: &Reach<'_>| reach.why_not(&subject).map(|why| (distance(&why), why.to_string()));
+    Reached { object: Some(object), missing: None, monitors: of_all(monitored, why) }
+}
+
+/// What every monitor makes of an object, nearest first.
+fn of_all(monitored: &Monitored, why: impl Fn(&Monitor, &Reach<'_>) -> Option<(u8, String)>) -> Vec<Value> {
+    let Some(policy) = &monitored.policy else { return Vec::new() };
+    let told = |monitor: &Arc<Monitor>| {
+        let why = match why_no_jobs(policy, monitor, monitored) {
+            Some(why) => Some((distance(&why), why.to_string())),
+            None => why(monitor, &policy.reach(monitor)),
+        };
+        let (distance, text) = match &why {
+            Some((distance, text)) => (*distance, text.as_str()),
+            None => (0, "reaches it; its rules decide"),
+        };
+        let told = json!({ "monitor": monitor.key.to_string(), "reaches": why.is_none(), "why": text });
+        (distance, told)
+    };
+    let mut monitors: Vec<(u8, Value)> = monitored.monitors.iter().map(told).collect();
     monitors.sort_by_key(|(distance, _)| *distance);
-    let monitors = monitors.into_iter().take(MAX_MONITORS).map(|(_, told)| told).collect();
-    Reached { object: Some(object), missing: None, monitors }
+    monitors.into_iter().take(MAX_MONITORS).map(|(_, told)| told).collect()
 }
 
-/// How far from scraping the object the monitor is, and why.
-fn of_monitor(monitor: &Monitor, subject: &Subject, monitored: &Monitored) -> (u8, Value) {
-    let why = why_no_jobs(monitor, monitored)
-        .or_else(|| monitored.policy.as_ref()?.why_not_reached(monitor, subject));
-    let distance = match &why {
-        None => 0,
-        Some(Why::NoPort { .. } | Why::Ended { .. }) => 1,
-        Some(Why::SubjectLabels { .. }) => 2,
-        Some(Why::SubjectNamespace { .. }) => 3,
-        Some(Why::Quarantined { .. } | Why::Waiting { .. } | Why::NoJob { .. }) => 4,
-        Some(Why::SubjectKind { .. }) => 6,
-        Some(_) => 5,
-    };
-    (distance, told(monitor, why.map(|why| why.to_string())))
-}
-
-fn told(monitor: &Monitor, why: Option<String>) -> Value {
-    let why_text = why.clone().unwrap_or_else(|| "reaches it; its rules decide".to_owned());
-    json!({ "monitor": monitor.key.to_string(), "reaches": why.is_none(), "why": why_text })
+/// How far from scraping a step is.
+fn distance(why: &Why) -> u8 {
+    match why {
+        Why::NoPort { .. } | Why::Ended { .. } => 1,
+        Why::SubjectLabels { .. } => 2,
+        Why::SubjectNamespace { .. } => 3,
+        Why::Quarantined { .. } | Why::Waiting { .. } | Why::NoJob { .. } => 4,
+        Why::SubjectKind { .. } => 6,
+        _ => 5,
+    }
 }
 
 /// The first step at which a monitor makes no job at all.
-fn why_no_jobs(monitor: &Monitor, monitored: &Monitored) -> Option<Why> {
-    let policy = monitored.policy.as_ref()?;
+fn why_no_jobs(policy: &Policy, monitor: &Monitor, monitored: &Monitored) -> Option<Why> {
     let quarantined = || monitored.quarantine.iter().find(|held| held.what.key == monitor.key);
     let in_quarantine = || {
         let what = &quarantined()?.what;
@@ -89,49 +197,84 @@ fn why_no_jobs(monitor: &Monitor, monitored: &Monitored) -> Option<Why> {
     policy.why_not_selected(monitor, &monitored.namespaces).or_else(in_quarantine)
 }
 
-fn of_monitors(namespace: &str, name: &str, monitored: &Monitored) -> Reached {
+fn of_monitors(namespace: &str, name: &str, cluster: &Cluster, monitored: &Monitored) -> Reached {
     let named = || monitored.monitors.iter().filter(|monitor| is_named(&monitor.key, namespace, name));
-    if named().next().is_none() {
-        let why = format!("there is no monitor {namespace}/{name}, or its kind is not watched");
-        return Reached { missing: Some(why), ..Reached::default() };
-    }
-    let monitors = named().map(|monitor| match why_no_jobs(monitor, monitored) {
-        Some(why) => told(monitor, Some(why.to_string())),
-        None => json!({ "monitor": monitor.key.to_string(), "reaches": true, "why": "makes jobs" }),
+    let Some(policy) = monitored.policy.as_ref().filter(|_| named().next().is_some()) else {
+        let here = monitored.monitors.iter().filter(|monitor| monitor.key.namespace == namespace);
+        let near = config::nearest(name, here.map(|monitor| monitor.key.name.as_str()));
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        let why = format!("there is no monitor {namespace}/{name}, or its kind is not watched{near}");
+        return Reached::missing(why);
+    };
+    let monitors = named().map(|monitor| match why_no_jobs(policy, monitor, monitored) {
+        Some(why) => json!({ "monitor": monitor.key.to_string(), "reaches": false, "why": why.to_string() }),
+        None => selection(policy, monitor, cluster),
     });
     let held = monitored.quarantine.iter().find(|held| is_named(&held.what.key, namespace, name));
     let object = held.map(|held| json!({ "quarantined_since": since(held.since) }));
     Reached { object, missing: None, monitors: monitors.collect() }
 }
 
-fn of_pod(pod: &cluster::Pod) -> (Subject, Value) {
-    let ports = pod.containers.iter().flat_map(|container| container.ports.iter());
-    let ports = ports
-        .map(|port| SubjectPort { name: port.name.to_string(), number: number(port.container_port) })
+/// Which services or pods a monitor reaches, and which it nearly does.
+fn selection(policy: &Policy, monitor: &Monitor, cluster: &Cluster) -> Value {
+    let reach = policy.reach(monitor);
+    let (of, subjects): (&str, Vec<(Arc<str>, Subject)>) = match monitor.key.kind {
+        Kind::ServiceMonitor => ("services", subjects::<Service>(cluster, service_subject)),
+        Kind::PodMonitor => ("pods", subjects::<Pod>(cluster, pod_subject)),
+        Kind::Probe | Kind::ScrapeConfig => {
+            return json!({ "monitor": monitor.key.to_string(), "reaches": true, "why": "makes jobs" });
+        }
+    };
+    let (mut reached, mut missed) = (Vec::new(), Vec::new());
+    for (key, subject) in &subjects {
+        match reach.why_not(subject) {
+            None => reached.push(key),
+            Some(why) => missed.push((distance(&why), key, why)),
+        }
+    }
+    missed.sort_by_key(|(distance, ..)| *distance);
+    let why = match (reached.len(), subjects.len()) {
+        (0, n) => format!("makes jobs, and reaches none of the {n} {of} that are known"),
+        (n_reached, n) => format!("makes jobs, and reaches {n_reached} of the {n} {of} that are known"),
+    };
+    let missed: Vec<Value> = (missed.iter().take(MAX_OBJECTS))
+        .map(|(_, key, why)| json!({ "object": &***key, "why": why.to_string() }))
         .collect();
-    let subject = Subject {
+    json!({
+        "monitor": monitor.key.to_string(),
+        "reaches": !reached.is_empty(),
+        "why": why,
+        "objects": reached.iter().take(MAX_OBJECTS).map(|key| &***key).collect::<Vec<&str>>(),
+        "missed": missed,
+    })
+}
+
+fn subjects<T: Resource>(cluster: &Cluster, of: fn(&T) -> Subject) -> Vec<(Arc<str>, Subject)> {
+    known::<T>(cluster).iter().map(|(key, object)| (Arc::clone(key), of(object))).collect()
+}
+
+fn pod_subject(pod: &Pod) -> Subject {
+    let ports = pod.containers.iter().flat_map(|container| container.ports.iter());
+    Subject {
         kind: SubjectKind::Pod { phase: pod.phase.to_string() },
         namespace: pod.metadata.namespace.to_string(),
         labels: labels(&pod.metadata.labels),
-        ports,
-    };
-    let object =
-        json!({ "phase": &*pod.phase, "node": &*pod.node_name, "ip": &*pod.ip, "labels": subject.labels });
-    (subject, object)
+        ports: ports
+            .map(|port| SubjectPort { name: port.name.to_string(), number: number(port.container_port) })
+            .collect(),
+    }
 }
 
-fn of_service(service: &cluster::Service) -> (Subject, Value) {
+fn service_subject(service: &Service) -> Subject {
     let ports = service.ports.iter();
-    let subject = Subject {
+    Subject {
         kind: SubjectKind::Service,
         namespace: service.metadata.namespace.to_string(),
         labels: labels(&service.metadata.labels),
         ports: ports
             .map(|port| SubjectPort { name: port.name.to_string(), number: number(port.port) })
             .collect(),
-    };
-    let object = json!({ "labels": subject.labels });
-    (subject, object)
+    }
 }
 
 /// 0 for what is no port.

@@ -1,6 +1,7 @@
 //! An explanation for a terminal.
 
 use std::fmt::Write as _;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -21,6 +22,12 @@ pub fn print(answer: &Value) -> String {
     }
     for monitor in monitors {
         put(&mut out, 1, &format!("{}: {}", text(&monitor["monitor"]), text(&monitor["why"])));
+        for object in list(&monitor["objects"]) {
+            put(&mut out, 2, &format!("reaches {}", text(object)));
+        }
+        for missed in list(&monitor["missed"]) {
+            put(&mut out, 2, &format!("not {}: {}", text(&missed["object"]), text(&missed["why"])));
+        }
     }
     for problem in list(&answer["problems"]) {
         put(&mut out, 0, &format!("problem: {}", text(problem)));
@@ -36,6 +43,18 @@ fn put_target(out: &mut String, target: &Value) {
         _ => "dropped by its rules".to_owned(),
     };
     put(out, 0, &format!("target {} of job {}: {outcome}", text(&target["address"]), text(&target["job"])));
+    if let Some(at) = target["since"]["at"].as_u64() {
+        let why = match text(&target["since"]["why"]) {
+            "found" => "it was found then",
+            "resumed" => "or longer: the allocator started then",
+            "member_left" => "its owner left",
+            "member_joined" => "its owner joined",
+            "strategy_changed" => "another strategy was configured",
+            "node_changed" => "its node changed",
+            _ => "other collectors came or went",
+        };
+        put(out, 1, &format!("since {}: {why}", time(at)));
+    }
     if let Some(holder) = target["held_by"].as_str() {
         put(out, 1, &format!("it is being handed over by {holder}"));
     }
@@ -45,7 +64,9 @@ fn put_target(out: &mut String, target: &Value) {
         put(out, 1, &format!("moved from {} to {to}: {}", text(&moved["from"]), text(&moved["why"])));
     }
     if let Some(error) = target["last_error"]["error"].as_str() {
-        put(out, 1, &format!("its last scrape failed: {error}"));
+        let at =
+            target["last_error"]["at"].as_u64().map(|at| format!(" at {}", time(at))).unwrap_or_default();
+        put(out, 1, &format!("its last scrape{at} failed: {error}"));
     }
     for (index, step) in list(&target["steps"]).iter().enumerate() {
         let verdict = if step["kept"] == false { "drops it" } else { "keeps it" };
@@ -63,6 +84,11 @@ fn put_target(out: &mut String, target: &Value) {
 
 fn put(out: &mut String, depth: usize, line: &str) {
     writeln!(out, "{}{line}", "  ".repeat(depth)).expect("writing to a string cannot fail");
+}
+
+/// A moment from milliseconds since 1970.
+fn time(millis: u64) -> String {
+    telemetry::iso8601(UNIX_EPOCH + Duration::from_millis(millis))
 }
 
 fn text(value: &Value) -> &str {

@@ -42,42 +42,64 @@ pub struct SubjectPort {
     pub number: u16,
 }
 
+/// A monitor that has been read, to be asked about any number of objects.
+pub struct Reach<'a> {
+    policy: &'a Policy,
+    monitor: &'a Monitor,
+    spec: Spec,
+}
+
+enum Spec {
+    Services(Box<service_monitor::Spec>),
+    Pods(Box<pod_monitor::Spec>),
+    /// It selects no objects; what it finds its targets from.
+    Others(&'static str),
+    Unreadable(Why),
+}
+
 impl Policy {
-    /// The first step before relabelling at which the monitor loses the object; nothing where it reaches relabelling.
-    /// That a service of a ServiceMonitor leads to a pod is known from endpoints, and not looked at here. A specification
-    /// that cannot be read reaches nothing.
+    /// Reads a monitor. A specification that cannot be read reaches nothing.
     #[must_use]
-    pub fn why_not_reached(&self, monitor: &Monitor, subject: &Subject) -> Option<Why> {
-        let kind = monitor.key.kind;
-        let spec = node_of(&monitor.spec);
-        match (kind, &subject.kind) {
-            (Kind::ServiceMonitor, _) => {
-                let read = config::read_lenient_with::<service_monitor::Spec>(
-                    &spec,
-                    "spec",
-                    &service_monitor::SCHEMA,
-                );
-                match read {
-                    Ok((spec, _)) => self.of_service_monitor(monitor, &spec, subject),
-                    Err(problems) => Some(unreadable(&problems)),
-                }
-            }
-            (Kind::PodMonitor, SubjectKind::Pod { phase }) => {
-                let read =
-                    config::read_lenient_with::<pod_monitor::Spec>(&spec, "spec", &pod_monitor::SCHEMA);
-                match read {
-                    Ok((spec, _)) => self.of_pod_monitor(monitor, &spec, subject, phase),
-                    Err(problems) => Some(unreadable(&problems)),
-                }
-            }
-            (Kind::PodMonitor, SubjectKind::Service) => Some(Why::SubjectKind { kind, finds: "pods" }),
-            (Kind::Probe, _) => Some(Why::SubjectKind { kind, finds: "listed targets or ingresses" }),
-            (Kind::ScrapeConfig, _) => {
-                Some(Why::SubjectKind { kind, finds: "the ways of discovery that it lists, by rules alone" })
-            }
-        }
+    pub fn reach<'a>(&'a self, monitor: &'a Monitor) -> Reach<'a> {
+        let node = || node_of(&monitor.spec);
+        let unreadable = |problems: Vec<config::Problem>| Spec::Unreadable(unreadable(&problems));
+        let spec = match monitor.key.kind {
+            Kind::ServiceMonitor => config::read_lenient_with(&node(), "spec", &service_monitor::SCHEMA)
+                .map_or_else(unreadable, |(spec, _)| Spec::Services(Box::new(spec))),
+            Kind::PodMonitor => config::read_lenient_with(&node(), "spec", &pod_monitor::SCHEMA)
+                .map_or_else(unreadable, |(spec, _)| Spec::Pods(Box::new(spec))),
+            Kind::Probe => Spec::Others("listed targets or ingresses"),
+            Kind::ScrapeConfig => Spec::Others("the ways of discovery that it lists, by rules alone"),
+        };
+        Reach { policy: self, monitor, spec }
     }
 
+    /// [`Reach::why_not`], of one object.
+    #[must_use]
+    pub fn why_not_reached(&self, monitor: &Monitor, subject: &Subject) -> Option<Why> {
+        self.reach(monitor).why_not(subject)
+    }
+}
+
+impl Reach<'_> {
+    /// The first step before relabelling at which the monitor loses the object; nothing where it reaches relabelling.
+    /// Which services lead to a pod is not known here.
+    #[must_use]
+    pub fn why_not(&self, subject: &Subject) -> Option<Why> {
+        let kind = self.monitor.key.kind;
+        match (&self.spec, &subject.kind) {
+            (Spec::Services(spec), _) => self.policy.of_service_monitor(self.monitor, spec, subject),
+            (Spec::Pods(spec), SubjectKind::Pod { phase }) => {
+                self.policy.of_pod_monitor(self.monitor, spec, subject, phase)
+            }
+            (Spec::Pods(_), SubjectKind::Service) => Some(Why::SubjectKind { kind, finds: "pods" }),
+            (Spec::Others(finds), _) => Some(Why::SubjectKind { kind, finds }),
+            (Spec::Unreadable(why), _) => Some(why.clone()),
+        }
+    }
+}
+
+impl Policy {
     fn of_service_monitor(
         &self,
         monitor: &Monitor,

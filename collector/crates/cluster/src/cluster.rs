@@ -14,7 +14,7 @@ use crate::list::JSON;
 use crate::metrics::Metrics;
 use crate::objects::{Object, Resource};
 use crate::reflector::Reflector;
-use crate::store::{Stated, Store, lock};
+use crate::store::{Objects, Stated, Store, lock};
 use crate::watch::{Shared, State, Watch};
 use crate::{Failure, Kind, Reason, Scope};
 
@@ -97,6 +97,15 @@ impl Cluster {
         let any: Arc<dyn Any + Send + Sync> = Arc::<Shared<T>>::clone(&shared);
         drop(watches.insert(key, Open { shared: Arc::downgrade(&any), stated: Arc::downgrade(&stated) }));
         Watch::of(shared)
+    }
+
+    /// What open watches of a kind know, without asking the server: the scope, the state and the objects of each.
+    #[must_use]
+    pub fn known<T: Object>(&self, kind: Kind) -> Vec<(Scope, State, Arc<Objects<T>>)> {
+        let watches = lock(&self.inner.watches);
+        let of_kind = watches.iter().filter(|((id, of, _), _)| *id == TypeId::of::<T>() && *of == kind);
+        let shared = of_kind.filter_map(|(_, open)| open.shared.upgrade()?.downcast::<Shared<T>>().ok());
+        shared.map(|shared| (shared.scope.clone(), shared.store.state(), shared.store.snapshot())).collect()
     }
 
     /// How many watches are open.

@@ -175,8 +175,15 @@ impl<T: Object> Reflector<T> {
         let reason = failure.reason;
         let failure = failure.while_doing(format!("cannot {verb} {kind} {}", self.scope));
         match reason {
-            Reason::Forbidden => failure
-                .with_remedy(format!("grant the verbs get, list and watch on {kind} to the account in use")),
+            Reason::Forbidden => {
+                let place = match self.scope.name() {
+                    Some(namespace) => format!("in namespace {namespace}"),
+                    None => "in the whole cluster".to_owned(),
+                };
+                failure.with_remedy(format!(
+                    "grant the verbs list and watch on {kind} {place} to the account in use"
+                ))
+            }
             Reason::Unauthorized => failure.with_remedy("check the token or the client certificate"),
             Reason::NotFound if !kind.group().is_empty() => {
                 failure.with_remedy(format!("install the resource {kind} in version {}", kind.api_version()))

@@ -36,6 +36,13 @@ impl Scope {
         Self { fields: (!selector.is_empty()).then(|| selector.into()), ..self }
     }
 
+    /// Whether every object of a namespace is looked at; an empty one stands for what belongs to none.
+    #[must_use]
+    pub fn has_all_of(&self, namespace: &str) -> bool {
+        let is_selected = self.labels.is_some() || self.fields.is_some();
+        !is_selected && self.name().is_none_or(|name| name == namespace)
+    }
+
     /// The namespace, where it is one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {

@@ -124,7 +124,7 @@ async fn a_right_that_is_missing_is_named_with_verb_and_resource() {
     watch.changed().await;
     assert_eq!(
         watch.problem().unwrap(),
-        "cannot list pods in namespace shop: as told; grant the verbs get, list and watch on pods to the account in use"
+        "cannot list pods in namespace shop: as told; grant the verbs list and watch on pods in namespace shop to the account in use"
     );
     assert_eq!(watch.state().failure.unwrap().reason, Reason::Forbidden);
     watch.synced().await;
