@@ -3,7 +3,11 @@
 mod discovery;
 mod manifests;
 pub(crate) mod members;
+mod need_to_know;
+mod receiver;
+mod rights;
 mod same_answers;
+mod secrets;
 pub(crate) mod serving;
 
 use std::time::{Duration, Instant};
@@ -31,6 +35,18 @@ pub(crate) const CASES: &[Case] = &[
         block_on(discovery::follows())
     }),
     Case::needing("the_fake_api_answers_as_a_real_one", NEEDS, || block_on(same_answers::same())),
+    Case::needing("secrets_are_told_over_mutual_tls_and_shown_nowhere", NEEDS, || {
+        block_on(secrets::nowhere())
+    }),
+    Case::needing("a_scraper_over_mutual_tls_knows_the_credentials_of_its_targets_alone", NEEDS, || {
+        block_on(need_to_know::follows())
+    }),
+    Case::needing("roles_in_two_namespaces_suffice_and_a_missing_right_is_named", NEEDS, || {
+        block_on(rights::roles_alone())
+    }),
+    Case::needing("a_receiver_finds_targets_of_every_role_with_one_watch_for_each_kind", NEEDS, || {
+        block_on(receiver::all_roles())
+    }),
     Case::needing("the_manifests_of_the_allocator_render_and_are_accepted", NEEDS_KUSTOMIZE, || {
         block_on(manifests::accepted())
     }),

@@ -152,6 +152,7 @@ pub(crate) struct Allocator {
     pub(crate) child: Child,
     pub(crate) url: String,
     env: Vec<(String, String)>,
+    args: Vec<String>,
     folder: TempDir,
 }
 
@@ -163,26 +164,43 @@ impl Allocator {
 
     /// As [`Self::start`], with these variables in its environment. `FOLDER` in the text stands for a folder of its own.
     pub(crate) fn start_with(yaml: &str, env: &[(&str, &str)]) -> Result<Self> {
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self::begin(yaml, env, &[], &[])
+    }
+
+    /// As [`Self::start`], with these files in its folder and further arguments. `FOLDER` in the text stands for the folder.
+    pub(crate) fn start_in(yaml: &str, files: &[(&str, &str)], args: &[&str]) -> Result<Self> {
+        Self::begin(yaml, Vec::new(), files, args)
+    }
+
+    fn begin(yaml: &str, env: Vec<(String, String)>, files: &[(&str, &str)], args: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir().context("making a folder")?;
         let address = format!("127.0.0.1:{}", free_port()?);
         let yaml = yaml.replace("FOLDER", &folder.path().display().to_string());
-        std::fs::write(folder.path().join("allocator.yaml"), yaml).context("writing the configuration")?;
-        let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let child = Self::spawn(&folder, &address, &env)?;
-        Ok(Self { child, url: format!("http://{address}"), env, folder })
+        for (name, text) in [("allocator.yaml", &*yaml)].iter().chain(files) {
+            std::fs::write(folder.path().join(name), text).with_context(|| format!("writing {name}"))?;
+        }
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let child = Self::spawn(&folder, &address, &env, &args)?;
+        Ok(Self { child, url: format!("http://{address}"), env, args, folder })
+    }
+
+    /// Writes a file in its folder anew.
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
+        std::fs::write(self.folder.path().join(name), text).with_context(|| format!("writing {name}"))
     }
 
     /// Starts it again, with its configuration, its address and the files that are there, after it has ended.
     pub(crate) fn restart(&mut self) -> Result<()> {
         let address = self.url.trim_start_matches("http://").to_owned();
-        self.child = Self::spawn(&self.folder, &address, &self.env)?;
+        self.child = Self::spawn(&self.folder, &address, &self.env, &self.args)?;
         Ok(())
     }
 
-    fn spawn(folder: &TempDir, address: &str, env: &[(String, String)]) -> Result<Child> {
+    fn spawn(folder: &TempDir, address: &str, env: &[(String, String)], args: &[String]) -> Result<Child> {
         let mut command = Command::new(muster_allocator());
         command.arg("--config-file").arg(folder.path().join("allocator.yaml"));
-        command.arg(format!("--listen-addr={address}")).current_dir(folder.path());
+        command.arg(format!("--listen-addr={address}")).args(args).current_dir(folder.path());
         command.envs(env.iter().map(|(name, value)| (name, value)));
         Child::spawn("allocator", &mut command, folder.path())
     }

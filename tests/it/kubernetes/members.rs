@@ -16,7 +16,6 @@ pub(crate) const CASES: &[Case] = &[
     Case::needing("a_rolling_restart_moves_nothing_and_scale_in_drains", NEEDS, || block_on(rolling())),
     Case::needing("a_bad_monitor_is_in_quarantine_alone_and_comes_back", NEEDS, || block_on(quarantine())),
     Case::needing("an_api_server_that_is_away_changes_nothing", NEEDS, || block_on(away())),
-    Case::needing("a_secret_is_shown_nowhere_and_its_rotation_is_seen", NEEDS, || block_on(secrets())),
 ];
 
 const SOON: Duration = Duration::from_secs(20);
@@ -255,95 +254,4 @@ async fn away() -> Result<()> {
     .await?;
     ensure!(world.lists().await? == before.0 && world.n_moved().await? == 0, "nothing has moved");
     Ok(())
-}
-
-/// Looks for a text wherever the allocator shows anything over plain HTTP, and in its log.
-async fn is_nowhere(world: &World, secret: &str) -> Result<()> {
-    for path in [
-        "/",
-        "/scrape_configs",
-        "/jobs",
-        "/metrics",
-        "/readyz?verbose",
-        "/debug/scrape_configs",
-        "/debug/targets",
-        "/debug/jobs",
-        "/debug/members",
-        "/debug/moves",
-        "/debug/quarantine",
-        "/debug/assignment.json",
-        "/debug/explain?monitor=secrets/guarded",
-        "/debug/explain?target=guarded-0:9100",
-        "/nonsense",
-    ] {
-        for accept in ["application/json", "text/html"] {
-            let url = format!("{}{path}", world.allocator.url);
-            let body = world.client.get(url).header("accept", accept).send().await?.text().await?;
-            ensure!(!body.contains(secret), "{path} as {accept} shows {secret}");
-        }
-    }
-    let log = world.allocator.child.stderr();
-    ensure!(!log.contains(secret), "the log shows {secret}");
-    Ok(())
-}
-
-async fn secrets() -> Result<()> {
-    let world = World::start(ControlPlane::shared().await?, "secrets", "").await?;
-    let admin = &world.admin;
-    let keys = ["password", "token", "client-secret", "proxy", "bad-key"];
-    let pairs = |round: usize| -> Vec<(String, String)> {
-        keys.iter().map(|key| ((*key).to_owned(), format!("hush-{key}-{round}"))).collect()
-    };
-    let secret = |round: usize| {
-        let pairs = pairs(round);
-        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(key, value)| (&**key, &**value)).collect();
-        objects::secret("secrets", "all", &pairs)
-    };
-    admin.create(&secret(1)).await?;
-    let of = |key: &str| json!({ "name": "all", "key": key });
-    for (name, more) in [
-        ("guarded", json!({ "basicAuth": { "username": of("password"), "password": of("password") } })),
-        ("bearer", json!({ "authorization": { "credentials": of("token") } })),
-        (
-            "oauth",
-            json!({ "oauth2": { "clientId": { "secret": of("client-secret") }, "clientSecret": of("client-secret"),
-            "tokenUrl": "http://127.0.0.1:1/token" } }),
-        ),
-        (
-            "proxied",
-            json!({ "proxyUrl": "http://127.0.0.1:1", "proxyConnectHeader": { "X-Key": [of("proxy")] } }),
-        ),
-        (
-            "broken",
-            json!({ "tlsConfig": { "cert": { "secret": of("bad-key") }, "keySecret": of("bad-key") } }),
-        ),
-    ] {
-        admin.create(&scrape_config("secrets", name, 1, &more)).await?;
-    }
-    eventually("jobs with credentials", SOON, || async {
-        let (_, configs) = world.ask("/scrape_configs").await?;
-        let names = ["guarded", "bearer", "oauth", "proxied"];
-        let is_there = names.iter().all(|name| configs.contains(&format!("scrapeConfig/secrets/{name}\"")));
-        Ok(if is_there { Ok(()) } else { Err(world.ask("/debug/quarantine").await?.1) })
-    })
-    .await?;
-    // A user name is no secret to upstream, so that it is shown there.
-    for key in ["token", "proxy", "bad-key"] {
-        is_nowhere(&world, &format!("hush-{key}-1")).await?;
-    }
-    let configs = world.json("/scrape_configs").await?;
-    let guarded = &configs["scrapeConfig/secrets/guarded"]["basic_auth"];
-    ensure!(guarded["password"] == "<secret>" && guarded["username"] == "hush-password-1", "{guarded}");
-
-    let etag = |configs: &Value| configs["scrapeConfig/secrets/guarded"]["basic_auth"]["username"].clone();
-    let before = etag(&configs);
-    admin.patch(&secret(2)).await?;
-    let began = Instant::now();
-    eventually("the rotation", SOON, || async {
-        let now = etag(&world.json("/scrape_configs").await?);
-        Ok(if now != before { Ok(()) } else { Err(now.to_string()) })
-    })
-    .await?;
-    ensure!(began.elapsed() < Duration::from_secs(15), "seen after {:?}", began.elapsed());
-    is_nowhere(&world, "hush-token-2").await
 }

@@ -135,6 +135,14 @@ impl ControlPlane {
 
     /// What a service account has asked for so far, distinct and sorted; a watch counts when it has begun.
     pub fn asked_by(&self, namespace: &str, name: &str) -> Result<Vec<Asked>> {
+        let mut asked = self.requests_of(namespace, name)?;
+        asked.sort();
+        asked.dedup();
+        Ok(asked)
+    }
+
+    /// Every request of a service account so far, in order.
+    pub fn requests_of(&self, namespace: &str, name: &str) -> Result<Vec<Asked>> {
         audit::asked(
             &self.folder.path().join("audit.log"),
             &format!("system:serviceaccount:{namespace}:{name}"),

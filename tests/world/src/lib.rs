@@ -14,7 +14,7 @@
 //! - [`control_plane`]: a real Kubernetes API server with etcd behind it, objects to put there, a client.
 //! - [`fake_api`]: an API server in this process that goes wrong on command; [`recording`] makes its objects.
 //! - [`child`], [`peers`], [`browser`]: processes.
-//! - [`http`]: the small server and client under all of these.
+//! - [`http`]: the small server and client under all of these; [`https`] shows a certificate.
 
 pub mod browser;
 pub mod child;
@@ -23,6 +23,7 @@ pub mod fake_api;
 pub mod fleet;
 pub mod gate;
 pub mod http;
+pub mod https;
 pub mod kubelet;
 pub mod ledger;
 pub mod pages;

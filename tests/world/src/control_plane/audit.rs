@@ -30,7 +30,7 @@ pub struct Asked {
     pub status: u64,
 }
 
-/// Requests of a user, distinct and sorted.
+/// Requests of a user, in order.
 pub(super) fn asked(log: &Path, user: &str) -> Result<Vec<Asked>> {
     let text = match std::fs::read_to_string(log) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -45,8 +45,6 @@ pub(super) fn asked(log: &Path, user: &str) -> Result<Vec<Asked>> {
             asked.push(read(&event));
         }
     }
-    asked.sort();
-    asked.dedup();
     Ok(asked)
 }
 
