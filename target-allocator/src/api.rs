@@ -251,7 +251,8 @@ impl Api {
 
     /// How new what is known is: watches go on where no answer changes.
     fn marks(&self, view: &View) -> Marks {
-        self.kubernetes.as_ref().map_or_else(|| view.marks.clone(), Kubernetes::marks)
+        let marks = self.kubernetes.as_ref().map(Kubernetes::marks);
+        marks.map_or_else(|| view.marks.clone(), |marks| marks.with_assignment_of(&view.marks))
     }
 
     fn all_targets(&self, view: &View, job: &str, asked: &HeaderMap) -> Response<Bytes> {

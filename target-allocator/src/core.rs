@@ -10,6 +10,7 @@ mod fall;
 mod keeping;
 mod lineup;
 mod running;
+mod sharing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use crate::jobs::JobSpec;
 use crate::kept::Kept;
 use crate::kubernetes::{Following, Kubernetes, Monitored};
 use crate::marks::Marks;
-use crate::members::{Membership, PodFeed, Polls, Source};
+use crate::members::{LastPolls, Membership, PodFeed, Polls, Source};
 use crate::metrics::Metrics;
 use crate::moves::MoveLog;
 use crate::placement::Placement;
@@ -38,6 +39,7 @@ use crate::view::{Configs, Parts, View};
 use keeping::Keeping;
 use lineup::{Jobs, configs, prepare};
 use running::Running;
+use sharing::Sharing;
 
 /// How long answers wait for jobs whose discovery stays silent.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -90,8 +92,11 @@ pub(crate) struct Core {
     /// Discovery has settled, or patience has ended.
     is_open: bool,
     keeping: Option<Keeping>,
+    sharing: Option<Sharing>,
     /// The assignment of an earlier run, until targets are shared out for the first time.
-    resumed: Option<Kept>,
+    resumed: Option<Arc<Kept>>,
+    /// Lists that members have fetched, by job and member, and the epoch of each; until that is kept.
+    heard: BTreeMap<(Arc<str>, Arc<str>), u64>,
     views: watch::Sender<Arc<View>>,
 }
 
@@ -110,7 +115,8 @@ impl Core {
         let following = follow(&settings, &shared);
         let monitored = following.as_ref().map(|following| following.feed().borrow().clone());
         let keeping = settings.state_file.clone().map(Keeping::new);
-        let resumed = keeping.as_ref().and_then(Keeping::read);
+        let resumed = keeping.as_ref().and_then(Keeping::read).map(Arc::new);
+        let sharing = share(&settings, &shared);
         if let Some(kept) = &resumed {
             membership.resume(kept, Instant::now());
         }
@@ -130,7 +136,9 @@ impl Core {
             known_since: None,
             is_open: false,
             keeping,
+            sharing,
             resumed,
+            heard: BTreeMap::new(),
             views,
         })
     }
@@ -155,9 +163,9 @@ impl Core {
                 () = changed.notified() => sleep(COALESCE).await,
                 () = alarm => {}
                 Some(fetched) = inbox.fetched.recv() => {
-                    self.hear(&fetched);
+                    self.hear(fetched);
                     while let Ok(fetched) = inbox.fetched.try_recv() {
-                        self.hear(&fetched);
+                        self.hear(fetched);
                     }
                 }
                 Some(Asked { question, answer }) = inbox.questions.recv() => {
@@ -187,25 +195,113 @@ impl Core {
         if !self.is_open && !silent.is_empty() && is_over {
             tracing::warn!(jobs = ?silent, "discovery stays silent; the other jobs are answered without these");
         }
-        self.is_open |= patience_ends.is_some() && (silent.is_empty() || is_over);
-        let waits_for = match self.is_open {
+        let unshared = self.sharing.as_mut().and_then(|sharing| sharing.waits_for(now));
+        self.is_open |= patience_ends.is_some() && (silent.is_empty() || is_over) && unshared.is_none();
+        let mut waits_for: Vec<String> = match self.is_open {
             true => Vec::new(),
-            false => waits_for_monitors.iter().cloned().chain(name_some(&silent)).collect(),
+            false => waits_for_monitors.iter().cloned().chain(name_some(&silent)).chain(unshared).collect(),
         };
-        let joins_at = match &look.known {
-            Ok(roster) if self.is_open => self.share_out(roster, now),
-            Ok(_) | Err(_) => None,
-        };
-        let turns_at = self.hand_over(now);
-        let members_wait_for = look.known.err();
-        if let Some(keeping) = self.keeping.as_mut().filter(|_| self.placement.epoch > 0) {
-            keeping.keep(&self.placement, &self.shared.polls.last(now), now).await;
+        let decides_at = self.decide(look.known.as_ref().ok(), now).await;
+        if self.is_open && look.known.is_ok() && self.placement.epoch == 0 {
+            waits_for.push("the members are not agreed upon with the other replicas yet".to_owned());
         }
+        let members_wait_for = look.known.err();
         self.publish(waits_for, members_wait_for);
         let falls_at = self.jobs.values().filter_map(Running::again_at).min();
         let opens_at = patience_ends.filter(|_| !self.is_open);
+        let shares_at = self.sharing.as_ref().filter(|_| !self.is_open).map(Sharing::patience_ends);
+        let shares_at = shares_at.filter(|at| now < *at);
         let saves_at = self.keeping.as_ref().and_then(Keeping::due);
-        [look.again_at, opens_at, joins_at, turns_at, falls_at, saves_at].into_iter().flatten().min()
+        [look.again_at, opens_at, shares_at, decides_at, falls_at, saves_at].into_iter().flatten().min()
+    }
+
+    /// Decides who has what from now on, and keeps that before it is answered. Gives back when to look again.
+    async fn decide(&mut self, look: Option<&Roster>, now: Instant) -> Option<Instant> {
+        if let Some(newer) = self.sharing.as_mut().and_then(Sharing::newer) {
+            self.take_over(newer, now);
+        }
+        let before = (self.placement.clone(), self.moves.clone(), self.resumed.clone());
+        let is_free = self.sharing.as_ref().is_none_or(|sharing| sharing.is_free(now));
+        let mut again_at = vec![self.sharing.as_ref().and_then(|sharing| sharing.free_at(now))];
+        if let Some(look) = look.filter(|_| self.is_open) {
+            let (roster, again) = self.members(look, is_free, now);
+            again_at.push(again);
+            again_at.push(roster.and_then(|roster| self.share_out(&roster, now)));
+        }
+        if is_free {
+            self.take_in();
+            again_at.push(self.hand_over(now));
+            if self.keep(now).await.is_err() {
+                (self.placement, self.moves, self.resumed) = before;
+                again_at = vec![Some(now)];
+            } else {
+                self.heard.clear();
+            }
+        }
+        again_at.into_iter().flatten().min()
+    }
+
+    /// The members among whom targets are shared out: those that are seen, or those that replicas have agreed upon; nothing while
+    /// they have not agreed upon any. And when to look again because that is open.
+    fn members(&mut self, look: &Roster, is_free: bool, now: Instant) -> (Option<Roster>, Option<Instant>) {
+        let Some(sharing) = &mut self.sharing else { return (Some(look.clone()), None) };
+        let kept = self.resumed.as_ref().map(|kept| kept.roster());
+        let agreed = kept.unwrap_or_else(|| self.placement.roster.clone());
+        let (decides, again_at) = sharing.decides(look, &agreed, now);
+        let roster = if decides && is_free { look.clone() } else { agreed };
+        (Some(roster).filter(|roster| !roster.is_empty()), again_at)
+    }
+
+    /// Goes on from what another replica has decided.
+    fn take_over(&mut self, newer: Arc<Kept>, now: Instant) {
+        if self.placement.epoch == 0 {
+            self.membership.resume(&newer, now);
+            self.resumed = Some(newer);
+            return;
+        }
+        self.membership.recognize(&newer, now);
+        let (jobs, at) = (self.items(), self.shared.clock.now());
+        let (strategy, roster) = (self.settings.strategy, newer.roster());
+        let terms = Terms::default();
+        let mut next = self.placement.next(strategy, &roster, &jobs, &terms, at, &mut self.moves);
+        newer.impose(&mut next, &self.placement);
+        self.placement = next;
+    }
+
+    /// Keeps what was decided. `Err` when it does not count.
+    async fn keep(&mut self, now: Instant) -> Result<(), sharing::Undecided> {
+        if self.placement.epoch == 0 {
+            return Ok(());
+        }
+        let polls = self.polls(now);
+        if let Some(sharing) = &mut self.sharing {
+            let kept = Kept::of(&self.placement, &polls);
+            let at = unix_millis(self.shared.clock.now());
+            if let Some(cut) = sharing.agree(kept, &self.placement, at).await? {
+                let before = self.placement.clone();
+                self.placement.epoch += 1;
+                cut.impose(&mut self.placement, &before);
+            }
+        }
+        if let Some(keeping) = &mut self.keeping {
+            keeping.keep(&self.placement, &polls, now).await;
+        }
+        Ok(())
+    }
+
+    /// Who has asked, and when. Where replicas share the assignment, who is silent here may be asking another one.
+    fn polls(&self, now: Instant) -> LastPolls {
+        let mut polls = self.shared.polls.last(now);
+        if self.sharing.is_some() {
+            polls.values_mut().for_each(|poll| poll.at = now);
+        }
+        polls
+    }
+
+    /// The targets of every job whose targets are known.
+    fn items(&self) -> BTreeMap<Arc<str>, Items> {
+        let jobs = self.jobs.iter();
+        jobs.filter_map(|(name, running)| Some((Arc::clone(name), Arc::clone(running.items()?)))).collect()
     }
 
     /// Jobs that have not answered yet, though they can.
@@ -216,9 +312,7 @@ impl Core {
 
     /// Gives back when to look again because members had to wait.
     fn share_out(&mut self, roster: &Roster, now: Instant) -> Option<Instant> {
-        let jobs: BTreeMap<Arc<str>, Items> = (self.jobs.iter())
-            .filter_map(|(name, running)| Some((Arc::clone(name), Arc::clone(running.items()?))))
-            .collect();
+        let jobs = self.items();
         let strategy = self.settings.strategy;
         if let Some(kept) = self.resumed.take() {
             self.placement = kept.placement(&jobs);
@@ -243,7 +337,7 @@ impl Core {
         }
         let began = std::time::Instant::now();
         let n_moved_before = self.moves.total();
-        let terms = Terms::of(&self.shared.polls.last(now), now, at);
+        let terms = Terms::of(&self.polls(now), now, at);
         self.placement = self.placement.next(strategy, roster, &jobs, &terms, at, &mut self.moves);
         self.shared.metrics.allocated(members_changed, strategy.name(), began.elapsed());
         let (epoch, collectors) = (self.placement.epoch, roster.len());
@@ -274,7 +368,7 @@ impl Core {
         let at = self.shared.clock.now();
         let at_millis = unix_millis(at);
         if self.turns_at()? <= at_millis {
-            let terms = Terms::of(&self.shared.polls.last(now), now, at);
+            let terms = Terms::of(&self.polls(now), now, at);
             let Placement { epoch, roster, jobs, .. } = &mut self.placement;
             *epoch += 1;
             for placed in jobs.values_mut() {
@@ -313,7 +407,7 @@ impl Core {
             configs: Arc::clone(&self.configs),
             moves: self.moves.clone(),
             monitored: Arc::clone(&self.monitored),
-            marks: self.shared.kubernetes.as_ref().map(Kubernetes::marks).unwrap_or_default(),
+            marks: self.marks(),
         };
         let before = self.views.borrow().clone();
         let view = Arc::new(View::new(parts, Some(&before)));
@@ -334,11 +428,28 @@ impl Core {
         found
     }
 
-    fn hear(&mut self, fetched: &Fetched) {
-        let Some(at) = self.placement.roster.position(&fetched.member) else { return };
-        let Some(placed) = self.placement.jobs.get_mut(&fetched.job) else { return };
-        if let Some(heard) = placed.heard(at, fetched.epoch) {
-            *placed = Arc::new(heard);
+    /// How new what is known is.
+    fn marks(&self) -> Marks {
+        let marks = self.shared.kubernetes.as_ref().map(Kubernetes::marks).unwrap_or_default();
+        self.sharing.as_ref().map_or(marks.clone(), |sharing| sharing.marked(marks))
+    }
+
+    fn hear(&mut self, fetched: Fetched) {
+        let Fetched { job, member, epoch } = fetched;
+        let is_known = self.placement.roster.position(&member).is_some() && self.jobs.contains_key(&job);
+        if is_known {
+            self.heard.insert((job, member), epoch);
+        }
+    }
+
+    /// Lets those go whose successors have heard that they are it.
+    fn take_in(&mut self) {
+        for ((job, member), epoch) in &self.heard {
+            let Some(at) = self.placement.roster.position(member) else { continue };
+            let Some(placed) = self.placement.jobs.get_mut(job) else { continue };
+            if let Some(heard) = placed.heard(at, *epoch) {
+                *placed = Arc::new(heard);
+            }
         }
     }
 
@@ -417,6 +528,12 @@ impl Parts {
 fn with_monitors(jobs: &[Arc<JobSpec>], monitored: &[Arc<JobSpec>]) -> Vec<Arc<JobSpec>> {
     let is_taken = |spec: &&Arc<JobSpec>| jobs.iter().any(|job| job.name() == spec.name());
     jobs.iter().chain(monitored.iter().filter(|spec| !is_taken(spec))).cloned().collect()
+}
+
+/// Opens what replicas share, where they do.
+fn share(settings: &Settings, shared: &Shared) -> Option<Sharing> {
+    let at = settings.kubernetes.as_ref()?.shared_at.clone()?;
+    Some(Sharing::start(shared.kubernetes.as_ref()?, at, &shared.changed))
 }
 
 /// Starts to follow the pods that are members, where pods are.

@@ -5,7 +5,7 @@
 //! heard of it, and with `least-weighted` who has what. It is written before the answers that depend on it are given, so that a
 //! killed allocator goes on where it was. Targets and credentials are not in it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -140,10 +140,90 @@ impl Kept {
     /// Whether a placement that is answered now could not be gone on with from this: other members, or other handovers.
     #[must_use]
     pub fn is_behind(&self, newer: &Self) -> bool {
+        self.strategy != newer.strategy || self.is_other(newer)
+    }
+
+    /// Whether members or handovers are other ones. How often lists are fetched does not count.
+    #[must_use]
+    pub fn is_other(&self, other: &Self) -> bool {
         let members = |kept: &Self| -> Vec<KeptMember> {
             kept.members.iter().map(|member| KeptMember { refresh: None, ..member.clone() }).collect()
         };
-        (self.strategy, &self.handovers, members(self)) != (newer.strategy, &newer.handovers, members(newer))
+        self.handovers != other.handovers || members(self) != members(other)
+    }
+
+    /// With what another replica knows and this one does not: who fetches lists, and handovers of targets that are not known here
+    /// (yet), until their turns are over.
+    #[must_use]
+    pub fn completed(mut self, other: &Self, placement: &Placement, now: u64) -> Self {
+        let position = |at: usize| {
+            let name = &other.members.get(at)?.name;
+            self.members.binary_search_by(|member| member.name.cmp(name)).ok()
+        };
+        let mut alike: Alike = self.handovers.iter().map(KeptHandover::entry).collect();
+        for handover in &other.handovers {
+            let is_over = handover.turn.is_none_or(|turn| turn.ends_at() <= now);
+            let Some(at) = position(handover.at).filter(|_| !is_over) else { continue };
+            let items =
+                placement.jobs.get(&*handover.job).map(|placed| &placed.items[..]).unwrap_or_default();
+            let known: HashSet<u64> = items.iter().map(|item| item.hash).collect();
+            let unknown = handover.targets.iter().filter(|target| !known.contains(target));
+            let unknown: Vec<u64> = unknown.copied().collect();
+            if !unknown.is_empty() {
+                let key = KeptHandover { at, ..handover.clone() }.entry().0;
+                alike.entry(key).or_default().extend(unknown);
+            }
+        }
+        self.handovers = alike.into_iter().map(KeptHandover::of).collect();
+        for member in self.members.iter_mut().filter(|member| member.client.is_none()) {
+            if let Ok(at) = other.members.binary_search_by(|other| other.name.cmp(&member.name)) {
+                (member.client, member.refresh) = (other.members[at].client, other.members[at].refresh);
+            }
+        }
+        self
+    }
+
+    /// What of it comes to at most `max` bytes, and whether that is all but the owners, which every replica finds by itself.
+    #[must_use]
+    pub fn fitted(mut self, max: usize) -> (Self, bool) {
+        self.owners.clear();
+        let is_whole = self.print().len() <= max;
+        if !is_whole {
+            self.handovers.clear();
+        }
+        (self, is_whole)
+    }
+
+    /// Goes on with these handovers and no others. `before` is the placement that was answered last: what it told already,
+    /// nobody has to hear of again.
+    pub fn impose(&self, placement: &mut Placement, before: &Placement) {
+        let (epoch, roster) = (placement.epoch, placement.roster.clone());
+        let mut by_job: BTreeMap<&str, Vec<&KeptHandover>> = BTreeMap::new();
+        for handover in &self.handovers {
+            by_job.entry(&handover.job).or_default().push(handover);
+        }
+        for (job, placed) in &mut placement.jobs {
+            let handovers = by_job.remove(&**job).unwrap_or_default();
+            if handovers.is_empty() && placed.holds.is_empty() {
+                continue;
+            }
+            let mut imposed = JobPlacement { holds: BTreeMap::new(), ..JobPlacement::clone(placed) };
+            for handover in handovers {
+                let Some(at) = self.members.get(handover.at).and_then(|old| roster.position(&old.name))
+                else {
+                    continue;
+                };
+                imposed.take_up(&handover.targets, Hold { at, since: epoch, ..handover.hold() });
+            }
+            let told = before.jobs.get(job).map(|placed| placed.told(&before.roster)).unwrap_or_default();
+            for (index, hold) in &mut imposed.holds {
+                let as_told = told.get(&imposed.items[*index].hash);
+                let same =
+                    as_told.filter(|(name, old)| roster.name(hold.at) == *name && old.turn == hold.turn);
+                hold.since = same.map_or(epoch, |(_, old)| old.since);
+            }
+            *placed = Arc::new(imposed);
+        }
     }
 
     /// The members.
@@ -268,21 +348,32 @@ impl KeptHandover {
     }
 }
 
+/// What targets that change hands alike have in common: job, old owner, turn, and whether the new and the old owner have heard of it.
+type Manner = (String, usize, Option<Turn>, bool, bool);
+
+/// Targets that change hands alike.
+type Alike = BTreeMap<Manner, Vec<u64>>;
+
+impl KeptHandover {
+    fn of((manner, mut targets): (Manner, Vec<u64>)) -> Self {
+        let (job, at, turn, is_fetched, is_told) = manner;
+        targets.sort_unstable();
+        Self { job, at, turn, is_fetched, is_told, targets }
+    }
+
+    fn entry(&self) -> (Manner, Vec<u64>) {
+        ((self.job.clone(), self.at, self.turn, self.is_fetched, self.is_told), self.targets.clone())
+    }
+}
+
 /// The handovers of a job.
 fn handovers(job: &str, placed: &JobPlacement) -> impl Iterator<Item = KeptHandover> {
-    let mut alike: BTreeMap<(usize, Option<Turn>, bool, bool), Vec<u64>> = BTreeMap::new();
+    let mut alike = Alike::new();
     for (index, hold) in &placed.holds {
-        let key = (hold.at, hold.turn, hold.is_fetched, hold.is_told);
+        let key = (job.to_owned(), hold.at, hold.turn, hold.is_fetched, hold.is_told);
         alike.entry(key).or_default().push(placed.items[*index].hash);
     }
-    alike.into_iter().map(move |((at, turn, is_fetched, is_told), targets)| KeptHandover {
-        job: job.to_owned(),
-        at,
-        turn,
-        is_fetched,
-        is_told,
-        targets,
-    })
+    alike.into_iter().map(KeptHandover::of)
 }
 
 impl JobPlacement {
@@ -294,6 +385,14 @@ impl JobPlacement {
                 self.holds.insert(index, hold);
             }
         }
+    }
+}
+
+impl JobPlacement {
+    /// The handovers by target, each with the name of the old owner.
+    fn told<'a>(&'a self, roster: &'a Roster) -> HashMap<u64, (&'a Arc<str>, &'a Hold)> {
+        let holds = self.holds.iter();
+        holds.map(|(index, hold)| (self.items[*index].hash, (roster.name(hold.at), hold))).collect()
     }
 }
 
@@ -446,5 +545,57 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             assert!(Kept::read(&path).unwrap_err().to_string().contains(why), "{why}");
         }
+    }
+
+    fn moving() -> Placement {
+        placed(Strategy::ConsistentHashing, &[&["s-0", "s-1"], &["s-0", "s-1", "s-2"]])
+    }
+
+    #[test]
+    fn another_replica_goes_on_with_the_same_handovers() {
+        let decided = kept(&moving());
+        let before = placed(Strategy::ConsistentHashing, &[&["s-0", "s-1"]]);
+        let (terms, at) = (Terms::default(), SystemTime::UNIX_EPOCH);
+        let mut log = MoveLog::default();
+        let roster = decided.roster();
+        let mut after = before.next(Strategy::ConsistentHashing, &roster, &jobs(40), &terms, at, &mut log);
+        decided.impose(&mut after, &before);
+        assert!(!kept(&after).is_other(&decided) && !after.jobs["a"].holds.is_empty());
+        assert!(after.jobs["a"].holds.values().all(|hold| hold.since == after.epoch));
+
+        let again = after.next(Strategy::ConsistentHashing, &roster, &jobs(40), &terms, at, &mut log);
+        let mut imposed = again.clone();
+        decided.impose(&mut imposed, &after);
+        assert!(imposed.jobs["a"].holds.values().all(|hold| hold.since == after.epoch), "told already");
+
+        kept(&placed(Strategy::ConsistentHashing, &[&["s-0", "s-1", "s-2"]])).impose(&mut imposed, &again);
+        assert!(imposed.jobs["a"].holds.is_empty());
+    }
+
+    #[test]
+    fn handovers_of_targets_that_are_not_known_here_stay_until_their_turn_is_over() {
+        let turn = Turn::after(0, Duration::from_secs(1));
+        let mut decided = kept(&moving());
+        decided.handovers.iter_mut().for_each(|handover| handover.turn = Some(turn));
+        let blind = || {
+            let (terms, at) = (Terms::default(), SystemTime::UNIX_EPOCH);
+            let roster = decided.roster();
+            let log = &mut MoveLog::default();
+            Placement::default().next(Strategy::ConsistentHashing, &roster, &jobs(0), &terms, at, log)
+        };
+        let completed = |now| kept(&blind()).completed(&decided, &blind(), now);
+        assert!(!completed(turn.ends_at() - 1).is_other(&decided));
+        assert!(completed(turn.ends_at()).handovers.is_empty());
+        let known = kept(&blind()).completed(&decided, &moving(), 0);
+        assert!(known.handovers.is_empty(), "who knows the targets decides");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_and_said() {
+        let decided = kept(&moving());
+        let size = decided.print().len();
+        assert_eq!(decided.clone().fitted(size), (decided.clone(), true));
+        let (cut, is_whole) = decided.fitted(size - 1);
+        assert!(cut.handovers.is_empty() && !is_whole && cut.roster().len() == 3);
     }
 }

@@ -3,6 +3,7 @@
 //! All of it looks at one connection ([`cluster::Cluster`]), whose watches are shared with discovery. Nothing here decides: pods
 //! become members in [`crate::members`], monitors become jobs in [`crate::monitors`].
 
+mod assignment;
 mod events;
 mod follow;
 mod material;
@@ -19,6 +20,7 @@ use crate::marks::{Mark, Marks};
 use crate::members::{PodFeed, PodSource};
 use crate::monitors::{Monitor, Namespaces, Policy, Quarantined, Selected, Warned};
 
+pub use assignment::{MAX_SHARED_BYTES, SharedAssignment, SharedAt, Unwritten, Version};
 pub use follow::Following;
 pub use material::REREAD;
 
@@ -29,6 +31,8 @@ pub struct KubernetesSettings {
     pub access: Access,
     /// Which monitors are jobs; nothing where none are watched.
     pub monitors: Option<Policy>,
+    /// The ConfigMap through which replicas share their assignment, if they do.
+    pub shared_at: Option<SharedAt>,
 }
 
 /// A connection, and how it was made.

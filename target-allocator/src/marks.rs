@@ -16,6 +16,9 @@ use std::fmt::{self, Write as _};
 /// Most watches that are told or read; an allocator has some twenty.
 pub const MAX_MARKS: usize = 256;
 
+/// Stands for what replicas have agreed upon among the watches.
+const ASSIGNMENT: &str = "the assignment that replicas share";
+
 /// The marks of one watch, as resource versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
@@ -33,8 +36,22 @@ impl Marks {
     /// Of watches by what they watch; the text may be anything.
     #[must_use]
     pub fn of<'a>(watches: impl IntoIterator<Item = (&'a str, Mark)>) -> Self {
-        let key = |text: &str| format!("{:08x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()) >> 32);
         Self(watches.into_iter().map(|(text, mark)| (key(text), mark)).take(MAX_MARKS).collect())
+    }
+
+    /// With the version of what replicas have agreed upon, which is known exactly where it is gone on from.
+    #[must_use]
+    pub fn with_assignment(mut self, version: u64) -> Self {
+        self.0.insert(key(ASSIGNMENT), Mark { known: version, changed: version });
+        self
+    }
+
+    /// With the version of what replicas have agreed upon that others have.
+    #[must_use]
+    pub fn with_assignment_of(mut self, others: &Self) -> Self {
+        let key = key(ASSIGNMENT);
+        self.0.extend(others.0.get(&key).map(|mark| (key, *mark)));
+        self
     }
 
     /// Whether something is missing here that was seen elsewhere. Watches that are not open here are not compared.
@@ -42,6 +59,11 @@ impl Marks {
     pub fn is_behind(&self, seen: &Seen) -> bool {
         seen.changed.iter().any(|(key, changed)| self.0.get(key).is_some_and(|mark| mark.known < *changed))
     }
+}
+
+/// Short, and the same on every replica.
+fn key(text: &str) -> String {
+    format!("{:08x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()) >> 32)
 }
 
 /// What a client has seen: the epoch of an answer, and the last change in it by watch.
@@ -135,6 +157,15 @@ mod tests {
         assert!(!Marks::of([("nodes", Mark { known: 1, changed: 1 })]).is_behind(&seen));
         assert!(!Marks::default().is_behind(&seen));
         assert_eq!(shown(&Marks::default(), Some(&seen)).to_string(), "e");
+    }
+
+    #[test]
+    fn a_replica_that_goes_on_from_an_older_agreement_is_behind() {
+        let seen = shown(&marks((9, 9), (9, 9)).with_assignment(40), None);
+        let replica = |version| marks((9, 9), (9, 9)).with_assignment(version);
+        assert!(replica(39).is_behind(&seen) && !replica(40).is_behind(&seen));
+        let live = marks((9, 9), (9, 9)).with_assignment_of(&replica(39));
+        assert!(live.is_behind(&seen));
     }
 
     #[test]

@@ -112,9 +112,9 @@ impl Membership {
         }
     }
 
-    /// Goes on with what an earlier run knew of the programs that fetch the members' lists.
+    /// Takes over what an earlier run, or another replica, knows of the programs that fetch the members' lists.
     pub fn recognize(&self, kept: &Kept, now: Instant) {
-        kept.clients().for_each(|(name, client, every)| self.polls.resume(name, client, every, now));
+        kept.clients().for_each(|(name, client, every)| self.polls.recognize(name, client, every, now));
     }
 
     /// Takes members from another source from now on. Pollers that have gathered need not gather again.

@@ -156,8 +156,8 @@ pub struct View {
     pub moves: MoveLog,
     /// What monitors became.
     pub monitored: Arc<Monitored>,
-    /// Hash of everything that answers follow from: jobs, targets, members, strategy. Two replicas that show the same one give
-    /// the same answers once no target is changing hands.
+    /// Hash of everything that answers follow from: jobs, targets, members, strategy, turns. Two replicas that show the same one
+    /// give the same answers.
     pub inputs: String,
     /// How new that is.
     pub marks: Marks,
@@ -295,6 +295,11 @@ fn inputs(placement: &Placement, jobs: &BTreeMap<Arc<str>, Arc<JobView>>, config
         hasher.update(name.as_bytes());
         hasher.update(&[0xff, u8::from(job.state.waits_for.is_some())]);
         hasher.update(&job.digest.to_le_bytes());
+        for (index, hold) in &job.placed.holds {
+            hasher.update(&job.placed.items[*index].hash.to_le_bytes());
+            hasher.update(placement.roster.name(hold.at).as_bytes());
+            hasher.update(&hold.turn.map_or(0, |turn| turn.at).to_le_bytes());
+        }
     }
     format!("{:016x}", hasher.digest())
 }

@@ -6,6 +6,7 @@ pub(crate) mod members;
 mod need_to_know;
 mod receiver;
 mod rights;
+pub(crate) mod replicas;
 mod same_answers;
 mod secrets;
 pub(crate) mod serving;

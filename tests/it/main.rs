@@ -78,7 +78,7 @@ fn is_there(need: &str) -> bool {
 }
 
 fn main() -> ExitCode {
-    let areas: [(&str, &[Case]); 25] = [
+    let areas: [(&str, &[Case]); 26] = [
         ("tidy", tidy::CASES),
         ("fixtures", fixtures::CASES),
         ("messages", messages::CASES),
@@ -102,6 +102,7 @@ fn main() -> ExitCode {
         ("kubelets", kubelets::CASES),
         ("kubernetes", kubernetes::CASES),
         ("members", kubernetes::members::CASES),
+        ("replicas", kubernetes::replicas::CASES),
         ("kubernetes_serving", kubernetes::serving::CASES),
         ("outages", outages::CASES),
     ];

@@ -177,15 +177,15 @@ impl Polls {
         Heard::Joined
     }
 
-    /// Goes on with a collector that had fetched its lists before a restart, as if it had done so at `now`.
-    pub fn resume(&self, name: &str, client: Client, every: Option<Duration>, now: Instant) {
+    /// A collector has fetched its lists elsewhere: from an earlier run, or from another replica; as if it had done so at `now`.
+    pub fn recognize(&self, name: &str, client: Client, every: Option<Duration>, now: Instant) {
         let mut inner = self.lock();
         let is_member = inner.grace.is_some() || inner.expected.contains(name);
-        if !is_member || inner.last.contains_key(name) {
+        if !is_member {
             return;
         }
         let poll = Poll { at: now, lease: lease(inner.grace, every), every, client: Some(client) };
-        inner.last.insert(name.into(), poll);
+        inner.last.entry(name.into()).or_insert(poll).client = Some(client);
     }
 
     /// A request for changes of this collector is held from now on. Only collectors that were heard are remembered.

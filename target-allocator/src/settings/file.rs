@@ -59,6 +59,11 @@ pub struct File {
     #[serde(default)]
     pub state_file: Option<String>,
 
+    /// A ConfigMap in the namespace of the collectors, in which the assignment is kept and through which replicas share it: members,
+    /// turns of targets that change hands, and who has heard of them. It is created when it is not there. Instead of `state_file`.
+    #[serde(default)]
+    pub state_config_map: Option<String>,
+
     /// Shows credentials to plain HTTP clients; `<secret>` stands in their place otherwise.
     #[serde(default)]
     pub allow_insecure_auth_secrets: bool,

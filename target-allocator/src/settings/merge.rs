@@ -11,7 +11,7 @@ use super::{HttpsSettings, Loaded, Settings};
 use crate::assign::{Fallback, Strategy};
 use crate::flags::Flags;
 use crate::jobs::{self, JobSpec};
-use crate::kubernetes::KubernetesSettings;
+use crate::kubernetes::{KubernetesSettings, SharedAt};
 use crate::members::{PodSource, Source};
 use crate::monitors::Policy;
 use crate::roster::{MAX_MEMBERS, Member, Roster, check_name};
@@ -78,7 +78,8 @@ impl Merge<'_> {
         }
         let members = self.members(&file);
         self.telemetry(file.telemetry.as_ref());
-        let kubernetes = self.kubernetes(&file, members.as_ref(), &jobs);
+        let strategy = self.strategy(&file);
+        let kubernetes = self.kubernetes(&file, members.as_ref(), &jobs, strategy);
         let flags = self.input.flags;
         let https = self.https(file.https.clone().unwrap_or_default());
         let shows_secrets = self.shows_secrets(&file);
@@ -88,7 +89,7 @@ impl Merge<'_> {
         Some(Settings {
             listen_addr: self.address("--listen-addr", flags.listen_addr.as_deref(), &file.listen_addr),
             https,
-            strategy: self.strategy(&file),
+            strategy,
             filters: file.filter_strategy == "relabel-config",
             shows_secrets,
             sudden_fall_hold: file.sudden_fall_hold.as_duration().unwrap_or_default(),
@@ -146,15 +147,55 @@ impl Merge<'_> {
         file: &File,
         members: Option<&Source>,
         jobs: &[Arc<JobSpec>],
+        strategy: Strategy,
     ) -> Option<KubernetesSettings> {
         let monitors = self.monitors(file);
+        let shared_at = self.shared_at(file, members, strategy);
         let is_needed = monitors.is_some()
+            || shared_at.is_some()
             || matches!(members, Some(Source::Pods(_)))
             || jobs.iter().any(|job| job.uses_kubernetes());
         let path = self.input.flags.kubeconfig_path.as_ref().or(file.kube_config_file_path.as_ref());
         let home = || Some(Path::new(&self.input.world.env("HOME")?).join(".kube/config"));
         let path = path.filter(|path| !path.is_empty()).map(PathBuf::from).or_else(home).unwrap_or_default();
-        is_needed.then(|| KubernetesSettings { access: Access::of_file_or_pod(&path), monitors })
+        is_needed.then(|| KubernetesSettings { access: Access::of_file_or_pod(&path), monitors, shared_at })
+    }
+
+    fn shared_at(&mut self, file: &File, members: Option<&Source>, strategy: Strategy) -> Option<SharedAt> {
+        let name = file.state_config_map.clone()?;
+        let Some(namespace) = self.namespace(file) else {
+            self.refuse(
+                "collector_namespace",
+                "is needed for the ConfigMap of `state_config_map`, which lies in it",
+                "set it, or the environment variable OTELCOL_NAMESPACE",
+            );
+            return None;
+        };
+        if file.state_file.is_some() {
+            self.refuse(
+                "state_config_map",
+                "the assignment is kept in one place",
+                "leave out `state_file`, or this",
+            );
+        }
+        if members.is_some_and(Source::is_polling) {
+            self.refuse(
+                "state_config_map",
+                "with `collectors: {polling: {}}` each replica knows only the collectors that ask it",
+                "name the collectors, or leave it out and run one replica",
+            );
+        }
+        if !strategy.is_local() {
+            let message =
+                "who has what is not shared: with a strategy that counts targets, replicas may differ";
+            let problem = Problem::warning("state_config_map", message)
+                .with_hint("use `consistent-hashing`, or one replica with `state_file`");
+            self.problems.push(problem.within("", &self.root));
+        }
+        if let Err(why) = check_object_name(&name) {
+            self.refuse("state_config_map", &why, "name a ConfigMap, such as `muster-allocator-state`");
+        }
+        Some(SharedAt { namespace, name })
     }
 
     fn monitors(&mut self, file: &File) -> Option<Policy> {
@@ -355,4 +396,17 @@ impl Merge<'_> {
     fn refuse(&mut self, path: &str, message: &str, hint: &str) {
         self.problems.push(Problem::error(path, message).with_hint(hint).within("", &self.root));
     }
+}
+
+/// Whether the API server takes this as the name of a ConfigMap, a DNS subdomain.
+fn check_object_name(name: &str) -> Result<(), String> {
+    const MAX_BYTES: usize = 253;
+    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    let is_edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_good = !name.is_empty()
+        && name.len() <= MAX_BYTES
+        && name.chars().all(is_inner)
+        && name.starts_with(is_edge)
+        && name.ends_with(is_edge);
+    if is_good { Ok(()) } else { Err(format!("`{name}` cannot be the name of a ConfigMap")) }
 }

@@ -29,19 +29,19 @@ struct World {
     client: reqwest::Client,
 }
 
-fn stateful_set(namespace: &str, replicas: u16) -> Value {
+pub(super) fn stateful_set(namespace: &str, replicas: u16) -> Value {
     let labels = json!({ "app": "s" });
     let template = json!({ "metadata": { "labels": labels }, "spec": { "containers": [{ "name": "c", "image": "c" }] } });
     json!({ "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": { "namespace": namespace, "name": "s" },
         "spec": { "replicas": replicas, "serviceName": "s", "selector": { "matchLabels": labels }, "template": template } })
 }
 
-fn collector(namespace: &str, ordinal: u16) -> Pod {
+pub(super) fn collector(namespace: &str, ordinal: u16) -> Pod {
     Pod::collector(namespace, "s", ordinal, &format!("10.9.0.{ordinal}"))
 }
 
 /// A ScrapeConfig with this many targets.
-fn scrape_config(namespace: &str, name: &str, n: usize, more: &Value) -> Value {
+pub(super) fn scrape_config(namespace: &str, name: &str, n: usize, more: &Value) -> Value {
     let targets: Vec<String> = (0..n).map(|index| format!("{name}-{index}:9100")).collect();
     let mut spec = json!({ "staticConfigs": [{ "targets": targets }] });
     objects::merge(&mut spec, more);
