@@ -218,15 +218,19 @@ fn everything() -> Vec<Value> {
     ]
 }
 
-/// Verbs on resources that the rules of the allocator's ClusterRole give.
+/// Verbs on resources that the rules of the allocator's roles give.
 fn granted() -> Result<BTreeSet<String>> {
     let objects = objects::from_yaml(&rendered("cluster")?)?;
-    let role = find(&objects, "ClusterRole", "muster-allocator")?;
+    let mut rules = Vec::new();
+    for kind in ["ClusterRole", "Role"] {
+        let role = find(&objects, kind, "muster-allocator")?;
+        rules.extend(role["rules"].as_array().context("rules")?);
+    }
     let words = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     };
     let mut granted = BTreeSet::new();
-    for rule in role["rules"].as_array().context("rules")? {
+    for rule in rules {
         for group in words(&rule["apiGroups"]) {
             for resource in words(&rule["resources"]) {
                 granted.extend(words(&rule["verbs"]).iter().map(|verb| format!("{verb} {group}/{resource}")));
@@ -241,6 +245,8 @@ async fn rights() -> Result<()> {
     shop.admin.create_all(&everything()).await?;
     let granted = granted()?;
     eventually("every right is used and no other is wanted", SOON, || async {
+        // Who fetches a list is written down for the other replicas.
+        shop.owners(WEB).await?;
         let asked = shop.plane.asked_by(MONITORING, "muster-allocator")?;
         let refused: Vec<_> = asked.iter().filter(|asked| asked.status == 403).collect();
         let used: BTreeSet<String> =
