@@ -10,6 +10,7 @@ mod rights;
 mod same_answers;
 mod secrets;
 pub(crate) mod serving;
+mod watches;
 
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,9 @@ pub(crate) const CASES: &[Case] = &[
     }),
     Case::needing("a_receiver_finds_targets_of_every_role_with_one_watch_for_each_kind", NEEDS, || {
         block_on(receiver::all_roles())
+    }),
+    Case::needing("monitors_in_sixty_namespaces_cost_at_most_twenty_watches", NEEDS, || {
+        block_on(watches::are_few())
     }),
     Case::needing("the_manifests_of_the_allocator_render_and_are_accepted", NEEDS_KUSTOMIZE, || {
         block_on(manifests::accepted())
