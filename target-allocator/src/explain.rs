@@ -5,12 +5,13 @@
 //! together from what discovery holds at that moment; nothing is remembered for it.
 
 mod object;
+mod passed_over;
 mod steps;
 pub mod text;
 
 use std::time::SystemTime;
 
-use discovery::Group;
+use discovery::{Group, GroupLabels};
 use model::Labels;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -23,6 +24,7 @@ use crate::placement::Began;
 use crate::view::View;
 
 pub(crate) use object::{Reached, look_up};
+pub(crate) use passed_over::look as look_at_passed_over;
 
 /// Most targets that one answer describes; there may be as many as a monitor has.
 pub const MAX_TARGETS: usize = 50;
@@ -94,6 +96,20 @@ impl Question {
             let of = format!("{}/{namespace}/{name}", kind.job_prefix());
             job.strip_prefix(of.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
+    }
+
+    /// Whether it could be about a target of a group.
+    fn may_mean(&self, labels: GroupLabels<'_>) -> bool {
+        let may_be = |name: &str, value: &str| {
+            labels.known(&format!("__meta_kubernetes_{name}")).is_none_or(|known| known == value)
+        };
+        match self {
+            Self::Pod { namespace, name } => may_be("namespace", namespace) && may_be("pod_name", name),
+            Self::Service { namespace, name } => {
+                may_be("namespace", namespace) && may_be("service_name", name)
+            }
+            Self::Monitor { .. } | Self::Target(_) => true,
+        }
     }
 
     /// Whether it is about a target, by its labels before relabelling.

@@ -1,6 +1,7 @@
 //! Against a real API server: first that the control plane of these tests is one.
 
 mod discovery;
+mod explain;
 mod manifests;
 pub(crate) mod members;
 mod need_to_know;
@@ -51,6 +52,9 @@ pub(crate) const CASES: &[Case] = &[
     }),
     Case::needing("monitors_in_sixty_namespaces_cost_at_most_twenty_watches", NEEDS, || {
         block_on(watches::are_few())
+    }),
+    Case::needing("explain_says_who_scrapes_what_or_which_step_prevents_it", NEEDS, || {
+        block_on(explain::everything())
     }),
     Case::needing("the_manifests_of_the_allocator_render_and_are_accepted", NEEDS_KUSTOMIZE, || {
         block_on(manifests::accepted())

@@ -38,12 +38,16 @@ impl Api {
         };
         let (sender, answer) = oneshot::channel();
         let asking = Asked { question: question.clone(), answer: sender };
-        let targets = match self.questions.send(asking).await {
+        let mut targets = match self.questions.send(asking).await {
             Ok(()) => answer.await.unwrap_or_default(),
             Err(_) => return unready(&["the allocator is stopping".to_owned()]),
         };
         let cluster = self.kubernetes.as_ref().map(|kubernetes| &kubernetes.cluster);
         let reached = explain::look_up(&question, cluster, &view.monitored).await;
+        if let Some(kubernetes) = &self.kubernetes {
+            let jobs = view.monitored.jobs.iter().filter(|job| reached.may_be_of(job.name()));
+            explain::look_at_passed_over(&question, jobs, kubernetes, &mut targets).await;
+        }
         let mut problems = view.monitored.problems.clone();
         let states = cluster.map(cluster::Cluster::states).unwrap_or_default();
         problems.extend(states.into_iter().filter_map(|(.., state)| Some(state.failure?.message)));

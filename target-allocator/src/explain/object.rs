@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Question, is_named, since};
 use crate::kubernetes::Monitored;
-use crate::monitors::{Kind, Monitor, Policy, Reach, Subject, SubjectKind, SubjectPort, Why};
+use crate::monitors::{Kind, Monitor, MonitorKey, Policy, Reach, Subject, SubjectKind, SubjectPort, Why};
 use crate::selector::ObjectLabels;
 
 /// Monitors that are told; those that come nearest first.
@@ -29,11 +29,23 @@ pub(crate) struct Reached {
     pub(crate) missing: Option<String>,
     /// Monitors, nearest first: what each of them makes of the object.
     pub(crate) monitors: Vec<Value>,
+    /// Those that reach it, or are asked about.
+    pub(crate) reaching: Vec<MonitorKey>,
 }
 
 impl Reached {
     fn missing(why: String) -> Self {
         Self { missing: Some(why), ..Self::default() }
+    }
+
+    /// Whether a job could have the object among its targets: it is made of a monitor that reaches it, or of one that selects by
+    /// its rules alone.
+    pub(crate) fn may_be_of(&self, job: &str) -> bool {
+        let is_of = |key: &MonitorKey| {
+            let name = format!("{}/{}/{}", key.kind.job_prefix(), key.namespace, key.name);
+            job.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        job.starts_with(Kind::ScrapeConfig.job_prefix()) || self.reaching.iter().any(is_of)
     }
 }
 
@@ -131,7 +143,7 @@ fn of_pod(pod: &Pod, cluster: &Cluster, monitored: &Monitored) -> Reached {
             _ => of_pod,
         }
     };
-    Reached { object: Some(object), missing: None, monitors: of_all(monitored, why) }
+    of_all(object, monitored, why)
 }
 
 /// Why a ServiceMonitor reaches a pod through none of its services.
@@ -152,27 +164,38 @@ fn of_service(service: &Service, monitored: &Monitored) -> Reached {
     let object = json!({ "labels": subject.labels });
     let why =
         |_: &Monitor, reach: &Reach<'_>| reach.why_not(&subject).map(|why| (distance(&why), why.to_string()));
-    Reached { object: Some(object), missing: None, monitors: of_all(monitored, why) }
+    of_all(object, monitored, why)
 }
 
 /// What every monitor makes of an object, nearest first.
-fn of_all(monitored: &Monitored, why: impl Fn(&Monitor, &Reach<'_>) -> Option<(u8, String)>) -> Vec<Value> {
-    let Some(policy) = &monitored.policy else { return Vec::new() };
-    let told = |monitor: &Arc<Monitor>| {
+fn of_all(
+    object: Value,
+    monitored: &Monitored,
+    why: impl Fn(&Monitor, &Reach<'_>) -> Option<(u8, String)>,
+) -> Reached {
+    let mut reached = Reached { object: Some(object), ..Reached::default() };
+    let Some(policy) = &monitored.policy else { return reached };
+    let mut reaching = Vec::new();
+    let mut told = |monitor: &Arc<Monitor>| {
         let why = match why_no_jobs(policy, monitor, monitored) {
             Some(why) => Some((distance(&why), why.to_string())),
             None => why(monitor, &policy.reach(monitor)),
         };
         let (distance, text) = match &why {
             Some((distance, text)) => (*distance, text.as_str()),
-            None => (0, "reaches it; its rules decide"),
+            None => {
+                reaching.push(monitor.key.clone());
+                (0, "reaches it; its rules decide")
+            }
         };
         let told = json!({ "monitor": monitor.key.to_string(), "reaches": why.is_none(), "why": text });
         (distance, told)
     };
-    let mut monitors: Vec<(u8, Value)> = monitored.monitors.iter().map(told).collect();
+    let mut monitors: Vec<(u8, Value)> = monitored.monitors.iter().map(&mut told).collect();
     monitors.sort_by_key(|(distance, _)| *distance);
-    monitors.into_iter().take(MAX_MONITORS).map(|(_, told)| told).collect()
+    reached.monitors = monitors.into_iter().take(MAX_MONITORS).map(|(_, told)| told).collect();
+    reached.reaching = reaching;
+    reached
 }
 
 /// How far from scraping a step is.
@@ -212,7 +235,8 @@ fn of_monitors(namespace: &str, name: &str, cluster: &Cluster, monitored: &Monit
     });
     let held = monitored.quarantine.iter().find(|held| is_named(&held.what.key, namespace, name));
     let object = held.map(|held| json!({ "quarantined_since": since(held.since) }));
-    Reached { object, missing: None, monitors: monitors.collect() }
+    let reaching = named().map(|monitor| monitor.key.clone()).collect();
+    Reached { object, missing: None, monitors: monitors.collect(), reaching }
 }
 
 /// Which services or pods a monitor reaches, and which it nearly does.
