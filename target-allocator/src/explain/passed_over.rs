@@ -17,13 +17,17 @@ const MAX_JOBS: usize = 20;
 /// How long all of them together may take. What they look at is known already, as a rule.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Appends what jobs that have found nothing for the question pass over.
+/// Appends what jobs that have found nothing for the question pass over. Of a monitor nothing is appended: which objects its
+/// selectors pass over is told by what it reaches.
 pub(crate) async fn look(
     question: &Question,
     jobs: impl Iterator<Item = &Arc<JobSpec>>,
     kubernetes: &Kubernetes,
     found: &mut Vec<Target>,
 ) {
+    if matches!(question, Question::Monitor { .. }) {
+        return;
+    }
     let deadline = Instant::now() + PATIENCE;
     let asked = question.clone();
     let filter: GroupFilter = Arc::new(move |labels: GroupLabels<'_>| asked.may_mean(labels));

@@ -159,7 +159,8 @@ async fn pods(url: &str) -> Result<()> {
         url,
         &["pod", "why/lonely"],
         &[
-            "pod why/lonely is not found by any job; PodMonitor why/pods: the labels of the object do not meet `app=web`",
+            "pod why/lonely is not found by any job; ",
+            "PodMonitor why/pods: the labels of the object do not meet `app=web`",
             "no service that is known selects the pod",
         ],
     )
