@@ -18,7 +18,7 @@ use crate::programs::{Collector, block_on};
 const N_TIMED: usize = 60;
 
 /// What the scheduler of a busy machine may add to half of the requests.
-const NOISE: Duration = Duration::from_millis(15);
+const NOISE: Duration = Duration::from_millis(100);
 
 /// Where requests queue for each other, one waits as long as a timeout at least.
 const TIMEOUT: Duration = Duration::from_secs(1);

@@ -16,8 +16,12 @@ use crate::programs::{Collector, Manner, eventually};
 /// How often targets are scraped: a scale of 1 to 50 and more.
 pub(super) const INTERVAL: Duration = Duration::from_millis(200);
 
-/// An attempt's timeout, scaled alike.
-pub(super) const TIMEOUT: Duration = Duration::from_millis(500);
+/// An attempt's timeout, scaled less: an answer that comes too late because others have the cores makes the sender send twice, and
+/// it would be right.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The longest wait between two attempts, scaled alike.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// How long what is under way may take once nothing stands in its way.
 pub(super) const SETTLE: Duration = Duration::from_secs(15);
@@ -33,7 +37,7 @@ pub(super) struct Setup {
     pub(super) n_targets: usize,
     pub(super) n_series: u32,
     pub(super) interval: Duration,
-    /// Further keys of the exporter.
+    /// Further keys of the exporter: bodies that nothing fills leave at once, so that some are under way whatever happens when.
     pub(super) exporter: &'static str,
     /// Extensions beside `health_check`, as a flow mapping without braces.
     pub(super) extensions: String,
@@ -47,7 +51,7 @@ impl Default for Setup {
             n_targets: 20,
             n_series: 50,
             interval: INTERVAL,
-            exporter: "",
+            exporter: "    sending_queue: {batch: {flush_timeout: 100ms}}",
             extensions: String::new(),
             manner: Manner::default(),
             ledger: Ledger::default(),
@@ -215,7 +219,7 @@ exporters:
   prometheusremotewrite:
     endpoint: {url}
     timeout: {timeout}ms
-    retry_on_failure: {{max_interval: {timeout}ms}}
+    retry_on_failure: {{max_interval: {retry}ms}}
 {exporter}
 extensions:
   health_check: {{endpoint: HEALTH}}
@@ -227,6 +231,7 @@ service:
 ",
         interval = interval.as_millis(),
         timeout = TIMEOUT.as_millis(),
+        retry = RETRY.as_millis(),
         groups = fleet.groups("even"),
         names = [&["health_check"][..], &names].concat().join(", "),
     )

@@ -232,15 +232,18 @@ async fn converse(
     shared: Arc<Shared>,
     mut wanted: watch::Receiver<Passage>,
 ) {
-    match passage {
-        Passage::Open => forward_all(stream, shared, wanted).await,
-        Passage::ResetMidBody => reset(stream, &shared).await,
-        _ => {
-            tokio::select! {
-                () = swallow(stream, &shared) => {}
-                _ = wanted.changed() => {}
-            }
+    if passage == Passage::Open {
+        return forward_all(stream, shared, wanted).await;
+    }
+    let fails = async {
+        match passage {
+            Passage::ResetMidBody => reset(stream, &shared).await,
+            _ => swallow(stream, &shared).await,
         }
+    };
+    tokio::select! {
+        () = fails => {}
+        _ = wanted.changed() => {}
     }
 }
 
