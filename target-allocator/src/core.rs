@@ -220,7 +220,11 @@ impl Core {
         if let Some(newer) = self.sharing.as_mut().and_then(Sharing::newer) {
             self.take_over(newer, now);
         }
-        let before = (self.placement.clone(), self.moves.clone(), self.resumed.clone());
+        // Alone nobody can be faster, so there is nothing to go back to.
+        let before = self
+            .sharing
+            .is_some()
+            .then(|| (self.placement.clone(), self.moves.clone(), self.resumed.clone()));
         let is_free = self.sharing.as_ref().is_none_or(|sharing| sharing.is_free(now));
         let mut again_at = vec![self.sharing.as_ref().and_then(|sharing| sharing.free_at(now))];
         if let Some(look) = look.filter(|_| self.is_open) {
@@ -231,11 +235,12 @@ impl Core {
         if is_free {
             self.take_in();
             again_at.push(self.hand_over(now));
-            if self.keep(now).await.is_err() {
-                (self.placement, self.moves, self.resumed) = before;
-                again_at = vec![Some(now)];
-            } else {
-                self.heard.clear();
+            match (self.keep(now).await, before) {
+                (Err(sharing::Undecided), Some(before)) => {
+                    (self.placement, self.moves, self.resumed) = before;
+                    again_at = vec![Some(now)];
+                }
+                _ => self.heard.clear(),
             }
         }
         again_at.into_iter().flatten().min()
