@@ -6,8 +6,6 @@
 //! whichever of two equal targets came first; here labels are sorted, and the smallest form is served, so that neither
 //! depends on chance.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use discovery::Group;
@@ -93,9 +91,11 @@ impl Item {
 impl PartialEq for Item {
     fn eq(&self, other: &Self) -> bool {
         let is_in_same_place = Arc::ptr_eq(&self.group, &other.group) && self.index == other.index;
+        // Texts that are shared are compared by where they are; labels can be divided between target and group in another way.
+        let has_same_parts = || self.own() == other.own() && self.group.labels == other.group.labels;
         self.hash == other.hash
             && self.content == other.content
-            && (is_in_same_place || self.labels().eq(other.labels()))
+            && (is_in_same_place || has_same_parts() || self.labels().eq(other.labels()))
     }
 }
 
@@ -136,17 +136,14 @@ pub fn node_of<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
 /// Puts items in order and drops repeated identities.
 #[must_use]
 pub fn arranged(items: impl IntoIterator<Item = Arc<Item>>) -> Items {
-    let mut by_identity: HashMap<u64, Arc<Item>> = HashMap::new();
-    for item in items {
-        match by_identity.entry(item.hash) {
-            Entry::Occupied(known) if known.get().labels().le(item.labels()) => {}
-            Entry::Occupied(mut known) => drop(known.insert(item)),
-            Entry::Vacant(vacant) => drop(vacant.insert(item)),
-        }
-    }
-    let mut items: Vec<Arc<Item>> = by_identity.into_values().collect();
-    items.sort_by(|one, other| (one.address(), one.hash).cmp(&(other.address(), other.hash)));
-    items.into()
+    let mut items: Vec<Arc<Item>> = items.into_iter().collect();
+    items.sort_by(|one, other| one.hash.cmp(&other.hash).then_with(|| one.labels().cmp(other.labels())));
+    items.dedup_by_key(|item| item.hash);
+    // Looked up once for each, and not once for each comparison.
+    let mut by_address: Vec<(&str, u64, &Arc<Item>)> =
+        items.iter().map(|item| (item.address(), item.hash, item)).collect();
+    by_address.sort_by_key(|(address, hash, _)| (*address, *hash));
+    by_address.into_iter().map(|(.., item)| Arc::clone(item)).collect()
 }
 
 #[cfg(test)]

@@ -111,6 +111,28 @@ impl FoundInGroup {
     }
 }
 
+/// The targets of an earlier form of a group. Most are where they were; all others are found by their hash.
+struct Known<'a> {
+    before: Option<&'a FoundInGroup>,
+    elsewhere: Option<HashMap<&'a Labels, &'a FoundTarget>>,
+}
+
+impl<'a> Known<'a> {
+    fn new(before: Option<&'a FoundInGroup>) -> Self {
+        Self { before, elsewhere: None }
+    }
+
+    /// What became of this target, which is now the one at `index`.
+    fn find(&mut self, index: usize, target: &Labels) -> Option<&'a FoundTarget> {
+        let before = self.before?;
+        if before.group.targets.get(index) == Some(target) {
+            return before.targets.get(index);
+        }
+        let all = || before.group.targets.iter().zip(&before.targets).collect();
+        self.elsewhere.get_or_insert_with(all).get(target).copied()
+    }
+}
+
 /// What a Prometheus server does beside scraping.
 const IGNORED: [&str; 8] =
     ["alerting", "otlp", "remote_read", "remote_write", "rule_files", "runtime", "storage", "tracing"];
@@ -272,19 +294,19 @@ impl JobSpec {
         before: Option<&FoundInGroup>,
     ) -> (FoundInGroup, usize) {
         let before = before.filter(|before| before.group.labels == group.labels);
-        let known: HashMap<&Labels, &FoundTarget> =
-            before.iter().flat_map(|before| before.group.targets.iter().zip(&before.targets)).collect();
+        let mut known = Known::new(before);
         let mut n_relabelled = 0;
-        let targets = group.targets.iter().enumerate().map(|(index, target)| match known.get(target) {
-            Some(known) => FoundTarget {
-                item: known.item.as_ref().map(|item| Arc::new(item.in_group(group, index))),
-                verdict: known.verdict.clone(),
-            },
-            None => {
-                n_relabelled += 1;
-                self.target(group, index, filters)
-            }
-        });
+        let targets =
+            group.targets.iter().enumerate().map(|(index, target)| match known.find(index, target) {
+                Some(known) => FoundTarget {
+                    item: known.item.as_ref().map(|item| Arc::new(item.in_group(group, index))),
+                    verdict: known.verdict.clone(),
+                },
+                None => {
+                    n_relabelled += 1;
+                    self.target(group, index, filters)
+                }
+            });
         (FoundInGroup { targets: targets.collect(), group: Arc::clone(group) }, n_relabelled)
     }
 

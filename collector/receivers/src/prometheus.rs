@@ -55,6 +55,10 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 /// The same where every target is scraped once more. The process waits five seconds for a receiver.
 const LAST_SCRAPE_GRACE: Duration = Duration::from_millis(4500);
 
+/// New targets that are scraped at once each second where an allocator tells of them. More than these wait for their places in
+/// their intervals, as all do where no allocator is.
+const EARLY_FIRST_SCRAPES: usize = 100;
+
 /// The running receiver.
 #[derive(Debug)]
 pub struct Prometheus {
@@ -148,6 +152,7 @@ impl Receiver for Prometheus {
             metrics: metrics.clone(),
             external_labels: self.external_labels,
             initial_offset: self.initial_offset,
+            early_first_scrapes: if self.allocator.is_some() { EARLY_FIRST_SCRAPES } else { 0 },
             scrape_on_shutdown: self.scrape_on_shutdown,
             start_timestamps: self.start_timestamps,
             ..Options::default()

@@ -6,6 +6,7 @@
 //! the process. CPU is user and system time.
 
 mod churn;
+mod first_scrape;
 mod followers;
 
 use std::process::Command;
@@ -67,6 +68,28 @@ pub(crate) struct Args {
     /// Pods that are replaced each second behind the services of the small setting; 0 leaves that out.
     #[arg(long, default_value_t = 100)]
     churn: u32,
+    /// Only this part.
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+}
+
+/// What can be measured alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// The two settings.
+    Settings,
+    /// How soon a new monitor is scraped.
+    FirstScrape,
+    /// Pods that come and go.
+    Churn,
+    /// How many watches many namespaces take.
+    Watches,
+}
+
+impl Args {
+    fn has(&self, part: Part) -> bool {
+        self.only.is_none_or(|only| only == part)
+    }
 }
 
 /// What came of a setting.
@@ -100,26 +123,33 @@ struct Allocator {
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let mut rows = Vec::new();
-    for (n_services, has_pods) in [(args.small, args.pods), (args.large, false)] {
-        if n_services > 0 {
-            let figures = measure(n_services, has_pods).await?;
-            rows.push(row(&figures));
+    if args.has(Part::Settings) {
+        let mut rows = Vec::new();
+        for (n_services, has_pods) in [(args.small, args.pods), (args.large, false)] {
+            if n_services > 0 {
+                rows.push(row(&measure(n_services, has_pods).await?));
+            }
         }
+        print(&format!(
+            "### ServiceMonitors in one namespace, {N_COLLECTORS} collectors\n\n{}\n\n{}",
+            machine::describe(),
+            markdown(&HEAD, &rows)
+        ))?;
     }
-    print(&format!(
-        "### ServiceMonitors in one namespace, {N_COLLECTORS} collectors\n\n{}\n\n{}",
-        machine::describe(),
-        markdown(&HEAD, &rows)
-    ))?;
-    if args.small > 0 && args.churn > 0 {
+    if args.has(Part::FirstScrape) {
+        print(&first_scrape().await?)?;
+    }
+    if args.has(Part::Churn) && args.small > 0 && args.churn > 0 {
         print(&churned(args.small, args.churn).await?)?;
     }
-    let n_watches = watches().await?;
-    print(&format!(
-        "- watches at most 20 for {N_NAMESPACES} namespaces with two monitors each: {} ({n_watches})\n",
-        if n_watches <= 20 { "met" } else { "NOT MET" }
-    ))
+    if args.has(Part::Watches) {
+        let n_watches = watches().await?;
+        print(&format!(
+            "- watches at most 20 for {N_NAMESPACES} namespaces with two monitors each: {} ({n_watches})\n",
+            met(n_watches <= 20)
+        ))?;
+    }
+    Ok(())
 }
 
 fn row(figures: &Figures) -> Vec<String> {
@@ -142,18 +172,37 @@ fn row(figures: &Figures) -> Vec<String> {
 
 /// A cluster with so many services in [`NAMESPACE`], and collectors.
 async fn cluster(n_services: u16, has_pods: bool) -> Result<(ControlPlane, Client)> {
+    say(&format!("allocator: creating {n_services} services with {ENDPOINTS_PER_SLICE} endpoints each"));
+    prepared((0..n_services).flat_map(|number| service(NAMESPACE, number, has_pods)).collect()).await
+}
+
+/// A cluster with these objects in [`NAMESPACE`], and collectors.
+async fn prepared(objects: Vec<Value>) -> Result<(ControlPlane, Client)> {
     let plane = ControlPlane::start().await?;
     let admin = plane.admin()?;
     admin.create(&objects::namespace(NAMESPACE, &[])).await?;
-    say(&format!("allocator: creating {n_services} services with {ENDPOINTS_PER_SLICE} endpoints each"));
-    for group in (0..n_services).collect::<Vec<_>>().chunks(50) {
-        let made: Vec<Value> =
-            group.iter().flat_map(|number| service(NAMESPACE, *number, has_pods)).collect();
-        admin.create_all(&made).await?;
-    }
+    admin.create_all(&objects).await?;
     let collectors: Vec<Value> = (0..N_COLLECTORS).map(|ordinal| collector(NAMESPACE, ordinal)).collect();
     admin.create_all(&collectors).await?;
     Ok((plane, admin))
+}
+
+/// Says how soon a new monitor is scraped.
+async fn first_scrape() -> Result<String> {
+    say("allocator: a real scraper, and a new monitor");
+    let first_scrape::Figures { n_targets, median, last } = first_scrape::measure().await?;
+    let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
+    Ok(format!(
+        "- {n_targets} targets of a new monitor, scraped every 30 s by our scraper: first after {} in the median, the last \
+         after {} (at most 1 s demanded: {})\n",
+        seconds(median),
+        seconds(last),
+        met(last <= Duration::from_secs(1)),
+    ))
+}
+
+fn met(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "NOT MET" }
 }
 
 /// Lets pods come and go, and says what came of it.
@@ -165,7 +214,6 @@ async fn churned(n_services: u16, per_second: u32) -> Result<String> {
     say(&format!("allocator: {per_second} of {} pods are replaced each second", grouped(n_targets)));
     let figures = churn::measure(&plane, &allocator, NAMESPACE, n_services, per_second).await?;
     let millis = |time: Duration| format!("{:.0} ms", 1000.0 * time.as_secs_f64());
-    let met = |is_met: bool| if is_met { "met" } else { "NOT MET" };
     let is_full = figures.rate >= 0.95 * f64::from(per_second);
     Ok(format!(
         "- {} pods of {} replaced, {:.0}/s ({per_second}/s demanded: {})\n\

@@ -13,6 +13,7 @@ mod body;
 mod bounds;
 mod cache;
 mod config;
+mod early;
 mod error;
 mod failure_log;
 mod families;

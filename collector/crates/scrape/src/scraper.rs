@@ -12,6 +12,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use crate::Sink;
 use crate::body::Buffers;
+use crate::early::Early;
 use crate::failure_log::FailureLog;
 use crate::large::Large;
 use crate::metrics::Metrics;
@@ -39,6 +40,9 @@ pub struct Options {
     pub start_timestamps: bool,
     /// How long a new target waits at least before its first scrape.
     pub initial_offset: Duration,
+    /// How many new targets a second are scraped at once, ahead of their places in their intervals, where there is no
+    /// `initial_offset`. Zero, as in Prometheus: every first scrape waits for its place. A target that is handed over always does.
+    pub early_first_scrapes: usize,
     /// Whether all targets are scraped once more at [`Scraper::shutdown`].
     pub scrape_on_shutdown: bool,
 }
@@ -55,6 +59,7 @@ impl Default for Options {
             external_labels: Labels::new(),
             start_timestamps: false,
             initial_offset: Duration::ZERO,
+            early_first_scrapes: 0,
             scrape_on_shutdown: false,
         }
     }
@@ -110,6 +115,7 @@ impl Scraper {
             }),
             failures,
             initial_offset: options.initial_offset,
+            early: Early::new(if options.initial_offset.is_zero() { options.early_first_scrapes } else { 0 }),
             scrape_on_shutdown: options.scrape_on_shutdown,
         };
         Self { shared: Arc::new(shared), failure_log, pools: Mutex::default() }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::body::{Buffers, Digested, digest};
 use crate::cache::Cache;
+use crate::early::Early;
 use crate::failure_log::FailureLog;
 use crate::large::{Kept, Large, Proven};
 use crate::metrics::Metrics;
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) failures: FailureLog,
     /// How long a new target waits at least.
     pub(crate) initial_offset: Duration,
+    /// Which new targets do not wait for their places.
+    pub(crate) early: Early,
     /// Whether targets are scraped once more when the process ends.
     pub(crate) scrape_on_shutdown: bool,
 }
@@ -141,7 +144,10 @@ impl TargetLoop {
         }
         let is_first = self.last.is_none() && target.turn.from.is_none();
         let wait = if is_first { self.first_after.duration_since(Instant::now()) } else { Duration::ZERO };
-        let tick = schedule.next(Tick::at(self.shared.clock.now() + wait), self.last);
+        let now = Tick::at(self.shared.clock.now() + wait);
+        let place = schedule.next(now, self.last);
+        let is_new = is_first && target.turn.until.is_none();
+        let tick = if is_new { self.shared.early.first(now, place) } else { place };
         self.due = Some((schedule, tick));
         (schedule, tick)
     }

@@ -112,7 +112,7 @@ async fn replace(admin: Arc<Client>, pods: Arc<Mutex<Vec<Pod>>>, place: usize, n
     let _created = admin.create(&new.object()).await?;
     pods[place] = new;
     for slice in endpoint_slices(&old.namespace, &app, &pods) {
-        let _patched = admin.patch(&slice).await?;
+        let _replaced = admin.replace(&slice).await?;
     }
     let acknowledged = Instant::now();
     admin.delete(&old.object()).await?;

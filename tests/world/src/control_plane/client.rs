@@ -183,6 +183,12 @@ impl Client {
         self.request("PATCH", &path, "application/merge-patch+json", object.to_string().into()).await
     }
 
+    /// Puts `object` in the place of the one of its kind, namespace and name, as controllers do.
+    pub async fn replace(&self, object: &Value) -> Result<Value> {
+        let path = self.path(object).await?;
+        self.request("PUT", &path, "application/json", object.to_string().into()).await
+    }
+
     /// As [`Self::patch`], of `status` alone.
     pub async fn patch_status(&self, object: &Value) -> Result<Value> {
         let path = format!("{}/status", self.path(object).await?);

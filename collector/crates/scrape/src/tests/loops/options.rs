@@ -121,3 +121,54 @@ async fn keep_dropped_targets_bounds_how_many_are_shown_and_not_how_many_there_a
         assert_eq!((status.dropped.len(), status.n_dropped, status.active.len()), (n_shown, 3, 1));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_target_is_scraped_early_and_at_its_places_from_then_on() {
+    let usual = World::with(TEN, &["a:1"]).await;
+    usual.until(30.0).await;
+    let phase = usual.phase("a:1");
+    assert!(phase > 1.0, "{phase} is too soon to tell a difference");
+    let world = World::configured(Options { early_first_scrapes: 1, ..Options::default() });
+    world.discover(&["a:1"]);
+    world.reload(&[TEN]).await;
+    world.until(30.0).await;
+    let places: Vec<String> = (0..3).map(|n| format!("{:.1}s 1", phase + f64::from(n) * 10.0)).collect();
+    let early = format!("0.0s 1, {}", places.join(", "));
+    assert!(early.starts_with(&world.ups("a:1")), "{} {early}", world.ups("a:1"));
+    assert!(world.n_scrapes() >= 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_new_targets_a_second_than_allowed_wait_for_their_places() {
+    let names: Vec<String> = (0..20).map(|n| format!("t{n}:1")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = World::configured(Options { early_first_scrapes: 3, ..Options::default() });
+    world.discover(&names);
+    world.reload(&["scrape_interval: 1h"]).await;
+    world.until(0.2).await;
+    assert_eq!(world.n_scrapes(), 3);
+    // A second later as many may go ahead, but not those that wait already.
+    world.until(2.0).await;
+    let more: Vec<&str> = names.iter().copied().chain(["x:1", "y:1"]).collect();
+    world.discover(&more);
+    world.until(2.2).await;
+    assert_ne!((world.ups("x:1"), world.ups("y:1")), (String::new(), String::new()));
+    assert_eq!(world.n_scrapes(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_handed_over_is_not_scraped_early() {
+    let world = World::configured(Options { early_first_scrapes: 10, ..Options::default() });
+    let from = (20_000_i64 * 86_400_000).to_string();
+    let targets = ["__meta_muster_from", "__meta_muster_until"]
+        .map(|label| labels(&[("__address__", "a:1"), (label, &*from), ("side", label)]));
+    let group = Group { source: "g".into(), labels: Labels::new(), targets: targets.to_vec() };
+    world.groups.send_replace(Snapshot {
+        groups: [Arc::new(group)].into(),
+        settled: true,
+        ..Snapshot::default()
+    });
+    world.reload(&["scrape_interval: 1h"]).await;
+    world.until(1.0).await;
+    assert_eq!(world.n_scrapes(), 0);
+}
