@@ -1,8 +1,9 @@
 //! Texts that occur in many objects, kept once: namespaces, nodes, keys and values of labels.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher as _;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// Longer texts are rarely the same twice.
 pub(crate) const MAX_INTERNED_BYTES: usize = 64;
@@ -13,11 +14,13 @@ const N_POOLS: usize = 16;
 /// A pool with fewer texts is not swept.
 const MIN_SWEPT: usize = 1024;
 
+static HASHES: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
+
 static POOLS: LazyLock<[Mutex<Pool>; N_POOLS]> = LazyLock::new(|| std::array::from_fn(|_| Mutex::default()));
 
 #[derive(Default)]
 struct Pool {
-    texts: HashSet<Arc<str>>,
+    texts: HashTable<Arc<str>>,
     /// At this size what nobody else holds is let go.
     sweep_at: usize,
 }
@@ -25,12 +28,12 @@ struct Pool {
 /// The text, shared with everybody who interned the same one. Texts that nobody holds any more are let go.
 #[must_use]
 pub fn intern(text: &str) -> Arc<str> {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    // No code of others runs under the lock, so the pool is whole even if a holder panicked.
-    let pool = &POOLS[hasher.finish() as usize % N_POOLS];
+    let hash = HASHES.hash_one(text);
+    // The table goes by the lowest and the highest bits. No code of others runs under the lock, so the pool is whole even if a
+    // holder panicked.
+    let pool = &POOLS[(hash >> 32) as usize % N_POOLS];
     let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = pool.texts.get(text) {
+    if let Some(known) = pool.texts.find(hash, |known| **known == *text) {
         return Arc::clone(known);
     }
     if pool.texts.len() >= pool.sweep_at {
@@ -38,7 +41,7 @@ pub fn intern(text: &str) -> Arc<str> {
         pool.sweep_at = (2 * pool.texts.len()).max(MIN_SWEPT);
     }
     let fresh: Arc<str> = text.into();
-    let _is_new = pool.texts.insert(Arc::clone(&fresh));
+    pool.texts.insert_unique(hash, Arc::clone(&fresh), |text| HASHES.hash_one(&**text));
     fresh
 }
 

@@ -1,12 +1,13 @@
 //! Groups of all objects of a role, kept up to date for any number of jobs.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{
     Cluster, EndpointSlice, Endpoints, Ingress, Kind, Node, Object, Pod, Resource, Scope, Service,
 };
+use hashbrown::{HashMap, HashSet};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;

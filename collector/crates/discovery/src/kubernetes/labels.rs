@@ -1,10 +1,10 @@
 //! How meta labels are put together.
 
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
 use cluster::{Metadata, TextMap, intern};
+use hashbrown::HashMap;
 use model::Labels;
 
 /// What all meta labels of this mechanism begin with.

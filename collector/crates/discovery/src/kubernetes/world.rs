@@ -1,10 +1,10 @@
 //! Everything that the groups of an evaluation are made of beside their own object, and which group asked for what.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use cluster::{MetadataOnly, Namespace, Node, Pod, Service};
 use futures_util::future::{FutureExt, select_all};
+use hashbrown::HashMap;
 
 use super::labels::Names;
 use super::look::Look;
