@@ -7,7 +7,7 @@ use config::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::files::malformed;
+use crate::files::{Pieces, malformed};
 use crate::out::Out;
 use crate::points::Points;
 use crate::settings::MetricsConfig;
@@ -120,7 +120,7 @@ impl Cpu {
 
     fn times(&mut self, turn: &mut Turn<'_>) {
         let path = turn.root.proc("stat");
-        let text = match turn.files.read(&path) {
+        let text = match turn.files.read_again(&path, Pieces::One) {
             Ok(text) => text,
             Err(error) => return turn.failures.add(("cpu", "times"), &path, &error, ""),
         };

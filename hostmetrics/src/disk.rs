@@ -6,7 +6,7 @@ use config::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::files::malformed;
+use crate::files::{Pieces, malformed};
 use crate::filter::{Devices, Filter};
 use crate::out::Out;
 use crate::points::Points;
@@ -118,7 +118,7 @@ impl Disk {
     fn read(&mut self, turn: &mut Turn<'_>) {
         self.points.begin(turn.boot, turn.now_nanos());
         let path = turn.root.proc("diskstats");
-        let text = match turn.files.read(&path) {
+        let text = match turn.files.read_again(&path, Pieces::Many) {
             Ok(text) => text,
             Err(error) => return turn.failures.add(("disk", "devices"), &path, &error, ""),
         };

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::{PROC_SUPER_MAGIC, fstatfs};
 
@@ -14,10 +15,15 @@ const FIRST_BYTES: usize = 16 << 10;
 /// `SYSFS_MAGIC`
 const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
 
+/// Most files that stay open. Each scraper reads one or two in every scrape.
+const MAX_KEPT: usize = 32;
+
 /// A buffer that files are read into.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
     buffer: Vec<u8>,
+    /// Files that every scrape reads, by path.
+    kept: Vec<(String, File)>,
     /// Whether a file was not the kernel's own, so that somebody else may have to answer: `lxcfs` for one puts files of its own over
     /// those of `/proc`.
     has_others: bool,
@@ -34,53 +40,49 @@ impl Files {
         self.has_others
     }
 
-    fn open(&mut self, path: &str) -> io::Result<File> {
+    /// The file, and whether it is the kernel's own.
+    fn open(&mut self, path: &str) -> io::Result<(File, bool)> {
         let file = File::open(path)?;
         let is_own = fstatfs(&file).is_ok_and(|told| [PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&told.f_type));
         self.has_others |= !is_own;
-        Ok(file)
+        Ok((file, is_own))
     }
 
     /// The whole of a file.
     pub(crate) fn read(&mut self, path: &str) -> io::Result<&[u8]> {
-        self.fill(path, false)
+        let (mut file, _) = self.open(path)?;
+        fill(&mut self.buffer, Pieces::Many, |piece, _at| file.read(piece))
     }
 
     /// The whole of a file that the kernel writes in one piece, as those of a process: an answer that does not fill
     /// the buffer is all there is, and needs no second question.
     pub(crate) fn read_piece(&mut self, path: &str) -> io::Result<&[u8]> {
-        self.fill(path, true)
+        let (mut file, _) = self.open(path)?;
+        fill(&mut self.buffer, Pieces::One, |piece, _at| file.read(piece))
     }
 
-    fn fill(&mut self, path: &str, is_one_piece: bool) -> io::Result<&[u8]> {
-        let mut file = self.open(path)?;
-        if self.buffer.is_empty() {
-            self.buffer.resize(FIRST_BYTES, 0);
-        }
-        let mut len = 0;
-        loop {
-            let n_read = match file.read(&mut self.buffer[len..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                outcome => outcome?,
-            };
-            len += n_read;
-            let is_full = len == self.buffer.len();
-            if n_read == 0 || (is_one_piece && !is_full) {
-                return Ok(&self.buffer[..len]);
-            }
-            if is_full {
-                if len >= MAX_FILE_BYTES {
-                    let message = format!("larger than max_file_bytes ({MAX_FILE_BYTES})");
-                    return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-                }
-                self.buffer.resize(2 * len, 0);
+    /// The whole of a file that every scrape reads. If it is the kernel's own it stays open, because finding and opening it costs
+    /// more than reading it does; what is mounted over it later is not seen.
+    pub(crate) fn read_again(&mut self, path: &str, pieces: Pieces) -> io::Result<&[u8]> {
+        if let Some(place) = self.kept.iter().position(|(known, _)| known == path) {
+            let file = &self.kept[place].1;
+            match fill(&mut self.buffer, pieces, |piece, at| file.read_at(piece, at)).map(<[u8]>::len) {
+                Ok(len) => return Ok(&self.buffer[..len]),
+                // What it tells of may be gone, and there again.
+                Err(_) => drop(self.kept.swap_remove(place)),
             }
         }
+        let (mut file, is_own) = self.open(path)?;
+        let len = fill(&mut self.buffer, pieces, |piece, _at| file.read(piece))?.len();
+        if is_own && self.kept.len() < MAX_KEPT {
+            self.kept.push((path.to_owned(), file));
+        }
+        Ok(&self.buffer[..len])
     }
 
     /// Shows a file line by line, however large it is; a line longer than the buffer is passed over.
     pub(crate) fn lines(&mut self, path: &str, mut each: impl FnMut(&[u8])) -> io::Result<()> {
-        let mut file = self.open(path)?;
+        let (mut file, _) = self.open(path)?;
         if self.buffer.is_empty() {
             self.buffer.resize(FIRST_BYTES, 0);
         }
@@ -108,6 +110,45 @@ impl Files {
     }
 }
 
+/// How the kernel hands a file out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pieces {
+    /// At once: an answer that does not fill the buffer is all there is.
+    One,
+    /// A few lines at a time, until there are no more.
+    Many,
+}
+
+/// Puts a whole file into the buffer; `read` is asked for what comes from a place on.
+fn fill(
+    buffer: &mut Vec<u8>,
+    pieces: Pieces,
+    mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
+) -> io::Result<&[u8]> {
+    if buffer.is_empty() {
+        buffer.resize(FIRST_BYTES, 0);
+    }
+    let mut len = 0;
+    loop {
+        let n_read = match read(&mut buffer[len..], len as u64) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            outcome => outcome?,
+        };
+        len += n_read;
+        let is_full = len == buffer.len();
+        if n_read == 0 || (pieces == Pieces::One && !is_full) {
+            return Ok(&buffer[..len]);
+        }
+        if is_full {
+            if len >= MAX_FILE_BYTES {
+                let message = format!("larger than max_file_bytes ({MAX_FILE_BYTES})");
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+            }
+            buffer.resize(2 * len, 0);
+        }
+    }
+}
+
 /// A file in which something is not where it belongs.
 pub(crate) fn malformed(what: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_string())
@@ -115,6 +156,8 @@ pub(crate) fn malformed(what: impl std::fmt::Display) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd as _;
+
     use super::*;
 
     fn file(text: &[u8]) -> tempfile::NamedTempFile {
@@ -140,6 +183,48 @@ mod tests {
         assert!(!files.has_others());
         files.read(file(b"x").path().to_str().unwrap()).unwrap();
         assert!(files.has_others());
+    }
+
+    #[test]
+    fn a_file_that_every_scrape_reads_is_opened_once_and_tells_the_newest() {
+        let mut files = Files::default();
+        let path = format!("/proc/{}/comm", std::process::id());
+        let name = files.read_again(&path, Pieces::Many).unwrap().to_vec();
+        let open = |files: &Files| files.kept.iter().map(|(_, file)| file.as_raw_fd()).collect::<Vec<_>>();
+        let opened = open(&files);
+        std::fs::write(&path, "another").unwrap();
+        assert_eq!(files.read_again(&path, Pieces::One).unwrap(), b"another\n");
+        assert_eq!(open(&files), opened);
+        assert_eq!(opened.len(), 1);
+        std::fs::write(&path, name.trim_ascii_end()).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_has_ended_is_opened_anew_and_missed() {
+        let mut files = Files::default();
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let path = format!("/proc/{}/stat", child.id());
+        let first = files.read_again(&path, Pieces::One).map(<[u8]>::to_vec);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!first.unwrap().is_empty());
+        assert_eq!(files.read_again(&path, Pieces::One).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(files.kept.is_empty());
+    }
+
+    #[test]
+    fn only_files_of_the_kernel_stay_open_and_not_more_than_the_limit() {
+        let mut files = Files::default();
+        let other = file(b"1");
+        let path = other.path().to_str().unwrap();
+        assert_eq!(files.read_again(path, Pieces::Many).unwrap(), b"1");
+        std::fs::write(path, b"2").unwrap();
+        assert_eq!(files.read_again(path, Pieces::Many).unwrap(), b"2");
+        assert!(files.kept.is_empty());
+        for number in 0..MAX_KEPT + 3 {
+            files.read_again(&format!("/proc/{}stat", "./".repeat(number)), Pieces::One).unwrap();
+        }
+        assert_eq!(files.kept.len(), MAX_KEPT);
     }
 
     #[test]

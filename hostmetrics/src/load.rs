@@ -4,7 +4,7 @@ use config::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::files::malformed;
+use crate::files::{Pieces, malformed};
 use crate::out::Out;
 use crate::points::Points;
 use crate::settings::MetricsConfig;
@@ -66,7 +66,7 @@ impl Load {
     fn read(&mut self, turn: &mut Turn<'_>) {
         self.points.begin(turn.boot, turn.now_nanos());
         let path = turn.root.proc("loadavg");
-        let text = match turn.files.read(&path) {
+        let text = match turn.files.read_again(&path, Pieces::One) {
             Ok(text) => text,
             Err(error) => return turn.failures.add(("load", "averages"), &path, &error, ""),
         };

@@ -8,7 +8,7 @@ use config::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::files::malformed;
+use crate::files::{Pieces, malformed};
 use crate::out::Out;
 use crate::points::Points;
 use crate::settings::MetricsConfig;
@@ -195,7 +195,7 @@ impl Memory {
     fn read(&mut self, turn: &mut Turn<'_>) {
         self.points.begin(turn.boot, turn.now_nanos());
         let path = turn.root.proc("meminfo");
-        let info = match turn.files.read(&path).map(MemInfo::parse) {
+        let info = match turn.files.read_again(&path, Pieces::One).map(MemInfo::parse) {
             Ok(Some(info)) => info,
             Ok(None) => {
                 let error = malformed("there is no line `MemTotal: NUMBER kB`");

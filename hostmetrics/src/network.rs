@@ -12,7 +12,7 @@ use config::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::files::malformed;
+use crate::files::{Pieces, malformed};
 use crate::filter::{Filter, Interfaces};
 use crate::out::Out;
 use crate::points::Points;
@@ -149,7 +149,7 @@ impl Network {
 
     fn interfaces(&mut self, turn: &mut Turn<'_>) {
         let path = turn.root.net("dev");
-        let text = match turn.files.read(&path) {
+        let text = match turn.files.read_again(&path, Pieces::Many) {
             Ok(text) => text,
             Err(error) => return turn.failures.add(("network", "interfaces"), &path, &error, ""),
         };

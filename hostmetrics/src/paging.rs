@@ -8,7 +8,7 @@ use config::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::files::malformed;
+use crate::files::{Pieces, malformed};
 use crate::out::Out;
 use crate::points::Points;
 use crate::settings::MetricsConfig;
@@ -114,7 +114,7 @@ impl Paging {
     fn counters(&mut self, turn: &mut Turn<'_>) {
         const KEYS: [&[u8]; 6] = [b"pgpgin", b"pgpgout", b"pswpin", b"pswpout", b"pgfault", b"pgmajfault"];
         let path = turn.root.proc("vmstat");
-        let text = match turn.files.read(&path) {
+        let text = match turn.files.read_again(&path, Pieces::Many) {
             Ok(text) => text,
             Err(error) => return turn.failures.add(("paging", "counters"), &path, &error, ""),
         };
@@ -149,7 +149,7 @@ impl Paging {
 
     fn swaps(&mut self, turn: &mut Turn<'_>) {
         let path = turn.root.proc("swaps");
-        let text = match turn.files.read(&path) {
+        let text = match turn.files.read_again(&path, Pieces::Many) {
             Ok(text) => text,
             Err(error) => return turn.failures.add(("paging", "swap space"), &path, &error, ""),
         };

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::is_gone;
-use crate::files::malformed;
+use crate::files::{Pieces, malformed};
 use crate::out::Out;
 use crate::pids::Folders;
 use crate::points::Points;
@@ -126,7 +126,7 @@ impl Processes {
         self.points.begin(turn.boot, turn.now_nanos());
         let path = turn.root.proc("stat");
         let keys: [&str; 3] = ["processes ", "procs_running ", "procs_blocked "];
-        let found = turn.files.read(&path).map(|text| {
+        let found = turn.files.read_again(&path, Pieces::One).map(|text| {
             let mut found = [None; 3];
             for line in text::lines(text) {
                 for (key, place) in keys.iter().zip(&mut found) {

@@ -6,7 +6,7 @@ use config::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::files::malformed;
+use crate::files::{Pieces, malformed};
 use crate::out::Out;
 use crate::points::Points;
 use crate::settings::MetricsConfig;
@@ -60,7 +60,10 @@ impl System {
     fn read(&mut self, turn: &mut Turn<'_>) {
         self.points.begin(turn.boot, turn.now_nanos());
         let path = turn.root.proc("uptime");
-        let uptime = turn.files.read(&path).map(|text| text::words(text).next().and_then(text::fraction));
+        let uptime = turn
+            .files
+            .read_again(&path, Pieces::One)
+            .map(|text| text::words(text).next().and_then(text::fraction));
         match uptime {
             Ok(Some(seconds)) => self.points.double(UPTIME, seconds.floor(), &[]),
             Ok(None) => {
