@@ -148,6 +148,9 @@ pub trait Stage: Component {
 pub trait Exporter: Component {
     /// Where the spine's defaults differ for this exporter.
     const DEFAULTS: SendingDefaults = SendingDefaults::HELPER;
+    /// Whether anything is left to be done once a batch is encoded. Where nothing is, and there is no queue, [`Self::send`] is never
+    /// called: what the bodies note is counted as sent.
+    const SENDS: bool = true;
 
     /// Settings of queue and retry, for exporters that spell them in a way of their own.
     fn sending(_config: &Self::Config, common: &SendingConfig) -> Sending {

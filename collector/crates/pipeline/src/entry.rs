@@ -331,6 +331,7 @@ impl<S: Stage> AnyStage for S {
 pub(crate) trait AnyExporter: Send + Sync {
     fn start<'a>(&'a mut self, life: &'a Life) -> BoxFuture<'a, Result<(), Fatal>>;
     fn encode(&self, batch: &Batch, bodies: &mut Bodies) -> Result<(), Refused>;
+    fn sends(&self) -> bool;
     fn seal(&self, body: &mut Vec<u8>) -> Sealed;
     fn send<'a>(&'a self, request: &'a Request, n_before: u32) -> BoxFuture<'a, Result<(), ExportError>>;
     fn split(&self, request: &Request) -> Result<Option<[Request; 2]>, ExportError>;
@@ -343,6 +344,9 @@ impl<E: Exporter> AnyExporter for E {
     }
     fn encode(&self, batch: &Batch, bodies: &mut Bodies) -> Result<(), Refused> {
         Exporter::encode(self, batch, bodies)
+    }
+    fn sends(&self) -> bool {
+        E::SENDS
     }
     fn seal(&self, body: &mut Vec<u8>) -> Sealed {
         Exporter::seal(self, body)

@@ -62,14 +62,18 @@ pub(crate) async fn run<S: Scraper>(
     let mut last_error = LastError::default();
     let mut ticks = tokio::time::interval_at(first, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    // Waits once for the whole life: a scrape costs as little as what is done around it.
+    let mut stopped = std::pin::pin!(life.stopped());
     loop {
         tokio::select! {
+            biased;
+            () = &mut stopped => return Ok(()),
             _at = ticks.tick() => {}
-            () = life.stopped() => return Ok(()),
         }
         let answer = tokio::select! {
+            biased;
+            () = &mut stopped => return Ok(()),
             answer = tokio::time::timeout(limit, scraper.scrape(Timestamp::from(SystemTime::now()))) => answer,
-            () = life.stopped() => return Ok(()),
         };
         let batch = match answer {
             Ok(Ok(batch)) => {
@@ -98,7 +102,60 @@ pub(crate) async fn run<S: Scraper>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use model::{Batch, Frames, Signal, Signals};
+
     use super::*;
+    use crate::{Component, ScrapeError, Site, Stop};
+
+    /// Answers at once, with nothing.
+    struct Empty(Arc<AtomicUsize>);
+
+    impl Component for Empty {
+        const TYPE: &'static str = "empty";
+        const SIGNALS: Signals = Signals::METRICS;
+        type Config = ();
+
+        fn build((): (), _site: &Site) -> Result<Self, Vec<config::Problem>> {
+            Ok(Self(Arc::default()))
+        }
+    }
+
+    impl Scraper for Empty {
+        const EVERY: Period = Period::from_secs(1);
+
+        async fn scrape(&mut self, _now: Timestamp) -> Result<Batch, ScrapeError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(Batch::from_frames(Signal::Metrics, Frames::default()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_scrape_takes_one_turn_of_its_task_and_a_stop_another() {
+        let (stop, n_scrapes) = (Stop::new(), Arc::new(AtomicUsize::new(0)));
+        let life = Life::for_test("empty", &stop);
+        let out = Outlets::for_test(&life, |_batch| Ok(()));
+        let settings = ScraperConfig {
+            collection_interval: None,
+            initial_delay: Timeout::from_secs(1),
+            timeout: Timeout::NONE,
+        };
+        let mut running = Box::pin(run(Empty(Arc::clone(&n_scrapes)), settings, out, life));
+        let n_turns = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&n_turns);
+        let task = tokio::spawn(std::future::poll_fn(move |cx| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            running.as_mut().poll(cx)
+        }));
+        tokio::time::sleep(Duration::from_millis(10_500)).await;
+        let counts = || (n_scrapes.load(Ordering::Relaxed), n_turns.load(Ordering::Relaxed));
+        assert_eq!(counts(), (10, 1 + 10));
+        stop.raise();
+        task.await.unwrap().unwrap();
+        assert_eq!(counts(), (10, 1 + 10 + 1));
+    }
 
     #[test]
     fn a_lasting_error_is_said_once_and_again_when_it_changes() {

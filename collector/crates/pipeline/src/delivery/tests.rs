@@ -157,6 +157,10 @@ impl AnyExporter for Endpoint {
         Ok(())
     }
 
+    fn sends(&self) -> bool {
+        true
+    }
+
     fn seal(&self, body: &mut Vec<u8>) -> Sealed {
         // Bodies are joined by concatenation, so a space stands behind every word.
         body.truncate(body.trim_ascii_end().len());
