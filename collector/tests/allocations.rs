@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use discovery::{Discovery, Group, Snapshot};
-use exporters::PrometheusRemoteWrite;
+use exporters::{Prometheus, PrometheusRemoteWrite};
 use futures_util::future::BoxFuture;
-use model::{Batch, Labels, Metrics, Scrape};
+use model::{Batch, Labels, Metrics, Scrape, Timestamp};
 use pipeline::{Bodies, Component, Exporter, Site};
+use receivers::HostMetrics;
 use scrape::{
     Clock, Feed, Fetch, FetchError, Fetched, GlobalConfig, Job, Options, Refused, Scraper, Sink, Target,
 };
@@ -152,5 +153,27 @@ fn a_sample_in_steady_state_allocates_nothing_on_its_way_to_a_request() {
         let (few, many) = (World::new(100, exporter).allocations(), World::new(5000, exporter).allocations());
         assert_eq!(few, many, "allocations of ten scrapes of 100 and of 5,000 series, {exporter}");
         assert!((1..=1000).contains(&few), "{few} allocations of ten scrapes, {exporter}");
+    }
+}
+
+#[test]
+fn what_is_read_of_a_host_again_and_again_allocates_nothing_on_its_way_to_the_page() {
+    let root = |yaml: &str| config::parse(yaml, "a.yaml").expect("that is YAML").root;
+    let host =
+        config::read(&root("{scrapers: {load: , memory: , paging: }}"), "").expect("that is a receiver");
+    let mut host = HostMetrics::build(host, &Site::for_test("hostmetrics", None)).expect("it is right");
+    let exporter = config::read(&root("{endpoint: '127.0.0.1:0'}"), "").expect("that is an exporter");
+    let exporter = Prometheus::build(exporter, &Site::for_test("prometheus", None)).expect("it is right");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut batches = (0..7).map(|number| {
+        let at = Timestamp(1_700_000_000_000 + number * 1000);
+        runtime.block_on(pipeline::Scraper::scrape(&mut host, at)).expect("the host can be read")
+    });
+    let mut bodies = Bodies::new(1);
+    let mut encode = |batch: &Batch| exporter.encode(batch, &mut bodies).expect("these are metrics");
+    batches.by_ref().take(2).for_each(|batch| encode(&batch));
+    for batch in batches {
+        let info = allocation_counter::measure(|| encode(&batch));
+        assert_eq!(info.count_total, 0, "{} items", batch.n_items());
     }
 }

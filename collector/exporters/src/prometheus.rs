@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ::config::Problem;
+use bytes::Bytes;
 use model::{Batch, Metrics, Signals, Timestamp};
 use net::{HttpServerConfig, Listener, ServeOptions};
 use pipeline::{
@@ -39,9 +40,9 @@ use tracing::warn;
 use translate::{Report, Scratch, SeriesRef, ToSeries};
 
 use self::config::Config;
-use deltas::{Cumulated, Deltas};
+use deltas::{Deltas, Unadded};
 use server::Service;
-use store::{Store, Tick, Untaken};
+use store::{Goal, Store, Tick, Untaken};
 
 /// Longest time between two looks for series to end.
 const MAX_SWEEP_INTERVAL: Duration = Duration::from_secs(10);
@@ -118,6 +119,8 @@ impl Drop for Prometheus {
 impl Exporter for Prometheus {
     const DEFAULTS: SendingDefaults =
         SendingDefaults { timeout: None, retry: Backoff::HELPER, queue: None, uses_data_dir: false };
+    /// Samples are shown as soon as they are encoded.
+    const SENDS: bool = false;
 
     fn sending(_config: &Config, common: &SendingConfig) -> Sending {
         Sending { queue: None, ..Sending::new(common, &Self::DEFAULTS) }
@@ -129,16 +132,20 @@ impl Exporter for Prometheus {
         };
         let mut scratch = locked(&self.scratch).pop().unwrap_or_default();
         let mut taking = Taking::new(&self.service);
-        let mut take = |series: SeriesRef<'_>| taking.put(&series);
         let mut n_unadded = 0;
         let report = match metrics {
-            Metrics::Scrape(scrape) => self.to_series.scrape(scrape, &mut scratch, &mut take),
+            Metrics::Scrape(scrape) => {
+                self.to_series.scrape(scrape, &mut scratch, &mut |series| taking.put(&series))
+            }
             Metrics::Otlp(frames) => {
-                let now = Tick::since(self.service.origin);
-                let cumulated = locked(&self.deltas).cumulate(frames, now);
-                let frames = cumulated.as_ref().map_or(frames, |cumulated| &cumulated.frames);
-                let report = self.to_series.otlp(frames, &mut scratch, &mut take);
-                n_unadded = cumulated.map_or(0, |cumulated| self.tell_unadded(&cumulated));
+                let (mut report, mut unadded) = (Report::default(), Unadded::default());
+                for resource in &frames.resources {
+                    match taking.repeat(resource) {
+                        Some(n_samples) => report.n_samples += n_samples,
+                        None => report.add(&self.resource(resource, &mut scratch, &mut taking, &mut unadded)),
+                    }
+                }
+                n_unadded = self.tell_unadded(&unadded);
                 report
             }
         };
@@ -152,7 +159,6 @@ impl Exporter for Prometheus {
         Ok(())
     }
 
-    /// There is nothing to do: samples are shown as soon as they are encoded.
     async fn send(&self, _request: &Request, _n_before: u32) -> Result<(), ExportError> {
         Ok(())
     }
@@ -167,10 +173,27 @@ impl Exporter for Prometheus {
 }
 
 impl Prometheus {
+    /// Takes an OTLP resource message that is not known.
+    fn resource(
+        &self,
+        resource: &Bytes,
+        scratch: &mut Scratch,
+        taking: &mut Taking<'_>,
+        unadded: &mut Unadded,
+    ) -> Report {
+        let cumulated = locked(&self.deltas).cumulate(resource, taking.now, unadded);
+        let n_forgotten = taking.begin_message();
+        let message = cumulated.as_ref().unwrap_or(resource);
+        let report = self.to_series.resource(message, scratch, &mut |series| taking.put(&series));
+        if cumulated.is_none() && report.n_dropped() == 0 && report.n_samples == taking.goals.len() {
+            taking.learn(message, n_forgotten);
+        }
+        report
+    }
+
     /// Says which deltas were not added up. Gives their number.
-    fn tell_unadded(&self, cumulated: &Cumulated) -> usize {
-        let (endpoint, n_overlapping, n_refused) =
-            (&self.endpoint, cumulated.n_overlapping, cumulated.n_refused);
+    fn tell_unadded(&self, unadded: &Unadded) -> usize {
+        let (endpoint, n_overlapping, n_refused) = (&self.endpoint, unadded.n_overlapping, unadded.n_refused);
         if n_overlapping > 0
             && let Some(suppressed) = self.drops.pass()
         {
@@ -183,7 +206,7 @@ impl Prometheus {
         if n_refused > 0
             && let Some(suppressed) = self.full.pass()
         {
-            let limit = &cumulated.limit;
+            let limit = &unadded.limit;
             warn!(
                 endpoint,
                 suppressed,
@@ -226,6 +249,8 @@ struct Taking<'a> {
     n_untaken: usize,
     /// What there is to be said of samples that were not taken.
     untaken: Vec<Untaken>,
+    /// Where the samples of the last message went.
+    goals: Vec<Goal>,
 }
 
 impl<'a> Taking<'a> {
@@ -239,7 +264,32 @@ impl<'a> Taking<'a> {
             newest: Timestamp(i64::MIN),
             n_untaken: 0,
             untaken: Vec::new(),
+            goals: Vec::new(),
         }
+    }
+
+    /// Puts the samples of a message that is known. Gives their number.
+    fn repeat(&mut self, message: &[u8]) -> Option<usize> {
+        let store = self.guard.get_or_insert_with(|| locked(self.store));
+        let repeated = store.repeat(message, self.now)?;
+        self.newest = self.newest.max(repeated.newest);
+        self.n_locked += repeated.n_samples;
+        if self.n_locked >= SAMPLES_A_LOCK {
+            self.guard = None;
+            self.n_locked = 0;
+        }
+        Some(repeated.n_samples)
+    }
+
+    /// What [`Store::learn`] wants to know of the time before a message.
+    fn begin_message(&mut self) -> u64 {
+        self.goals.clear();
+        self.guard.get_or_insert_with(|| locked(self.store)).n_forgotten()
+    }
+
+    fn learn(&mut self, message: &[u8], n_forgotten: u64) {
+        let store = self.guard.get_or_insert_with(|| locked(self.store));
+        store.learn(message, &self.goals, n_forgotten, self.now);
     }
 
     fn put(&mut self, series: &SeriesRef<'_>) {
@@ -254,7 +304,10 @@ impl<'a> Taking<'a> {
         }
         let store = self.guard.get_or_insert_with(|| locked(self.store));
         self.newest = self.newest.max(series.at);
-        let Err(reason) = store.put(series, self.now) else { return };
+        let reason = match store.put(series, self.now) {
+            Ok(goal) => return self.goals.extend(goal),
+            Err(reason) => reason,
+        };
         self.n_untaken += 1;
         let is_news = match &reason {
             Untaken::Conflict(conflict) => conflict.is_first,

@@ -238,6 +238,12 @@ impl Report {
         self.dropped.iter().map(|dropped| dropped.n_points).sum()
     }
 
+    /// Adds what became of another part of the batch.
+    pub fn add(&mut self, other: &Self) {
+        self.n_samples += other.n_samples;
+        self.add_losses(other);
+    }
+
     /// Adds what another translation of the same batch left out or repaired.
     pub(crate) fn add_losses(&mut self, other: &Self) {
         self.n_repaired += other.n_repaired;

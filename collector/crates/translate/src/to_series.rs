@@ -106,6 +106,15 @@ impl ToSeries {
         run.report
     }
 
+    /// Translates the OTLP metrics of one resource: one of [`Frames::resources`]. A point that is a number is one sample; they come in the
+    /// order of the points.
+    pub fn resource(&self, resource: &[u8], scratch: &mut Scratch, emit: &mut Emit<'_>) -> Report {
+        let mut emit = emit;
+        let mut run = Run::new(self, &mut scratch.labels, &mut emit);
+        run.resource(resource);
+        run.report
+    }
+
     /// Translates a scrape.
     pub fn scrape(&self, scrape: &Scrape, scratch: &mut Scratch, emit: &mut Emit<'_>) -> Report {
         let mut emit = emit;

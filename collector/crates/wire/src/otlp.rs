@@ -16,6 +16,7 @@ mod metrics;
 mod packed;
 mod points;
 mod response;
+mod spots;
 mod text;
 mod traces;
 pub mod write;
@@ -30,6 +31,7 @@ pub use points::{
     Buckets, Exemplar, ExpHistogramPoint, HistogramPoint, Number, NumberPoint, Quantile, SummaryPoint,
 };
 pub use response::{PartialSuccess, Status, export_response, partial_success};
+pub use spots::{NumberSpot, number_spots};
 pub use text::push_lossy;
 pub use traces::{Event, Link, Span, SpanStatus, span_kind_name, status_code_name};
 

@@ -16,7 +16,6 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 
 use bytes::Bytes;
-use model::Frames;
 use wire::Malformed;
 use wire::otlp::{Data, Metric, ResourceView, Temporality, View};
 use wire::proto::{Field, Message, put_message, put_uint};
@@ -38,10 +37,9 @@ pub(super) struct Deltas {
     expiration: u32,
 }
 
-/// OTLP in which no delta is left, and what could not be added up.
+/// Delta points that could not be added up.
 #[derive(Debug, Default)]
-pub(super) struct Cumulated {
-    pub(super) frames: Frames,
+pub(super) struct Unadded {
     /// Points that overlap the one before.
     pub(super) n_overlapping: usize,
     /// Points for which there was no room, and the limit by name.
@@ -60,23 +58,11 @@ impl Deltas {
         }
     }
 
-    /// The same metrics without deltas; nothing where there are none, which is nearly always.
-    pub(super) fn cumulate(&mut self, frames: &Frames, now: Tick) -> Option<Cumulated> {
-        if !frames.resources.iter().any(|resource| has_deltas(resource)) {
-            return None;
-        }
-        let mut cumulated = Cumulated::default();
-        cumulated.frames.n_items = frames.n_items;
-        for resource in &frames.resources {
-            let rewritten = if has_deltas(resource) {
-                // What cannot be decoded is reported by whoever translates it.
-                self.resource(resource, now, &mut cumulated).unwrap_or_else(|_| resource.clone())
-            } else {
-                resource.clone()
-            };
-            cumulated.frames.resources.push(rewritten);
-        }
-        Some(cumulated)
+    /// The same metrics of one resource without deltas; nothing where there are none, which is nearly always.
+    pub(super) fn cumulate(&mut self, resource: &Bytes, now: Tick, unadded: &mut Unadded) -> Option<Bytes> {
+        // What cannot be decoded is reported by whoever translates it.
+        has_deltas(resource)
+            .then(|| self.resource(resource, now, unadded).unwrap_or_else(|_| resource.clone()))
     }
 
     /// Forgets series that were not updated for too long.
@@ -92,12 +78,7 @@ impl Deltas {
         self.states.len()
     }
 
-    fn resource(
-        &mut self,
-        resource: &Bytes,
-        now: Tick,
-        cumulated: &mut Cumulated,
-    ) -> Result<Bytes, Malformed> {
+    fn resource(&mut self, resource: &Bytes, now: Tick, unadded: &mut Unadded) -> Result<Bytes, Malformed> {
         let mut out = Vec::with_capacity(resource.len());
         let message = Message::new(resource);
         let identity = self.identity(0, message, 1)?;
@@ -113,7 +94,7 @@ impl Deltas {
                     if field.number != 2 {
                         return Ok(false);
                     }
-                    self.metric(out, identity, field.message()?, now, cumulated)
+                    self.metric(out, identity, field.message()?, now, unadded)
                 })
             })?;
             Ok(true)
@@ -128,7 +109,7 @@ impl Deltas {
         identity: u128,
         message: Message<'_>,
         now: Tick,
-        cumulated: &mut Cumulated,
+        unadded: &mut Unadded,
     ) -> Result<bool, Malformed> {
         let metric = Metric::decode(message)?;
         let Some(data_field) = delta_field(&metric) else { return Ok(false) };
@@ -146,7 +127,7 @@ impl Deltas {
                     copy_but(out, data, |out, field| match field.number {
                         1 => {
                             let point = field.message()?;
-                            self.point(out, identity, (data_field, point), now, cumulated)?;
+                            self.point(out, identity, (data_field, point), now, unadded)?;
                             Ok(true)
                         }
                         2 => Ok(true),
@@ -168,7 +149,7 @@ impl Deltas {
         metric: u128,
         (kind, message): (u32, Message<'_>),
         now: Tick,
-        cumulated: &mut Cumulated,
+        unadded: &mut Unadded,
     ) -> Result<(), Malformed> {
         let point = State::read(kind, message)?;
         // Attributes are a set: their order says nothing.
@@ -186,9 +167,8 @@ impl Deltas {
             return Ok(());
         }
         if let Some(limit) = self.limit_for(identity, &point) {
-            cumulated.n_refused += 1;
-            cumulated.frames.n_items = cumulated.frames.n_items.saturating_sub(1);
-            cumulated.limit = limit;
+            unadded.n_refused += 1;
+            unadded.limit = limit;
             return Ok(());
         }
         let (state, seen) = match self.states.entry(identity) {
@@ -207,8 +187,7 @@ impl Deltas {
                 }
                 self.n_bytes += known.0.n_bytes();
                 if step == Step::Drop {
-                    cumulated.n_overlapping += 1;
-                    cumulated.frames.n_items = cumulated.frames.n_items.saturating_sub(1);
+                    unadded.n_overlapping += 1;
                     return Ok(());
                 }
                 known

@@ -8,6 +8,7 @@
 mod family;
 mod order;
 mod print;
+mod repeats;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,6 +24,8 @@ pub(super) use family::Conflict;
 use family::{Families, exposed};
 use order::Order;
 pub(super) use print::{Place, Printing};
+pub(super) use repeats::Goal;
+use repeats::Repeats;
 
 /// Bytes that the labels of all series may take, counted as if nothing were stored once only.
 const MAX_LABEL_BYTES: usize = 3 << 30;
@@ -114,6 +117,9 @@ pub(super) struct Store {
     expiration: u32,
     /// Whether a series came since memory was last given back.
     has_grown: bool,
+    /// Series that have ended since the store was made.
+    n_forgotten: u64,
+    repeats: Repeats,
 }
 
 impl Store {
@@ -133,6 +139,8 @@ impl Store {
             max_series,
             expiration: Tick::count(expiration),
             has_grown: false,
+            n_forgotten: 0,
+            repeats: Repeats::default(),
         }
     }
 
@@ -141,17 +149,21 @@ impl Store {
         self.index.len()
     }
 
-    /// Takes a sample. One that is older than what is known changes nothing, one that ends its series removes it.
-    pub(super) fn put(&mut self, series: &SeriesRef<'_>, now: Tick) -> Result<(), Untaken> {
+    /// Takes a sample. One that is older than what is known changes nothing, one that ends its series removes it. Gives the place of one
+    /// that was taken.
+    pub(super) fn put(&mut self, series: &SeriesRef<'_>, now: Tick) -> Result<Option<Goal>, Untaken> {
         let hash = hash_of(&self.hasher, series.labels.iter());
         let (table, labels) = (&self.table, series.labels);
         let known = self.index.find(hash, |id| labels.iter().eq(table.labels(SeriesId(*id)))).copied();
         if let Some(histogram) = series.histogram {
             self.has_room_for(histogram)?;
         }
-        match (known, is_stale(series.bits)) {
-            (Some(id), true) => self.end(id),
-            (None, true) => {}
+        let id = match (known, is_stale(series.bits)) {
+            (Some(id), true) => {
+                self.end(id);
+                return Ok(None);
+            }
+            (None, true) => return Ok(None),
             (Some(id), false) => {
                 let name = labels.value("__name__");
                 let (_, kind) = exposed(name, &series.family, series.histogram);
@@ -159,13 +171,15 @@ impl Store {
                 if self.last[id as usize].at <= series.at {
                     self.update(id, series, now);
                 }
+                id
             }
             (None, false) => {
                 let id = self.insert(hash, series)?;
                 self.update(id, series, now);
+                id
             }
-        }
-        Ok(())
+        };
+        Ok(Some(Goal { series: id, start: series.start.unwrap_or(NO_START) }))
     }
 
     fn insert(&mut self, hash: u64, series: &SeriesRef<'_>) -> Result<u32, Untaken> {
@@ -275,6 +289,7 @@ impl Store {
     fn forget(&mut self, id: u32) {
         let last = &mut self.last[id as usize];
         last.seen = Tick::GONE;
+        self.n_forgotten += 1;
         self.families.note_gone(last.family);
         let hash = hash_of(&self.hasher, self.table.labels(SeriesId(id)));
         if let Ok(entry) = self.index.find_entry(hash, |known| *known == id) {
@@ -293,6 +308,8 @@ impl Store {
                 self.forget(u32::try_from(id).expect("ids are 32 bits wide"));
             }
         }
+        let expiration = self.expiration;
+        self.repeats.expire(|seen| now.0.saturating_sub(seen.0) > expiration);
         let had_gone = !self.gone.is_empty();
         self.purge();
         if self.table.wants_compaction() {

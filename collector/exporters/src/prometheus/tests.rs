@@ -2,6 +2,7 @@
 
 pub(super) mod fixture;
 mod otlp;
+mod repeats;
 mod round_trip;
 
 use expect_test::{Expect, expect};

@@ -2,6 +2,7 @@
 
 mod exponential;
 mod oracle;
+mod spots;
 
 use bytes::Bytes;
 use model::{Frames, Signal};

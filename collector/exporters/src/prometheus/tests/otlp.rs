@@ -250,9 +250,9 @@ fn delta_series_beyond_max_series_are_refused_by_the_name_of_the_limit() {
     let cumulate = |name: &str, times: (u64, u64)| {
         let data = sum(DELTA, true, point(times.0, times.1, 1.0));
         let bytes = resource_of(vec![metric(name, "", data)]).encode_to_vec();
-        let frames = Frames { resources: vec![bytes.into()], n_items: 1 };
-        let cumulated = super::locked(&exporter.deltas).cumulate(&frames, super::Tick(0)).unwrap();
-        (cumulated.frames.n_items, cumulated.limit)
+        let mut unadded = super::Unadded::default();
+        super::locked(&exporter.deltas).cumulate(&bytes.into(), super::Tick(0), &mut unadded).unwrap();
+        (1 - unadded.n_refused, unadded.limit)
     };
     assert_eq!(cumulate("a", (1, 2)), (1, String::new()));
     assert_eq!(cumulate("b", (1, 2)), (0, "max_series: 1 of 1".to_owned()));
@@ -288,9 +288,10 @@ fn exponential_deltas_become_cumulative_before_they_are_translated() {
     };
     let cumulate = |times, counts: &[u64]| {
         let bytes = resource_of(vec![metric("size", "By", data(times, counts))]).encode_to_vec();
-        let frames = Frames { resources: vec![bytes.into()], n_items: 1 };
-        let cumulated = super::locked(&exporter.deltas).cumulate(&frames, super::Tick(0)).unwrap();
-        let resource = ResourceMetrics::decode(&cumulated.frames.resources[0][..]).unwrap();
+        let mut deltas = super::locked(&exporter.deltas);
+        let cumulated =
+            deltas.cumulate(&bytes.into(), super::Tick(0), &mut super::Unadded::default()).unwrap();
+        let resource = ResourceMetrics::decode(&cumulated[..]).unwrap();
         let Some(Data::ExponentialHistogram(histogram)) = &resource.scope_metrics[0].metrics[0].data else {
             panic!("{resource:?}")
         };
