@@ -54,9 +54,13 @@ impl Family {
         Head { name: &self.name, kind: self.kind, help: &self.help, unit: &self.unit }
     }
 
-    /// Puts its series in order. Nearly always they are.
+    pub(super) fn is_sorted(&self) -> bool {
+        self.n_sorted == self.series.len()
+    }
+
+    /// Puts its series in order.
     pub(super) fn sort(&mut self, order: &Order<'_>) {
-        if self.n_sorted < self.series.len() {
+        if !self.is_sorted() {
             // The sort makes use of the runs that are there.
             self.series.sort_by(|a, b| order.compare(*a, *b));
             self.n_sorted = self.series.len();

@@ -39,33 +39,46 @@ impl Store {
     pub(in crate::prometheus) fn print(
         &mut self,
         printer: &mut Printer,
-        mut place: Place,
+        place: Place,
         how: Printing,
         now: Tick,
     ) -> Place {
-        while printer.n_bytes() < how.piece_bytes {
-            let from = match &place {
-                Place::Start => Bound::Unbounded,
-                Place::Inside(name, _) => Bound::Included(&**name),
-                Place::Behind(name) => Bound::Excluded(&**name),
-                Place::End => return place,
-            };
-            let next = self.families.next(from);
-            let Some(family) = next.and_then(|index| self.families.get_mut(index)) else {
-                printer.end();
-                return Place::End;
-            };
-            let name = family.name.clone();
-            family.sort(&Order::new(&self.table, &name, family.kind));
-            let behind = match place {
-                Place::Inside(of, key) if of == name => Some(key),
-                _ => None,
-            };
-            let reached = next.and_then(|index| self.print_family(printer, index, behind.as_ref(), how, now));
-            place =
-                reached.map_or_else(|| Place::Behind(name.clone()), |key| Place::Inside(name.clone(), key));
+        let mut next = match &place {
+            Place::Start => self.families.next(Bound::Unbounded),
+            Place::Inside(name, _) => self.families.next(Bound::Included(name)),
+            Place::Behind(name) => self.families.next(Bound::Excluded(name)),
+            Place::End => return place,
+        };
+        // The family may be gone, and all behind it is still to be written then.
+        let mut behind = match place {
+            Place::Inside(name, key) if self.name_of(next) == Some(&*name) => Some(key),
+            _ => None,
+        };
+        while let Some(index) = next {
+            self.sort(index);
+            let reached = self.print_family(printer, index, behind.take().as_ref(), how, now);
+            let name = || self.name_of(next).unwrap_or_default().into();
+            if let Some(key) = reached {
+                return Place::Inside(name(), key);
+            }
+            if printer.n_bytes() >= how.piece_bytes {
+                return Place::Behind(name());
+            }
+            next = self.name_of(next).and_then(|name| self.families.next(Bound::Excluded(name)));
         }
-        place
+        printer.end();
+        Place::End
+    }
+
+    fn name_of(&self, family: Option<u32>) -> Option<&str> {
+        Some(&*self.families.get(family?)?.name)
+    }
+
+    /// Puts the series of a family in order. Nearly always they are.
+    fn sort(&mut self, index: u32) {
+        let Some(family) = self.families.get_mut(index).filter(|family| !family.is_sorted()) else { return };
+        let name = family.name.clone();
+        family.sort(&Order::new(&self.table, &name, family.kind));
     }
 
     /// Writes the groups of a family that stand behind `behind`. Gives the last one that was written, where there are more.
