@@ -4,6 +4,7 @@
 //! head and body, the time an answer may lie unread, and how long a stopping server waits. An answer that
 //! panics costs its request (500), not the server.
 
+mod heads;
 mod io;
 
 use std::future::Future;
@@ -15,10 +16,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -29,6 +30,7 @@ use crate::error::BoxError;
 use crate::listener::Listener;
 use crate::tls_server::ServerTls;
 
+use heads::Date;
 use io::{Metered, Received as ReceivedBytes};
 
 /// As Go's and Prometheus' clients allow.
@@ -87,7 +89,8 @@ pub struct ServeOptions {
     /// Keep connections open after an answer.
     pub keep_alive: bool,
     /// Speak HTTP/2, too. Pages that are scraped do without: no scraper speaks it in plain text, and finding out which version a
-    /// client speaks costs each new connection.
+    /// client speaks costs each new connection. There answers should be quick: of a client that goes away while one is made, nothing is known
+    /// before it is written.
     pub http2: bool,
     /// Requests at the same time on one HTTP/2 connection.
     pub max_concurrent_streams: u32,
@@ -134,7 +137,8 @@ impl Listener {
         let slots = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
         let (stopping, stopped) = watch::channel(false);
         let drain = options.drain;
-        let shared = Arc::new(Shared { builder: builder(&options), options, answer, address });
+        let date = Date::default();
+        let shared = Arc::new(Shared { builder: builder(&options), options, answer, address, date });
         let mut connections = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -198,6 +202,7 @@ struct Shared {
     options: ServeOptions,
     answer: Answer,
     address: SocketAddr,
+    date: Date,
 }
 
 impl Shared {
@@ -208,11 +213,11 @@ impl Shared {
         stopped: watch::Receiver<bool>,
     ) {
         let outcome = match &self.options.tls {
-            None => self.converse(stream, peer, stopped).await,
+            None => self.plainly(stream, peer, stopped).await,
             Some(tls) => {
                 let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await;
                 match handshake {
-                    Ok(Ok(stream)) => self.converse(stream, peer, stopped).await,
+                    Ok(Ok(stream)) => self.converse(self.metered(stream), peer, stopped).await,
                     Ok(Err(error)) => Err(error.into()),
                     Err(_) => Err("TLS handshake took too long".into()),
                 }
@@ -225,19 +230,40 @@ impl Shared {
         }
     }
 
+    fn metered<I>(&self, io: I) -> Metered<I> {
+        Metered::new(io, self.options.write_timeout)
+    }
+
+    async fn plainly(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<(), BoxError> {
+        let mut io = self.metered(stream);
+        if !self.options.http2 && self.options.keep_alive {
+            match self.answer_heads(&mut io, peer, stopped.clone()).await? {
+                Some(unread) => io.put_back(unread),
+                None => return Ok(io.shutdown().await?),
+            }
+        }
+        self.converse(io, peer, stopped).await
+    }
+
     async fn converse<I>(
         self: &Arc<Self>,
-        io: I,
+        io: Metered<I>,
         peer: SocketAddr,
         mut stopped: watch::Receiver<bool>,
     ) -> Result<(), BoxError>
     where
         I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
-        let received = ReceivedBytes::default();
-        let io = Metered::new(io, received.clone(), self.options.write_timeout);
-        let service = service_fn(|request| {
+        let received = io.received();
+        let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
             let shared = Arc::clone(self);
+            let deadline = self.options.read_timeout.and_then(|limit| Instant::now().checked_add(limit));
+            let request = request.map(|body| Body::incoming(body, deadline));
             async move { Ok::<_, std::convert::Infallible>(shared.respond(request, peer).await) }
         });
         let mut conversation = Box::pin(self.builder.serve_connection(TokioIo::new(io), service));
@@ -264,9 +290,7 @@ impl Shared {
         }
     }
 
-    async fn respond(&self, request: http::Request<Incoming>, peer: SocketAddr) -> Reply {
-        let deadline = self.options.read_timeout.and_then(|limit| Instant::now().checked_add(limit));
-        let mut request = request.map(|body| Body::incoming(body, deadline));
+    async fn respond(&self, mut request: Received, peer: SocketAddr) -> Reply {
         request.extensions_mut().insert(Peer(peer));
         // The call itself may panic too, not only its future. What the answer shares with others is its own
         // business, as it would be for a panic in a thread.

@@ -1,4 +1,5 @@
-//! A request over a kept connection allocates little: a scraper of small targets does hardly anything else.
+//! A request over a kept connection allocates little, on either side: a scraper of small targets does hardly anything else, and
+//! neither does who shows a small page.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -56,4 +57,45 @@ fn a_request_on_a_kept_connection_allocates_a_handful_of_times() {
     let most = N_REQUESTS * (MOST_ALLOCATIONS + of_the_caller.count_total);
     assert!(all.count_total <= most, "{} allocations in {N_REQUESTS} requests", all.count_total);
     assert_eq!(all.count_current, 0, "nothing piles up");
+}
+
+/// Of a request for a page: its head and what that shares, two each of the maps of headers, three of what is known of the client, the answering
+/// future.
+const MOST_ALLOCATIONS_OF_A_PAGE: u64 = 10;
+
+/// Asks on one connection from a thread whose allocations are not counted, then ends.
+fn ask_for_pages(address: std::net::SocketAddr, done: tokio::sync::oneshot::Sender<()>) {
+    let mut stream = std::net::TcpStream::connect(address).expect("a server");
+    let mut piece = [0; 1024];
+    for _ in 0..N_REQUESTS {
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: text/plain\r\n\r\n")
+            .expect("the server reads");
+        let mut n_read = 0;
+        while !piece[..n_read].ends_with(b"up 1\n") {
+            n_read += stream.read(&mut piece[n_read..]).expect("the server answers");
+        }
+    }
+    drop(done);
+}
+
+#[test]
+fn a_page_on_a_kept_connection_allocates_a_handful_of_times() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let serve = || {
+        runtime.block_on(async {
+            let listener = net::Listener::bind("127.0.0.1:0").expect("a port");
+            let (done, ended) = tokio::sync::oneshot::channel();
+            let address = listener.local_addr();
+            std::thread::spawn(move || ask_for_pages(address, done));
+            let page = net::answer(|_| std::future::ready(net::reply(http::StatusCode::OK, "up 1\n")));
+            let options = net::ServeOptions { http2: false, ..net::ServeOptions::default() };
+            listener.serve(options, page, async { drop(ended.await) }).await;
+        });
+    };
+    serve();
+    let all = allocation_counter::measure(serve);
+    // Beside requests there are a server, a connection and a thread.
+    let most = N_REQUESTS * MOST_ALLOCATIONS_OF_A_PAGE + 100;
+    assert!(all.count_total <= most, "{} allocations in {N_REQUESTS} requests", all.count_total);
 }

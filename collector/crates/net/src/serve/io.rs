@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
@@ -23,6 +24,8 @@ impl Received {
 /// The wrapped connection.
 pub(super) struct Metered<I> {
     io: I,
+    /// Read before, and to be read again.
+    put_back: Bytes,
     received: Received,
     patience: Option<Duration>,
     /// Runs while the client takes nothing of what is to be written.
@@ -30,8 +33,18 @@ pub(super) struct Metered<I> {
 }
 
 impl<I> Metered<I> {
-    pub(super) fn new(io: I, received: Received, patience: Option<Duration>) -> Self {
-        Self { io, received, patience, stalled: None }
+    pub(super) fn new(io: I, patience: Option<Duration>) -> Self {
+        Self { io, put_back: Bytes::new(), received: Received::default(), patience, stalled: None }
+    }
+
+    /// What it received so far and will receive.
+    pub(super) fn received(&self) -> Received {
+        self.received.clone()
+    }
+
+    /// Lets the next reader begin with bytes that were read before.
+    pub(super) fn put_back(&mut self, bytes: Bytes) {
+        self.put_back = bytes;
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -52,6 +65,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for Metered<I> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.put_back.is_empty() {
+            let n_bytes = self.put_back.len().min(buf.remaining());
+            buf.put_slice(&self.put_back.split_to(n_bytes));
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buf);
         let n_bytes = (buf.filled().len() - before) as u64;

@@ -1,5 +1,7 @@
 //! A server under well-behaved and other clients.
 
+mod heads;
+
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
