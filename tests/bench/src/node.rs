@@ -46,10 +46,13 @@ const MATCHING: [(&str, &[&str]); 9] = [
     ("paging", &["vmstat"]),
     ("processes", &["processes"]),
     (
-        "cpu, disk, filesystem, load, memory, network, paging",
+        QUICK_SCRAPERS,
         &["cpu", "diskstats", "filesystem", "loadavg", "meminfo", "netdev", "tcpstat", "vmstat"],
     ),
 ];
+
+/// Those that look at no process.
+pub(crate) const QUICK_SCRAPERS: &str = "cpu, disk, filesystem, load, memory, network, paging";
 
 /// Ours may cost at most this part of theirs.
 const SHARE: f64 = 1.0 / 3.0;
@@ -189,6 +192,11 @@ async fn scraped_points(own_metrics: u16) -> Result<u64> {
     Ok(value.context("the collector counts its points")? as u64)
 }
 
+/// Asks for a page again and again, as often as it changes.
+pub(crate) async fn ask_for(page: &mut Connection, time: Duration) -> Result<()> {
+    ask_often(page, u32::try_from(time.as_millis() / EVERY.as_millis())?).await
+}
+
 async fn ask_often(page: &mut Connection, n_times: u32) -> Result<()> {
     let mut ticks = interval(EVERY);
     for _ in 0..n_times {
@@ -199,16 +207,18 @@ async fn ask_often(page: &mut Connection, n_times: u32) -> Result<()> {
     Ok(())
 }
 
+/// Keys of a receiver that runs these scrapers as often as pages are asked for.
+pub(crate) fn often(scrapers: &str) -> String {
+    let keys: Vec<String> = scrapers.split(", ").map(|name| format!("{name}: ")).collect();
+    let every = EVERY.as_millis();
+    format!("collection_interval: {every}ms, initial_delay: 0s, scrapers: {{{}}}", keys.join(", "))
+}
+
 /// A row: one scraper beside node_exporter.
 async fn beside(scrapers: &str, collectors: &[&str], n_scrapes: u32) -> Result<Vec<String>> {
     let own = alone(scrapers, n_scrapes, now())?;
     let (own_metrics, port) = (free_port()?, free_port()?);
-    let keys: Vec<String> = scrapers.split(", ").map(|name| format!("{name}: ")).collect();
-    let receiver = format!(
-        "collection_interval: {}ms, initial_delay: 0s, scrapers: {{{}}}",
-        EVERY.as_millis(),
-        keys.join(", ")
-    );
+    let receiver = often(scrapers);
     let exporter = format!("prometheus: {{endpoint: '127.0.0.1:{port}'}}");
     let (child, _folder) = muster(&receiver, &exporter, own_metrics).await?;
     let flags: Vec<String> = ["--collector.disable-defaults", "--web.disable-exporter-metrics"]

@@ -1,13 +1,14 @@
 //! `train`: work for a program that counts what it does, so that the next build can be optimised for it.
 //!
 //! Work is what most users have: targets with many series and with few, compressed and plain, both protocols of remote
-//! write, and a host that is read. The program ends as it does in service, because it writes its counts down then.
+//! write, a host that is read, and pages that show it. The program ends as it does in service, because it writes its counts down then.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tokio::time::sleep;
 use world::child::free_port;
+use world::http::Connection;
 use world::sink::Sink;
 
 use crate::measure::{Setting, delivered_once};
@@ -35,7 +36,8 @@ pub(crate) async fn run() -> Result<()> {
         scraping(&Setting { n_targets, n_series, gzip, interval: INTERVAL, measured: WORK, programs })
             .await?;
     }
-    host().await
+    host().await?;
+    page().await
 }
 
 async fn scraping(setting: &Setting) -> Result<()> {
@@ -61,5 +63,18 @@ async fn host() -> Result<()> {
     let status = child.terminate(GRACE).await?;
     ensure!(status.success(), "{}: {status}: {}", child.name(), child.last_words());
     ensure!(sink.ledger().series() > 0, "nothing was written");
+    Ok(())
+}
+
+async fn page() -> Result<()> {
+    say(&format!("pages of a host: muster is trained for {WORK:?}"));
+    let port = free_port()?;
+    let exporter = format!("prometheus: {{endpoint: '127.0.0.1:{port}'}}");
+    let (mut child, _folder) =
+        node::muster(&node::often(node::QUICK_SCRAPERS), &exporter, free_port()?).await?;
+    let mut page = Connection::open(&format!("http://127.0.0.1:{port}/metrics")).await?;
+    node::ask_for(&mut page, WORK).await?;
+    let status = child.terminate(GRACE).await?;
+    ensure!(status.success(), "{}: {status}: {}", child.name(), child.last_words());
     Ok(())
 }
