@@ -16,7 +16,8 @@ use model::Labels;
 use wire::compress::{Encoding, compress};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use crate::placement::{JobPlacement, Listed};
+use crate::handover::OPEN;
+use crate::placement::{JobPlacement, Listed, Told};
 use crate::roster::Roster;
 
 /// Bodies shorter than this are not worth compressing.
@@ -107,9 +108,10 @@ impl List {
         let mut hasher = Xxh3::new();
         for Listed { item, turn } in listed {
             hasher.update(&item.content().to_le_bytes());
-            if let Some((label, at)) = turn {
+            if let Some(Told { label, at, is_open }) = turn {
                 hasher.update(label.as_bytes());
                 hasher.update(&at.to_le_bytes());
+                hasher.update(&[u8::from(is_open)]);
             }
         }
         Self { hash: hasher.digest(), gzip: OnceLock::new() }
@@ -265,9 +267,12 @@ fn put_groups<'a>(out: &mut Vec<u8>, listed: impl Iterator<Item = Listed<'a>>) {
         out.extend_from_slice(b"],\"labels\":");
         match turn {
             None => put_labels(out, item.labels()),
-            Some((name, at)) => {
+            Some(Told { label, at, is_open }) => {
                 let mut labels: Labels = item.labels().collect();
-                labels.set(name, &at.to_string());
+                labels.set(label, &at.to_string());
+                if is_open {
+                    labels.set(OPEN, "true");
+                }
                 put_labels(out, labels.iter());
             }
         }
@@ -324,10 +329,11 @@ mod tests {
     #[test]
     fn a_turn_is_one_more_label_in_its_place() {
         let item = item("h1:9100", &[("__meta_z", "1"), ("env", "x")]);
-        let text = String::from_utf8(list([Listed { item: &item, turn: Some((FROM, 61_000)) }].into_iter()));
+        let told = Told { label: FROM, at: 61_000, is_open: true };
+        let text = String::from_utf8(list([Listed { item: &item, turn: Some(told) }].into_iter()));
         let expected = concat!(
             r#"[{"targets":["h1:9100"],"labels":{"__address__":"h1:9100","__meta_muster_from":"61000","#,
-            r#""__meta_z":"1","env":"x"}}]"#,
+            r#""__meta_muster_open":"true","__meta_z":"1","env":"x"}}]"#,
             "\n"
         );
         assert_eq!(text.unwrap(), expected);
@@ -402,11 +408,12 @@ mod tests {
         let items = [item("h1:9100", &[("env", "x")]), item("h2:9100", &[])];
         let of = |listed: &[Listed<'_>]| List::of(listed.iter().copied()).hash();
         let [one, two] = [0, 1].map(|index| Listed::plain(&items[index]));
-        let turning = |at| Listed { turn: Some((FROM, at)), ..one };
+        let turning = |at, is_open| Listed { turn: Some(Told { label: FROM, at, is_open }), ..one };
         let equal = item("h1:9100", &[("env", "x")]);
         assert_eq!(of(&[one, two]), of(&[Listed::plain(&equal), two]));
+        let (soon, open, late) = (turning(1, false), turning(1, true), turning(2, false));
         let lists: &[&[Listed<'_>]] =
-            &[&[], &[one], &[two], &[one, two], &[turning(1)], &[turning(2)], &[turning(1), two]];
+            &[&[], &[one], &[two], &[one, two], &[soon], &[open], &[late], &[soon, two]];
         let different: std::collections::BTreeSet<u64> = lists.iter().map(|listed| of(listed)).collect();
         assert_eq!(different.len(), lists.len());
     }

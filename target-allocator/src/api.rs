@@ -225,9 +225,6 @@ impl Api {
         if let Some(reason) = &state.state.waits_for {
             return unready(std::slice::from_ref(reason));
         }
-        if is_member_asking && state.awaits(at) {
-            self.tell_fetched(&view, job, at);
-        }
         let Some(hash) = state.list_hash(at) else {
             return sealed(&EMPTY_LIST, &view, &parts.headers);
         };
@@ -237,7 +234,12 @@ impl Api {
             self.metrics.encoded(n_encoded);
             form
         };
-        with_validator(&etag(hash), form, &view, &parts.headers)
+        let answer = with_validator(&etag(hash), form, &view, &parts.headers);
+        // Not before the list is made: what follows from it must not be ahead of it.
+        if is_member_asking && state.awaits(at) {
+            self.tell_fetched(&view, job, at);
+        }
+        answer
     }
 
     /// Adds to the reasons that the client has seen more than is known here.

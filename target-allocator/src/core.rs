@@ -449,10 +449,11 @@ impl Core {
 
     /// Lets those go whose successors have heard that they are it.
     fn take_in(&mut self) {
+        let now = unix_millis(self.shared.clock.now());
         for ((job, member), epoch) in &self.heard {
             let Some(at) = self.placement.roster.position(member) else { continue };
             let Some(placed) = self.placement.jobs.get_mut(job) else { continue };
-            if let Some(heard) = placed.heard(at, *epoch) {
+            if let Some(heard) = placed.heard(at, *epoch, now) {
                 *placed = Arc::new(heard);
             }
         }

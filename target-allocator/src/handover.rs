@@ -6,9 +6,30 @@
 //! on it is the other's turn. Lists tell it in two labels, [`FROM`] and [`UNTIL`]. Other clients would overlook them,
 //! which is why a [`Turn`] is given only where both sides are ours ([`Terms`]).
 //!
-//! Both have to hear of a turn, or one of them does the wrong thing at it. So a turn that only one of them has heard of is
-//! put off, early enough that an allocator which is killed in between is back before the turn ([`OUTAGE`]), with what it had told
-//! ([`crate::kept`]). Once both have heard, the turn stands, and needs no allocator any more.
+//! **An allocator that is killed.** Members hear of a turn one after the other, and an allocator that is killed in between has told it to
+//! one of them alone. No order of messages helps against that. Each of them reaches one of the two; there is a first one after which its
+//! receiver does something else at the turn than before; and when the allocator is killed right behind that one and is not back before the turn,
+//! the other one does not follow. What helps is that a scrape can be made before it is known whose it is. So:
+//!
+//! 1. A decision is kept ([`crate::kept`]) before it is told, and so is who has heard of it before anything follows from that.
+//! 2. A turn is told as open ([`OPEN`]) until both have fetched a list with it, and as one that stands from then on. What stands is not
+//!    taken back.
+//! 3. Until a turn that is open has come, the old owner scrapes, as it did. From then on both scrape and hold back what they
+//!    have, until the allocator says whose it was ([`scrape::Turn`]).
+//! 4. Whoever decides next knows what was kept. A turn that stands has divided time already: the old owner forgets what it held back, and
+//!    the new one sends it. A turn that is open is put off to a moment that nobody has come to yet, so that everything before that is the old
+//!    owner's, which sends what it held back; the new owner forgets it.
+//!
+//! So whatever was told to whom, each slot is sent once, by who owns it according to what was kept. That does not need an allocator
+//! that is back soon: it may be away until [`scrape::LONGEST_DOUBT`] after the turn. When nobody has said anything by then, both send,
+//! because rather a slot comes twice than not at all. `core/tests/kills.rs` holds this for a kill after every message.
+//!
+//! As nothing that is held back shows until the allocator is back, turns are put off early enough that this is rare: when only one of
+//! both has heard of a turn, an allocator that is back within [`OUTAGE`] comes in time to put it off. Once a turn stands it needs no allocator
+//! any more.
+//!
+//! Slots can still be lost or doubled by a kill where what was decided could not be kept (no `state_file` or `state_config_map`, a full disk),
+//! where a scraper ends, or a target vanishes, while something of it is held back, and where an answer that was given and noted is lost on its way.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,6 +46,10 @@ pub const FROM: &str = "__meta_muster_from";
 /// The label in the old owner's list: scrapes at this time, in milliseconds since 1970, or later are not its own.
 pub const UNTIL: &str = "__meta_muster_until";
 
+/// The label beside either while not both are known to have heard of the turn. Scrapers from before it was introduced overlook it and keep to
+/// the turn.
+pub const OPEN: &str = "__meta_muster_open";
+
 /// How often members fetch their lists when none of ours has said.
 const USUAL_REFRESH: Duration = Duration::from_secs(30);
 
@@ -37,8 +62,8 @@ const MAX_REFRESH: Duration = Duration::from_secs(MAX_LEASE.as_secs() / 2);
 /// What a fetch may be late, and clocks may differ.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// How long nobody may be able to ask for lists, in the middle of a handover, without anything being lost or scraped twice: an
-/// allocator is killed, starts again, and scrapers find it again.
+/// How long nobody may be able to ask for lists, in the middle of a handover, before scrapes are held back: an allocator is killed,
+/// starts again, and scrapers find it again.
 pub const OUTAGE: Duration = Duration::from_secs(10);
 
 /// The moment at which a target changes hands.

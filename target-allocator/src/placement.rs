@@ -11,8 +11,8 @@
 //! A holder that leaves, and a target that vanishes or comes back, end the handover.
 //!
 //! **Turns.** Where both sides are our own scrapers, [`Terms`] give the handover a [`Turn`], which both lists tell: until
-//! then the target is scraped by the old owner alone, and from then on by the new one alone. The turn is put off for as
-//! long as not both have fetched a list that tells it. Such a handover ends when nobody needs to be told any more. A target
+//! then the target is scraped by the old owner alone, and from then on by the new one alone. The turn is open, which lists tell as
+//! well, and put off for as long as not both have fetched a list that tells it ([`crate::handover`]). Such a handover ends when nobody needs to be told any more. A target
 //! that moves on before its turn is scraped by the old owner until a new turn, which is not earlier than the first one;
 //! after its turn, it is the new owner that holds it.
 
@@ -43,7 +43,8 @@ pub struct Hold {
 
 impl Hold {
     /// Whether both have heard of the turn, so that it stands.
-    fn is_settled(&self) -> bool {
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
         self.is_fetched && self.is_told
     }
 
@@ -62,13 +63,24 @@ impl Hold {
     }
 }
 
+/// A turn as a list tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Told {
+    /// The label, [`FROM`] or [`UNTIL`].
+    pub label: &'static str,
+    /// The turn, in milliseconds since 1970.
+    pub at: u64,
+    /// Whether [`OPEN`](crate::handover::OPEN) is told as well.
+    pub is_open: bool,
+}
+
 /// A target in a member's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listed<'a> {
     /// The target.
     pub item: &'a Arc<Item>,
-    /// While it is being handed over at an agreed turn: the name of the label that tells it, and the turn.
-    pub turn: Option<(&'static str, u64)>,
+    /// While it is being handed over at an agreed turn: what is told of it.
+    pub turn: Option<Told>,
 }
 
 impl<'a> Listed<'a> {
@@ -79,7 +91,8 @@ impl<'a> Listed<'a> {
     }
 
     fn with(item: &'a Arc<Item>, label: &'static str, hold: Option<&Hold>) -> Self {
-        Self { item, turn: hold.and_then(|hold| hold.turn).map(|turn| (label, turn.at)) }
+        let told = |hold: &Hold| Some(Told { label, at: hold.turn?.at, is_open: !hold.is_settled() });
+        Self { item, turn: hold.and_then(told) }
     }
 }
 
@@ -169,13 +182,13 @@ impl JobPlacement {
     /// Whether a member has the same list in both.
     #[must_use]
     pub fn lists_alike(&self, other: &Self, at: usize) -> bool {
-        // What holds add to the list: targets that it would not have, and turns.
-        let shown = |placed: &Self| -> Vec<(usize, bool, Option<Turn>)> {
+        // What holds add to the list: targets that it would not have, turns, and whether they stand.
+        let shown = |placed: &Self| -> Vec<(usize, bool, Option<Turn>, bool)> {
             let is_shown = |(index, hold): &(&usize, &Hold)| {
                 hold.at == at || (hold.turn.is_some() && placed.owners[**index] == Some(at))
             };
             let holds = placed.holds.iter().filter(is_shown);
-            holds.map(|(index, hold)| (*index, hold.at == at, hold.turn)).collect()
+            holds.map(|(index, hold)| (*index, hold.at == at, hold.turn, hold.is_settled())).collect()
         };
         Arc::ptr_eq(&self.items, &other.items) && self.owners == other.owners && shown(self) == shown(other)
     }
@@ -209,12 +222,14 @@ impl JobPlacement {
     }
 
     /// The member `at` was given the list of `epoch`: whoever held its targets until then is released, at once or at the turn,
-    /// and it knows of the turns of those that it holds itself. `None` when nothing changes.
+    /// and it knows of the turns of those that it holds itself, unless they are past at `now`, in milliseconds since 1970. `None`
+    /// when nothing changes.
     #[must_use]
-    pub fn heard(&self, at: usize, epoch: u64) -> Option<Self> {
+    pub fn heard(&self, at: usize, epoch: u64, now: u64) -> Option<Self> {
         let mut holds = self.holds.clone();
         holds.retain(|index, hold| {
-            let is_in_list = hold.since <= epoch;
+            let is_late = hold.turn.is_some_and(|turn| turn.at <= now);
+            let is_in_list = hold.since <= epoch && !is_late;
             hold.is_fetched |= is_in_list && self.owners[*index] == Some(at);
             hold.is_told |= is_in_list && hold.turn.is_some() && hold.at == at;
             !hold.is_fetched || hold.turn.is_some()

@@ -299,6 +299,7 @@ fn inputs(placement: &Placement, jobs: &BTreeMap<Arc<str>, Arc<JobView>>, config
             hasher.update(&job.placed.items[*index].hash.to_le_bytes());
             hasher.update(placement.roster.name(hold.at).as_bytes());
             hasher.update(&hold.turn.map_or(0, |turn| turn.at).to_le_bytes());
+            hasher.update(&[u8::from(hold.is_settled())]);
         }
     }
     format!("{:016x}", hasher.digest())

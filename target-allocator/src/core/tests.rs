@@ -1,3 +1,7 @@
+//! The loop on a driven clock, without sockets.
+
+mod kills;
+
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,6 +12,7 @@ use telemetry::Registry;
 use super::*;
 use crate::Allocator;
 use crate::flags::Flags;
+use crate::handover::{FROM, UNTIL};
 use crate::settings::{Input, load};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -54,7 +59,11 @@ impl World {
     }
 
     fn start_in(folder: tempfile::TempDir, text: &str) -> Self {
-        let began = Instant::now();
+        Self::start_since(folder, text, Instant::now())
+    }
+
+    /// With a clock that began earlier.
+    fn start_since(folder: tempfile::TempDir, text: &str, began: Instant) -> Self {
         let clock = Arc::new(Driven { began });
         let settings = settings(text, folder.path());
         let allocator = Allocator::detached_with(settings, Registry::new(), clock, None).unwrap();
@@ -76,7 +85,8 @@ impl World {
         let response = self.allocator.api().answer(&request, false).await;
         let groups: Vec<serde_json::Value> = serde_json::from_slice(response.body()).unwrap();
         let turn = |group: &serde_json::Value| {
-            let turns = group["labels"].as_object()?.iter().filter(|(name, _)| name.contains("muster"));
+            let is_turn = |name: &str| name == FROM || name == UNTIL;
+            let turns = group["labels"].as_object()?.iter().filter(|(name, _)| is_turn(name));
             turns.map(|(name, at)| format!("{name}={}", at.as_str().unwrap())).reduce(|all, one| all + &one)
         };
         (groups.len(), groups.iter().filter_map(turn).collect())

@@ -72,7 +72,7 @@ impl World {
 
     pub(super) fn fetch(&mut self, name: &str) {
         let (at, epoch) = (self.at(name), self.placement.epoch);
-        if let Some(heard) = self.node().heard(at, epoch) {
+        if let Some(heard) = self.node().heard(at, epoch, unix_millis(self.at)) {
             self.placement.jobs.insert("node".into(), Arc::new(heard));
         }
     }
@@ -144,7 +144,7 @@ fn a_fetch_of_an_older_list_releases_nothing() {
     let mut world = World::start(&["s-0"]);
     let old_epoch = world.placement.epoch;
     world.members(&["s-0", "s-1"]);
-    assert!(world.node().heard(world.at("s-1"), old_epoch).is_none());
+    assert!(world.node().heard(world.at("s-1"), old_epoch, 0).is_none());
 }
 
 #[test]

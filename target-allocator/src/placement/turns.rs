@@ -39,11 +39,18 @@ impl World {
     /// What the list of a member tells about turns, each kind once, and how many targets tell it.
     fn told(&self, name: &str) -> (usize, Vec<(&'static str, u64)>) {
         let listed = self.node().listed(self.at(name));
-        let mut told: Vec<_> = listed.filter_map(|listed| listed.turn).collect();
+        let told = listed.filter_map(|listed| listed.turn);
+        let mut told: Vec<_> = told.map(|turn| (turn.label, turn.at)).collect();
         let n_told = told.len();
         told.sort_unstable();
         told.dedup();
         (n_told, told)
+    }
+
+    /// Whether the list of a member has turns that are open.
+    fn is_open(&self, name: &str) -> bool {
+        let listed = self.node().listed(self.at(name));
+        listed.filter_map(|listed| listed.turn).any(|turn| turn.is_open)
     }
 
     /// These members fetch their lists.
@@ -119,8 +126,29 @@ fn a_list_that_was_fetched_before_a_turn_was_put_off_does_not_tell_it() {
     world.members(&["s-0", "s-1"]);
     let epoch = world.placement.epoch;
     world.pass(12);
-    assert!(world.node().heard(world.at("s-0"), epoch).is_none());
-    assert!(world.node().heard(world.at("s-0"), epoch + 1).is_some());
+    assert!(world.node().heard(world.at("s-0"), epoch, 12_000).is_none());
+    assert!(world.node().heard(world.at("s-0"), epoch + 1, 12_000).is_some());
+}
+
+#[test]
+fn who_hears_of_a_turn_only_after_it_has_not_heard_of_it() {
+    let mut world = World::ours(&["s-0"]);
+    world.members(&["s-0", "s-1"]);
+    let (at, epoch) = (world.at("s-1"), world.placement.epoch);
+    assert!(world.node().heard(at, epoch, 31_999).is_some());
+    assert!(world.node().heard(at, epoch, 32_000).is_none());
+}
+
+#[test]
+fn a_turn_is_open_until_both_have_heard_of_it() {
+    for (first, second) in [("s-0", "s-1"), ("s-1", "s-0")] {
+        let mut world = World::ours(&["s-0"]);
+        world.members(&["s-0", "s-1"]);
+        world.fetch(first);
+        assert!(world.is_open("s-0") && world.is_open("s-1"));
+        world.fetch(second);
+        assert!(!world.is_open("s-0") && !world.is_open("s-1"));
+    }
 }
 
 #[test]
@@ -216,8 +244,12 @@ fn a_list_is_told_from_the_same_list_with_another_turn() {
     }
     let fingerprint = world.placement.fingerprint();
     world.fetch("s-1");
-    assert!((0..2).all(|at| world.node().lists_alike(&before, at)), "a fetch shows in no list");
+    assert!((0..2).all(|at| world.node().lists_alike(&before, at)), "one fetch shows in no list");
     world.fetch("s-0");
+    assert!(
+        (0..2).all(|at| !world.node().lists_alike(&before, at)),
+        "both have to know that the turn stands"
+    );
     world.pass(52);
     assert!((0..2).all(|at| !world.node().lists_alike(&before, at)));
     assert_eq!(world.placement.fingerprint(), fingerprint, "which is about owners alone");

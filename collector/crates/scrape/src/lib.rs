@@ -13,6 +13,7 @@ mod body;
 mod bounds;
 mod cache;
 mod config;
+mod doubt;
 mod early;
 mod error;
 mod failure_log;
@@ -36,6 +37,7 @@ mod status;
 mod store;
 mod target;
 mod target_loop;
+mod turn;
 mod walk;
 
 pub use self::config::{
@@ -49,7 +51,8 @@ pub use schedule::{Clock, SystemClock};
 pub use scraper::{Options, Scraper, phase_seed};
 pub use sink::{Refused, Sink};
 pub use status::{Health, JobStatus, LastScrape, TargetStatus};
-pub use target::{Target, TargetKey, Turn, assemble, discovered_labels};
+pub use target::{Target, TargetKey, assemble, discovered_labels};
+pub use turn::{Claim, LONGEST_DOUBT, Turn};
 
 #[cfg(test)]
 mod tests;

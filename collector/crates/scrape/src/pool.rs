@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::doubt::Doubt;
 use crate::groups::{ByGroup, assemble_groups};
 use crate::large::Proven;
 use crate::status::{Slate, View};
@@ -306,6 +307,7 @@ impl Pool {
             ended: self.ended.0.clone(),
             cache: None,
             proven: Proven::default(),
+            doubt: Doubt::default(),
             last: None,
             due: None,
             first_after: Instant::now() + self.shared.initial_offset,

@@ -12,6 +12,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use crate::Sink;
 use crate::body::Buffers;
+use crate::doubt::Room;
 use crate::early::Early;
 use crate::failure_log::FailureLog;
 use crate::large::Large;
@@ -107,6 +108,7 @@ impl Scraper {
             cpu: Arc::new(Semaphore::new(options.n_cores.max(1))),
             buffers: Buffers::default(),
             large: Large::new(),
+            held: Room::new(),
             metrics: Metrics::new(options.metrics.scope()),
             seed: options.seed,
             common: Arc::new(Common {

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::Period;
-use model::{Labels, TargetInfo, Timestamp};
+use model::{Labels, TargetInfo};
 use xxhash_rust::xxh64::Xxh64;
 
-use crate::Job;
 use crate::job::SHORTEST;
+use crate::{Job, Turn};
 
 /// Something to scrape.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,32 +38,6 @@ pub struct Target {
     pub unix_socket: Option<Arc<Path>>,
     /// Which histograms are wanted of it, by the job or by the hidden labels that switch them for one target.
     pub histograms: exposition::Options,
-}
-
-/// The time in which a target is ours, while an allocator hands it from one scraper to another: a scrape that is due
-/// outside of it is somebody else's. Without a handover it is ours always.
-///
-/// The allocator says it in the labels `__meta_muster_from` and `__meta_muster_until`, in milliseconds since the Unix
-/// epoch. They are no part of the identity, and who does not know them overlooks them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Turn {
-    /// The first moment.
-    pub from: Option<Timestamp>,
-    /// The first moment after it.
-    pub until: Option<Timestamp>,
-}
-
-impl Turn {
-    fn of(discovered: &Labels) -> Self {
-        let moment = |name: &str| discovered.get(name)?.parse().ok().map(Timestamp);
-        Self { from: moment("__meta_muster_from"), until: moment("__meta_muster_until") }
-    }
-
-    /// Whether a scrape that is due at this time is ours.
-    #[must_use]
-    pub fn has(&self, at: Timestamp) -> bool {
-        self.from.is_none_or(|from| at >= from) && self.until.is_none_or(|until| at < until)
-    }
 }
 
 impl Target {

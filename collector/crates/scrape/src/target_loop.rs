@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use telemetry::RateLimited;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::body::{Buffers, Digested, digest};
 use crate::cache::Cache;
+use crate::doubt::{Doubt, Room};
 use crate::early::Early;
 use crate::failure_log::FailureLog;
 use crate::large::{Kept, Large, Proven};
@@ -24,7 +25,7 @@ use crate::report::Report;
 use crate::schedule::{Clock, Schedule, Tick};
 use crate::series::Common;
 use crate::status::{Health, LastScrape, Slate};
-use crate::{Fetch, FetchError, Fetched, Job, ScrapeError, Sink, Target};
+use crate::{Claim, Fetch, FetchError, Fetched, Job, ScrapeError, Sink, Target};
 
 /// How much longer than its timeout a scrape is waited for, so that the one who fetches can say how far it
 /// came.
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) cpu: Arc<Semaphore>,
     pub(crate) buffers: Buffers,
     pub(crate) large: Large,
+    /// For answers that are held back.
+    pub(crate) held: Room,
     pub(crate) metrics: Metrics,
     pub(crate) seed: u64,
     pub(crate) common: Arc<Common>,
@@ -92,6 +95,8 @@ pub(crate) struct TargetLoop {
     pub(crate) cache: Option<Box<Cache>>,
     /// How large the last answer was, unless it was refused.
     pub(crate) proven: Proven,
+    /// Scrapes that may be somebody else's.
+    pub(crate) doubt: Doubt,
     pub(crate) last: Option<Tick>,
     pub(crate) due: Option<(Schedule, Tick)>,
     /// The first scrape is not before this; a target that is handed over does not wait.
@@ -104,9 +109,18 @@ impl TargetLoop {
         loop {
             let order = self.orders.borrow_and_update().clone();
             let goes_on = match order {
-                Order::Run(assignment) => self.scrape_next(&assignment).await,
-                Order::End(assignment) => self.end(&assignment).await,
-                Order::Last(assignment) => return self.scrape_last(&assignment).await,
+                Order::Run(assignment) => {
+                    self.decide(&assignment).await;
+                    self.scrape_next(&assignment).await
+                }
+                Order::End(assignment) => {
+                    self.send_held(&assignment).await;
+                    self.end(&assignment).await
+                }
+                Order::Last(assignment) => {
+                    self.send_held(&assignment).await;
+                    return self.scrape_last(&assignment).await;
+                }
             };
             if !goes_on {
                 return;
@@ -127,11 +141,15 @@ impl TargetLoop {
             self.shared.metrics.skipped_ticks.inc_by(schedule.n_skipped(last, tick));
         }
         (self.last, self.due) = (Some(tick), None);
-        if !assignment.target.turn.has(tick.timestamp()) {
-            return true;
+        let now = Tick::at(self.shared.clock.now());
+        let at = schedule.snap(tick, now);
+        // Doubt may have ended with the time.
+        self.decide(assignment).await;
+        match assignment.target.turn.claim(tick.timestamp(), now.timestamp()) {
+            Claim::Ours => self.scrape(assignment, at).await,
+            Claim::Theirs => true,
+            Claim::Open => self.scrape_and_hold(assignment, at).await,
         }
-        let at = schedule.snap(tick, Tick::at(self.shared.clock.now()));
-        self.scrape(assignment, at).await
     }
 
     /// The tick that is waited for. An order that leaves the schedule as it is does not move it.
@@ -156,7 +174,8 @@ impl TargetLoop {
     async fn scrape_last(&mut self, assignment: &Assignment) {
         let at = Tick::at(self.shared.clock.now());
         let is_new = self.last.is_none_or(|last| last.timestamp() < at.timestamp());
-        if is_new && assignment.target.turn.has(at.timestamp()) {
+        let claim = assignment.target.turn.claim(at.timestamp(), at.timestamp());
+        if is_new && claim != Claim::Theirs {
             self.scrape(assignment, at).await;
         }
     }
@@ -165,11 +184,56 @@ impl TargetLoop {
         let began = Instant::now();
         let shared = Arc::clone(&self.shared);
         let Some(fetched) = self.fetch(&shared, assignment).await else { return false };
-        // The room is held until the body is gone.
-        let (fetched, room) = match fetched {
-            Ok(Kept { fetched, room }) => (Ok(fetched), room),
-            Err(error) => (Err(error), None),
-        };
+        let (fetched, room) = apart(fetched);
+        self.take_in(assignment, fetched, room, at, began).await
+    }
+
+    /// Scrapes while it is open whose scrape it is.
+    async fn scrape_and_hold(&mut self, assignment: &Assignment, at: Tick) -> bool {
+        let began = Instant::now();
+        let shared = Arc::clone(&self.shared);
+        let Some(fetched) = self.fetch(&shared, assignment).await else { return false };
+        let (fetched, _) = apart(fetched);
+        if !self.doubt.hold(&shared.held, at, fetched, began.elapsed()) {
+            self.send_held(assignment).await;
+        }
+        true
+    }
+
+    /// Sends what was held back and is ours, and forgets what is not.
+    async fn decide(&mut self, assignment: &Assignment) {
+        while let Some(at) = self.doubt.oldest() {
+            let now = Tick::at(self.shared.clock.now());
+            match assignment.target.turn.claim(at.timestamp(), now.timestamp()) {
+                Claim::Ours => self.send_oldest(assignment).await,
+                Claim::Theirs => drop(self.doubt.take()),
+                Claim::Open => return,
+            }
+        }
+    }
+
+    async fn send_held(&mut self, assignment: &Assignment) {
+        while self.doubt.oldest().is_some() {
+            self.send_oldest(assignment).await;
+        }
+    }
+
+    async fn send_oldest(&mut self, assignment: &Assignment) {
+        let Some(held) = self.doubt.take() else { return };
+        let now = Instant::now();
+        let began = now.checked_sub(held.took).unwrap_or(now);
+        let _goes_on = self.take_in(assignment, held.fetched, None, held.at, began).await;
+    }
+
+    /// Makes samples of an answer and sends them. The room is held until the body is gone. `false`: the process is going down.
+    async fn take_in(
+        &mut self,
+        assignment: &Assignment,
+        fetched: Result<Fetched, ScrapeError>,
+        room: Option<SemaphorePermit<'_>>,
+        at: Tick,
+        began: Instant,
+    ) -> bool {
         let wire = fetched.as_ref().map(|fetched| fetched.body.len()).ok();
         let Some((mut cache, digested)) = self.digest(assignment, fetched, at).await else { return false };
         drop(room);
@@ -332,6 +396,16 @@ impl TargetLoop {
             cache.delivered();
         }
         self.cache = Some(cache);
+    }
+}
+
+/// An answer, and its share of the room for large ones.
+fn apart(
+    fetched: Result<Kept<'_>, ScrapeError>,
+) -> (Result<Fetched, ScrapeError>, Option<SemaphorePermit<'_>>) {
+    match fetched {
+        Ok(Kept { fetched, room }) => (Ok(fetched), room),
+        Err(error) => (Err(error), None),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Loops of whole scrapers on a paused clock, with scripted answers.
 
+mod handover;
 mod options;
 
 use std::collections::HashMap;
@@ -234,31 +235,6 @@ async fn a_target_is_scraped_on_its_ticks_and_the_first_does_not_wait() {
         .collect();
     assert_eq!(world.ups("a:1"), expected.join(", "));
     assert_eq!(world.last(), "a{instance=\"a:1\"} 1\nup{instance=\"a:1\"} 1");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_target_that_is_handed_over_is_scraped_by_exactly_one_at_every_slot() {
-    // Two scrapers with the same seed, as behind one allocator.
-    let (old, new) = (World::new(), World::new());
-    let turn = (20_000_i64 * 86_400_000 + 25_000).to_string();
-    let handed = |label: &str| {
-        let target = labels(&[("__address__", "a:1"), (label, &*turn)]);
-        let group = Group { source: "g".into(), labels: Labels::new(), targets: vec![target] };
-        Snapshot { groups: [Arc::new(group)].into(), settled: true, ..Snapshot::default() }
-    };
-    old.discover(&["a:1"]);
-    old.reload(&[TEN]).await;
-    new.reload(&[TEN]).await;
-    old.until(15.0).await;
-    old.groups.send_replace(handed("__meta_muster_until"));
-    new.groups.send_replace(handed("__meta_muster_from"));
-    old.until(49.9).await;
-    let phase = old.phase("a:1");
-    let slots: Vec<String> = (0..5).map(|n| format!("{:.1}s 1", phase + f64::from(n) * 10.0)).collect();
-    let n_old =
-        slots.iter().filter(|slot| slot.split('s').next().unwrap().parse::<f64>().unwrap() < 25.0).count();
-    assert_eq!(old.ups("a:1"), slots[..n_old].join(", "));
-    assert_eq!(new.ups("a:1"), slots[n_old..].join(", "));
 }
 
 #[tokio::test(start_paused = true)]
