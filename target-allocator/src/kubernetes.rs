@@ -99,6 +99,27 @@ pub struct Monitored {
     pub problems: Vec<String>,
 }
 
+impl Monitored {
+    /// Whether the other says the same. Jobs and monitors that did not change are the same allocations.
+    fn says_same(&self, other: &Self) -> bool {
+        let Self { jobs, quarantine, warnings, selected, monitors, namespaces, policy, waits_for, problems } =
+            self;
+        are_same(jobs, &other.jobs)
+            && *quarantine == other.quarantine
+            && *warnings == other.warnings
+            && *selected == other.selected
+            && are_same(monitors, &other.monitors)
+            && *namespaces == other.namespaces
+            && *policy == other.policy
+            && *waits_for == other.waits_for
+            && *problems == other.problems
+    }
+}
+
+fn are_same<T>(ours: &[Arc<T>], theirs: &[Arc<T>]) -> bool {
+    ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(one, other)| Arc::ptr_eq(one, other))
+}
+
 /// A monitor in quarantine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {

@@ -8,6 +8,8 @@
 //! may not be listed is waited for as long as [`PATIENCE`], because rights are often given in the same breath, and is left
 //! out from then on.
 //!
+//! Whoever looks at the jobs is woken only when something is new, not whenever something was looked at again.
+//!
 //! Of Secrets in `secret_namespaces` the metadata is watched: one that was written is read again at once, and not only when its
 //! turn comes.
 
@@ -170,7 +172,7 @@ impl Follower {
         Watches { monitors, namespaces, secrets, _bells: bells }
     }
 
-    /// Makes jobs of what is known now, and publishes them. Whether something is still waited for.
+    /// Makes jobs of what is known now, and publishes them where anything is new. Whether something is still waited for.
     async fn update(&mut self, watches: &Watches) -> bool {
         let monitors = self.monitors(watches);
         let namespaces = namespaces(watches);
@@ -260,6 +262,9 @@ impl Follower {
 
     fn publish(&self, monitored: Monitored) {
         let before = self.sender.borrow().clone();
+        if monitored.says_same(&before) {
+            return;
+        }
         for (kind, (old, new)) in Kind::ALL.iter().zip(before.selected.iter().zip(&monitored.selected)) {
             if let Some(why) = new.nothing.as_ref().filter(|_| old.nothing != new.nothing) {
                 tracing::warn!(%kind, %why, "no monitor of this kind is selected");
@@ -349,4 +354,41 @@ fn namespaces(watches: &Watches) -> Namespaces {
 
 fn labels(map: &TextMap) -> ObjectLabels {
     map.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use cluster::{Access, ServerAccess};
+    use scrape::SystemClock;
+
+    use super::*;
+
+    /// Settings that select no monitors, so that no server is asked for anything.
+    fn policy(yaml: &str) -> Policy {
+        let node = config::parse(yaml, "ta.yaml").unwrap().root;
+        Policy::build(&config::read(&node, "prometheus_cr").unwrap(), "observe", Path::new("")).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_did_not_change_is_not_told_again() {
+        let server = ServerAccess { url: config::UrlText::new("http://127.0.0.1:1"), ..Default::default() };
+        let access = Access::Server(Box::new(server));
+        let cluster = Cluster::connect(&access, telemetry::Registry::new()).await.unwrap();
+        let changed = Arc::new(Notify::new());
+        let plain = policy("enabled: true");
+        let following = Following::start(&cluster, plain.clone(), Arc::new(SystemClock), &changed);
+        let mut feed = following.feed();
+        feed.wait_for(|monitored| monitored.waits_for.is_empty()).await.unwrap();
+        changed.notified().await;
+
+        following.set_policy(plain);
+        tokio::time::sleep(60 * REREAD).await;
+        assert!(!feed.has_changed().unwrap(), "it was looked at sixty times");
+
+        following.set_policy(policy("enabled: true\ndeny_namespaces: [a]"));
+        tokio::time::timeout(Duration::from_secs(1), changed.notified()).await.unwrap();
+        assert!(feed.has_changed().unwrap());
+    }
 }
