@@ -424,13 +424,13 @@ impl Core {
         self.views.send_replace(view);
     }
 
-    /// The targets that a question is about.
-    fn explain(&self, question: &Question) -> Vec<explain::Target> {
-        let mut found = Vec::new();
+    /// The targets that a question is about, and the jobs that may pass something over.
+    fn explain(&self, question: &Question) -> explain::Known {
+        let mut targets = Vec::new();
         for running in self.jobs.values() {
-            explain::collect(question, running.spec(), &mut running.groups(), &mut found);
+            explain::collect(question, running.spec(), &mut running.groups(), &mut targets);
         }
-        found
+        explain::Known { targets, jobs: self.settings.jobs.clone() }
     }
 
     /// How new what is known is.

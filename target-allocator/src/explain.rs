@@ -1,4 +1,4 @@
-//! Why something is scraped, or is not: which monitors reach a pod or a service, what relabelling makes of its targets, who has
+//! Why something is scraped, or is not: which monitors and which jobs of the configuration reach a pod or a service, what relabelling makes of its targets, who has
 //! them and since when, and what the scraper says of the last scrape.
 //!
 //! The answer is JSON at `/debug/explain`, which a page shows and `muster-allocator explain` prints ([`text`]). It is put
@@ -6,9 +6,11 @@
 
 mod object;
 mod passed_over;
+mod searches;
 mod steps;
 pub mod text;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use discovery::{Group, GroupLabels};
@@ -126,6 +128,15 @@ impl Question {
     }
 }
 
+/// What the loop knows about a question.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// The targets that it is about.
+    pub(crate) targets: Vec<Target>,
+    /// The jobs of the configuration.
+    pub(crate) jobs: Vec<Arc<JobSpec>>,
+}
+
 /// A target that a question is about.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
@@ -195,6 +206,7 @@ pub(crate) fn answer(
         "object": reached.object,
         "targets": targets,
         "monitors": reached.monitors,
+        "jobs": reached.jobs,
         "problems": problems,
         "ready": view.why_no_lists(),
     })
@@ -277,18 +289,13 @@ fn sentence(question: &Question, targets: &[Value], reached: &Reached) -> String
             text(step, "rule")
         );
     }
-    match (question, &reached.missing, reached.monitors.first()) {
+    match (question, &reached.missing, &reached.nearest) {
         (_, Some(why), _) => why.clone(),
-        (Question::Monitor { .. }, None, Some(first)) => {
+        (Question::Monitor { .. }, None, _) if !reached.monitors.is_empty() => {
+            let first = &reached.monitors[0];
             format!("{subject} has no targets: {}: {}", text(first, "monitor"), text(first, "why"))
         }
-        (_, None, Some(nearest)) => {
-            format!(
-                "{subject} is not found by any job; {}: {}",
-                text(nearest, "monitor"),
-                text(nearest, "why")
-            )
-        }
+        (_, None, Some((_, nearest))) => format!("{subject} is not found by any job; {nearest}"),
         (Question::Target(_), None, None) => {
             format!("{subject} is not found by any job; /debug/targets lists addresses and identities")
         }

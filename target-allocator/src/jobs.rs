@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use config::{Node, Problem, Secret};
-use discovery::{Group, GroupFilter, GroupLabels};
+use discovery::{Group, GroupFilter, GroupLabels, KubernetesSdConfig};
 use model::Labels;
 use schemars::JsonSchema;
 use scrape::{GlobalConfig, Job, ScrapeConfig, assemble, discovered_labels};
@@ -258,8 +258,12 @@ impl JobSpec {
     /// Whether its targets are found in the cluster that the allocator itself looks at.
     #[must_use]
     pub fn uses_kubernetes(&self) -> bool {
-        let searches = &self.config().sd.kubernetes_sd_configs;
-        searches.iter().any(|search| search.api_server.is_empty() && search.kubeconfig_file.is_empty())
+        self.config().sd.kubernetes_sd_configs.iter().any(Self::is_search_here)
+    }
+
+    /// Whether a search looks into the cluster that the allocator itself looks at.
+    pub(crate) fn is_search_here(search: &KubernetesSdConfig) -> bool {
+        search.api_server.is_empty() && search.kubeconfig_file.is_empty()
     }
 
     /// Why lists of its targets cannot be given at all.

@@ -18,7 +18,7 @@ use crate::monitors::Kind;
 /// A question to the loop that holds what discovery found, and where the answer goes.
 pub(crate) struct Asked {
     pub(crate) question: Question,
-    pub(crate) answer: oneshot::Sender<Vec<explain::Target>>,
+    pub(crate) answer: oneshot::Sender<explain::Known>,
 }
 
 impl Api {
@@ -38,15 +38,16 @@ impl Api {
         };
         let (sender, answer) = oneshot::channel();
         let asking = Asked { question: question.clone(), answer: sender };
-        let mut targets = match self.questions.send(asking).await {
+        let explain::Known { mut targets, jobs } = match self.questions.send(asking).await {
             Ok(()) => answer.await.unwrap_or_default(),
             Err(_) => return unready(&["the allocator is stopping".to_owned()]),
         };
         let cluster = self.kubernetes.as_ref().map(|kubernetes| &kubernetes.cluster);
-        let reached = explain::look_up(&question, cluster, &view.monitored).await;
+        let reached = explain::look_up(&question, cluster, &view.monitored, &jobs).await;
         if let Some(kubernetes) = &self.kubernetes {
-            let jobs = view.monitored.jobs.iter().filter(|job| reached.may_be_of(job.name()));
-            explain::look_at_passed_over(&question, jobs, kubernetes, &mut targets).await;
+            let monitored = view.monitored.jobs.iter().filter(|job| reached.may_be_of(job.name()));
+            let jobs = jobs.iter().filter(|job| reached.is_searched_by(&question, job.name()));
+            explain::look_at_passed_over(&question, jobs.chain(monitored), kubernetes, &mut targets).await;
         }
         let mut problems = view.monitored.problems.clone();
         let states = cluster.map(cluster::Cluster::states).unwrap_or_default();

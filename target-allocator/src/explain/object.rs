@@ -1,4 +1,5 @@
-//! Which monitors reach a pod or a service, which objects a monitor reaches, and the first step at which it does not.
+//! Which monitors reach a pod or a service, which objects a monitor reaches, and the first step at which it does not. For jobs of the
+//! configuration see [`super::searches`].
 //!
 //! Objects are those of the watches that are open; the API server is asked only for what no watch covers.
 
@@ -9,7 +10,9 @@ use cluster::{Cluster, Pod, Reason, Resource, Service, TextMap};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::searches::Searched;
 use super::{Question, is_named, since};
+use crate::jobs::JobSpec;
 use crate::kubernetes::Monitored;
 use crate::monitors::{Kind, Monitor, MonitorKey, Policy, Reach, Subject, SubjectKind, SubjectPort, Why};
 use crate::selector::ObjectLabels;
@@ -31,11 +34,29 @@ pub(crate) struct Reached {
     pub(crate) monitors: Vec<Value>,
     /// Those that reach it, or are asked about.
     pub(crate) reaching: Vec<MonitorKey>,
+    /// Jobs of the configuration that look into the cluster, nearest first: what each of them makes of the object.
+    pub(crate) jobs: Vec<Value>,
+    /// Those that look at it.
+    pub(crate) searching: Vec<String>,
+    /// How near the nearest of all comes, and why no nearer.
+    pub(crate) nearest: Option<(u8, String)>,
 }
 
 impl Reached {
     fn missing(why: String) -> Self {
         Self { missing: Some(why), ..Self::default() }
+    }
+
+    /// Something comes so near.
+    pub(super) fn come_near(&mut self, distance: u8, why: impl FnOnce() -> String) {
+        if self.nearest.as_ref().is_none_or(|(before, _)| distance < *before) {
+            self.nearest = Some((distance, why()));
+        }
+    }
+
+    /// Whether a job of the configuration could have what is asked about among its targets.
+    pub(crate) fn is_searched_by(&self, question: &Question, job: &str) -> bool {
+        matches!(question, Question::Target(_)) || self.searching.iter().any(|name| name == job)
     }
 
     /// Whether a job could have the object among its targets: it is made of a monitor that reaches it, or of one that selects by
@@ -49,11 +70,12 @@ impl Reached {
     }
 }
 
-/// Looks at the object of a question, and at every monitor.
+/// Looks at the object of a question, at every monitor, and at `jobs`, those of the configuration.
 pub(crate) async fn look_up(
     question: &Question,
     cluster: Option<&Cluster>,
     monitored: &Monitored,
+    jobs: &[Arc<JobSpec>],
 ) -> Reached {
     let cluster = match (question, cluster) {
         (Question::Target(_), _) => return Reached::default(),
@@ -67,11 +89,19 @@ pub(crate) async fn look_up(
     };
     match question {
         Question::Pod { namespace, name } => match find::<Pod>(cluster, namespace, name).await {
-            Ok(pod) => of_pod(&pod, cluster, monitored),
+            Ok(pod) => {
+                let mut reached = of_pod(&pod, cluster, monitored);
+                Searched::pod(&pod, cluster).by(jobs, &mut reached);
+                reached
+            }
             Err(why) => Reached::missing(why),
         },
         Question::Service { namespace, name } => match find::<Service>(cluster, namespace, name).await {
-            Ok(service) => of_service(&service, monitored),
+            Ok(service) => {
+                let mut reached = of_service(&service, monitored);
+                Searched::service(&service, cluster).by(jobs, &mut reached);
+                reached
+            }
             Err(why) => Reached::missing(why),
         },
         Question::Monitor { namespace, name } => of_monitors(namespace, name, cluster, monitored),
@@ -80,7 +110,7 @@ pub(crate) async fn look_up(
 }
 
 /// Objects of all open watches of a kind, by key.
-fn known<T: Resource>(cluster: &Cluster) -> BTreeMap<Arc<str>, Arc<T>> {
+pub(super) fn known<T: Resource>(cluster: &Cluster) -> BTreeMap<Arc<str>, Arc<T>> {
     let watches = cluster.known::<T>(T::KIND);
     let objects = watches.iter().flat_map(|(_, _, objects)| objects.iter());
     objects.map(|(key, object)| (Arc::clone(key), Arc::clone(object))).collect()
@@ -193,6 +223,10 @@ fn of_all(
     };
     let mut monitors: Vec<(u8, Value)> = monitored.monitors.iter().map(&mut told).collect();
     monitors.sort_by_key(|(distance, _)| *distance);
+    if let Some((distance, nearest)) = monitors.first() {
+        let text = |key: &str| nearest[key].as_str().unwrap_or_default();
+        reached.come_near(*distance, || format!("{}: {}", text("monitor"), text("why")));
+    }
     reached.monitors = monitors.into_iter().take(MAX_MONITORS).map(|(_, told)| told).collect();
     reached.reaching = reaching;
     reached
@@ -236,7 +270,7 @@ fn of_monitors(namespace: &str, name: &str, cluster: &Cluster, monitored: &Monit
     let held = monitored.quarantine.iter().find(|held| is_named(&held.what.key, namespace, name));
     let object = held.map(|held| json!({ "quarantined_since": since(held.since) }));
     let reaching = named().map(|monitor| monitor.key.clone()).collect();
-    Reached { object, missing: None, monitors: monitors.collect(), reaching }
+    Reached { object, monitors: monitors.collect(), reaching, ..Reached::default() }
 }
 
 /// Which services or pods a monitor reaches, and which it nearly does.

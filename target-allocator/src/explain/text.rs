@@ -29,6 +29,13 @@ pub fn print(answer: &Value) -> String {
             put(&mut out, 2, &format!("not {}: {}", text(&missed["object"]), text(&missed["why"])));
         }
     }
+    let jobs = list(&answer["jobs"]);
+    if !jobs.is_empty() {
+        put(&mut out, 0, "jobs of the configuration, nearest first:");
+    }
+    for job in jobs {
+        put(&mut out, 1, &format!("job {}: {}", text(&job["job"]), text(&job["why"])));
+    }
     for problem in list(&answer["problems"]) {
         put(&mut out, 0, &format!("problem: {}", text(problem)));
     }

@@ -52,6 +52,7 @@ async fn fill(admin: &Client, well: u16, dead: u16) -> Result<()> {
         pod("web-1", "web", dead, &[]),
         pod("web-2", "web", well, &[("scraped", "no")]),
         pod("lonely", "lonely", well, &[]),
+        pod("solo", "solo", well, &[]),
     ];
     admin.create_all(&pods.iter().map(Pod::object).collect::<Vec<_>>()).await?;
     admin.create(&service(NAMESPACE, "web")).await?;
@@ -76,6 +77,22 @@ async fn fill(admin: &Client, well: u16, dead: u16) -> Result<()> {
         ])
         .await
 }
+
+/// Jobs of the configuration that look for pods and services themselves, and nearly find some.
+const JOBS: &str = "config:
+  scrape_configs:
+    - job_name: by-label
+      kubernetes_sd_configs:
+        - {role: pod, namespaces: {names: [why]}, selectors: [{role: pod, label: 'app in (edge,till)'}]}
+    - job_name: by-namespace
+      kubernetes_sd_configs: [{role: pod, namespaces: {names: [why-not]}}]
+    - job_name: by-slice
+      kubernetes_sd_configs:
+        - {role: endpointslice, namespaces: {names: [why]}, selectors: [{role: endpointslice, label: tier=gold}]}
+    - job_name: by-rule
+      kubernetes_sd_configs: [{role: pod, selectors: [{role: pod, label: app=solo}]}]
+      relabel_configs: [{source_labels: [__meta_kubernetes_pod_name], regex: solo, action: drop}]
+";
 
 fn scraper(allocator: &str, sink: &Sink) -> String {
     format!(
@@ -109,6 +126,7 @@ kube_config_file_path: {}
 collector_namespace: {NAMESPACE}
 collectors: {{file: FOLDER/members}}
 prometheus_cr: {{enabled: true, pod_monitor_selector: {{}}, service_monitor_selector: {{}}}}
+{JOBS}
 ",
         kubeconfig.display()
     );
@@ -120,6 +138,7 @@ prometheus_cr: {{enabled: true, pod_monitor_selector: {{}}, service_monitor_sele
 
     pods(&url).await?;
     services_and_monitors(&url).await?;
+    jobs_of_the_configuration(&url).await?;
     owners(&allocator, &url, dead).await?;
     mistakes(&url).await
 }
@@ -185,7 +204,7 @@ async fn services_and_monitors(url: &str) -> Result<()> {
         url,
         &["monitor", "why/pods"],
         &[
-            "makes jobs, and reaches 3 of the 4 pods that are known",
+            "makes jobs, and reaches 3 of the 5 pods that are known",
             "reaches why/web-0",
             "not why/lonely: the labels of the object do not meet `app=web`",
         ],
@@ -204,8 +223,44 @@ async fn services_and_monitors(url: &str) -> Result<()> {
         url,
         &["monitor", "why/wrong-port"],
         &[
-            "reaches none of the 4 pods",
+            "reaches none of the 5 pods",
             "not why/web-0: the monitor asks for port `mterics`, the object has `metrics`",
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+/// Jobs that search for themselves are looked through as monitors are.
+async fn jobs_of_the_configuration(url: &str) -> Result<()> {
+    says(
+        url,
+        &["pod", "why/lonely"],
+        &[
+            "job by-label: the labels of the object do not meet `app in (edge,till)` (selectors: label)",
+            "job by-namespace: it looks in namespace `why-not` (namespaces)",
+            "job by-slice: no EndpointSlice that is known leads to it",
+            "job by-rule: the labels of the object do not meet `app=solo`",
+        ],
+    )
+    .await?;
+    says(
+        url,
+        &["pod", "why/solo"],
+        &[
+            "pod why/solo is found by job by-rule, and rule 0 drops it: ",
+            "it looked at \"solo\"",
+            "looks at it; its rules",
+        ],
+    )
+    .await?;
+    says(
+        url,
+        &["service", "why/web"],
+        &[
+            "job by-slice: through EndpointSlice web",
+            "the labels of the object do not meet `tier=gold`",
+            "job by-label: it finds its targets from objects of the role pod (role)",
         ],
     )
     .await

@@ -13,6 +13,7 @@ mod config;
 mod evaluation;
 mod labels;
 mod look;
+mod passed;
 mod roles;
 mod selector;
 mod subscriber;
@@ -31,6 +32,7 @@ use crate::board::Post;
 
 pub use self::config::{AttachMetadata, KubernetesSdConfig, Namespaces, Role, SelectorConfig};
 use self::evaluation::{Evaluation, Query};
+pub use self::passed::{Passed, Sight};
 pub use self::subscriber::{GroupFilter, GroupLabels};
 
 /// How long after a connection could not be prepared it is tried again: files may come.

@@ -25,8 +25,8 @@ pub use self::config::{DnsRecordType, DnsSdConfig, FileSdConfig, HttpSdConfig, S
 pub use self::dns::NameServers;
 pub use self::http::EmptyList;
 pub use self::kubernetes::{
-    AttachMetadata, GroupFilter, GroupLabels, Kubernetes, KubernetesSdConfig, Namespaces, Role,
-    SelectorConfig, Sharing,
+    AttachMetadata, GroupFilter, GroupLabels, Kubernetes, KubernetesSdConfig, Namespaces, Passed, Role,
+    SelectorConfig, Sharing, Sight,
 };
 pub use board::{Context, Discovery, Snapshot, spawn, spawn_filtered};
 pub use file::files_named;

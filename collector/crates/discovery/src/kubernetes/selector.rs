@@ -2,6 +2,8 @@
 //!
 //! As apimachinery `labels.Parse` and `fields.ParseSelector`: requirements separated by commas, all of which must hold.
 
+use std::fmt;
+
 use cluster::TextMap;
 
 /// A label selector that has been read.
@@ -51,18 +53,43 @@ impl Selector {
 
     /// Whether it takes an object with these labels.
     pub(crate) fn takes(&self, labels: &TextMap) -> bool {
-        self.0.iter().all(|requirement| {
-            let value = labels.get(&requirement.key).map(|value| &**value);
-            let number = || value.and_then(|value| value.parse::<i64>().ok());
-            match &requirement.test {
-                Test::Exists => value.is_some(),
-                Test::IsAbsent => value.is_none(),
-                Test::In(values) => value.is_some_and(|value| values.iter().any(|known| known == value)),
-                Test::NotIn(values) => value.is_none_or(|value| values.iter().all(|known| known != value)),
-                Test::GreaterThan(bound) => number().is_some_and(|number| number > *bound),
-                Test::LessThan(bound) => number().is_some_and(|number| number < *bound),
-            }
-        })
+        self.first_mismatch(labels).is_none()
+    }
+
+    /// The first requirement that labels do not meet, as text.
+    pub(super) fn first_mismatch(&self, labels: &TextMap) -> Option<String> {
+        self.0.iter().find(|requirement| !requirement.holds(labels)).map(ToString::to_string)
+    }
+}
+
+impl Requirement {
+    fn holds(&self, labels: &TextMap) -> bool {
+        let value = labels.get(&self.key).map(|value| &**value);
+        let number = || value.and_then(|value| value.parse::<i64>().ok());
+        match &self.test {
+            Test::Exists => value.is_some(),
+            Test::IsAbsent => value.is_none(),
+            Test::In(values) => value.is_some_and(|value| values.iter().any(|known| known == value)),
+            Test::NotIn(values) => value.is_none_or(|value| values.iter().all(|known| known != value)),
+            Test::GreaterThan(bound) => number().is_some_and(|number| number > *bound),
+            Test::LessThan(bound) => number().is_some_and(|number| number < *bound),
+        }
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = &self.key;
+        match &self.test {
+            Test::Exists => write!(f, "{key}"),
+            Test::IsAbsent => write!(f, "!{key}"),
+            Test::In(values) if values.len() == 1 => write!(f, "{key}={}", values[0]),
+            Test::In(values) => write!(f, "{key} in ({})", values.join(",")),
+            Test::NotIn(values) if values.len() == 1 => write!(f, "{key}!={}", values[0]),
+            Test::NotIn(values) => write!(f, "{key} notin ({})", values.join(",")),
+            Test::GreaterThan(bound) => write!(f, "{key}>{bound}"),
+            Test::LessThan(bound) => write!(f, "{key}<{bound}"),
+        }
     }
 }
 
@@ -146,6 +173,25 @@ fn is_name(text: &str) -> bool {
     text.len() <= MAX_BYTES && ends.into_iter().flatten().all(|byte| byte.is_ascii_alphanumeric())
 }
 
+/// The first requirement of a field selector that an object does not meet, as text. Of a field that `value` does not tell, any value
+/// will do: the server may know it.
+pub(super) fn first_field_mismatch<'a>(
+    selector: &str,
+    value: impl Fn(&str) -> Option<&'a str>,
+) -> Option<String> {
+    let holds = |part: &str| {
+        let (field, wanted, is_equal) = match part.split_once("!=") {
+            Some((field, wanted)) => (field, wanted, false),
+            None => {
+                part.split_once('=').map(|(field, wanted)| (field, wanted.trim_start_matches('='), true))?
+            }
+        };
+        Some((value(field.trim())? == wanted.trim()) == is_equal)
+    };
+    let parts = selector.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.into_iter().find(|part| holds(part) == Some(false)).map(str::to_owned)
+}
+
 /// What is wrong with a field selector: `field=value`, `field==value` or `field!=value`, separated by commas. Which fields there
 /// are is known to the server alone.
 pub(crate) fn check_fields(text: &str) -> Result<(), String> {
@@ -195,6 +241,34 @@ mod tests {
             "app<9",
         ] {
             assert!(!takes(selector, &labels), "{selector}");
+        }
+    }
+
+    #[test]
+    fn the_first_requirement_that_does_not_hold_is_named() {
+        let labels = [("app", "edge"), ("n", "7")].into_iter().collect();
+        for (selector, named) in [
+            ("app=edge,n", None),
+            ("n,app==core", Some("app=core")),
+            ("app in (core, shop)", Some("app in (core,shop)")),
+            ("app!=edge", Some("app!=edge")),
+            ("app notin (edge,core)", Some("app notin (edge,core)")),
+            ("!app", Some("!app")),
+            ("missing", Some("missing")),
+            ("n>7", Some("n>7")),
+            ("n < 7", Some("n<7")),
+        ] {
+            let found = Selector::parse(selector).unwrap().first_mismatch(&labels);
+            assert_eq!(found.as_deref(), named, "{selector}");
+        }
+        let fields = |field: &str| (field == "spec.nodeName").then_some("n-1");
+        for (selector, named) in [
+            ("", None),
+            ("spec.nodeName=n-1,status.unknown=x", None),
+            ("spec.nodeName == n-2", Some("spec.nodeName == n-2")),
+            ("spec.nodeName!=n-1", Some("spec.nodeName!=n-1")),
+        ] {
+            assert_eq!(first_field_mismatch(selector, fields).as_deref(), named, "{selector}");
         }
     }
 
