@@ -278,13 +278,14 @@ impl JobSpec {
     /// objects each looks only at the few groups that it selects.
     #[must_use]
     pub fn group_filter(&self) -> GroupFilter {
+        // What the job itself tells of its targets is left open.
+        let is_open = |name: &str| name == "job" || (name.starts_with("__") && !name.starts_with("__meta_"));
         let job = Arc::clone(&self.job);
-        Arc::new(move |labels: GroupLabels<'_>| {
-            // What the job itself tells of its targets is left open.
-            let is_open =
-                |name: &str| name == "job" || (name.starts_with("__") && !name.starts_with("__meta_"));
+        let needs = job.rules().needs().into_iter().filter(|need| !is_open(&need.label)).collect();
+        let may_keep = move |labels: GroupLabels<'_>| {
             !job.rules().drop_all(|name| if is_open(name) { None } else { labels.known(name) })
-        })
+        };
+        GroupFilter::new(may_keep).with_needs(needs)
     }
 
     /// The targets of a group that discovery found, and how many of them had to be relabelled. Without `filters`, those that

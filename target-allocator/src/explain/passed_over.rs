@@ -30,7 +30,7 @@ pub(crate) async fn look(
     }
     let deadline = Instant::now() + PATIENCE;
     let asked = question.clone();
-    let filter: GroupFilter = Arc::new(move |labels: GroupLabels<'_>| asked.may_mean(labels));
+    let filter = GroupFilter::new(move |labels: GroupLabels<'_>| asked.may_mean(labels));
     let has_none = |spec: &&Arc<JobSpec>| found.iter().all(|target| target.job != spec.name());
     let silent: Vec<_> = jobs.filter(|spec| spec.uses_kubernetes()).filter(has_none).take(MAX_JOBS).collect();
     for spec in silent {

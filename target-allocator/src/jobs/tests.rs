@@ -280,7 +280,7 @@ fn group_of(labels: Labels, targets: Vec<Labels>) -> (discovery::Group, Vec<Arc<
 }
 
 fn is_wanted(spec: &JobSpec, group: &discovery::Group, own: &[Arc<str>]) -> bool {
-    spec.group_filter()(GroupLabels::new(&group.labels, own))
+    spec.group_filter().wants(GroupLabels::new(&group.labels, own))
 }
 
 #[test]

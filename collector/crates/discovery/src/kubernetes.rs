@@ -9,8 +9,10 @@
 //! order is random. Label selectors can be applied to one watch of everything instead of asking the server for each
 //! ([`Sharing`]).
 
+mod audience;
 mod config;
 mod evaluation;
+mod index;
 mod labels;
 mod look;
 mod passed;
@@ -136,7 +138,8 @@ pub(crate) async fn run(wants: Wants, post: Post) {
     if config.namespaces.own_namespace {
         namespaces.insert(Arc::clone(cluster.default_namespace()));
     }
-    let wanted = Some(namespaces.clone()).filter(|names| !names.is_empty());
+    // Nodes belong to no namespace.
+    let wanted = Some(namespaces.clone()).filter(|names| !names.is_empty() && config.role != Role::Node);
     let mut sharing = kubernetes.inner.sharing;
     let look = |sharing| {
         let evaluation = kubernetes.evaluation(&access, &cluster, Query::of(&config, &namespaces, sharing));

@@ -20,6 +20,6 @@ mod trace;
 
 pub use config::{Action, RuleConfig};
 pub use pattern::{BadPattern, Pattern, REGEX_LENGTH_LIMIT, REGEX_NEST_LIMIT, REGEX_SIZE_LIMIT};
-pub use rules::{NameScheme, Rules};
+pub use rules::{NameScheme, Need, Rules};
 pub use search::Search;
 pub use trace::{Change, Group, Seen, Step, trace};

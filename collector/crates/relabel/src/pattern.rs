@@ -186,6 +186,17 @@ impl Pattern {
         &self.text
     }
 
+    /// All texts that match, in no order, where they are few.
+    pub(crate) fn texts(&self) -> Option<Vec<&str>> {
+        match &self.matcher {
+            Matcher::Branches(branches) => {
+                branches.iter().map(|branch| branch.is_text().then_some(&*branch.text)).collect()
+            }
+            Matcher::Texts(texts) => Some(texts.iter().map(|text| &**text).collect()),
+            Matcher::Program(_) => None,
+        }
+    }
+
     /// Names of the groups, by number.
     pub(crate) fn names(&self) -> &[Option<Box<str>>] {
         &self.names

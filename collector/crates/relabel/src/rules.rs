@@ -120,25 +120,51 @@ impl Rules {
                 Effect::DropEqual(target) => {
                     value(target).is_some_and(|known| rule.join_known(value, &mut text) && text == known)
                 }
-                Effect::HashMod { target, .. } | Effect::Lowercase(target) | Effect::Uppercase(target) => {
-                    written.push(target);
-                    false
-                }
-                Effect::Replace { target, .. } => match target.constant() {
-                    Some(target) => {
-                        written.push(target);
+                effect => match effect.written() {
+                    Written::Nothing => false,
+                    Written::Label(label) => {
+                        written.push(label);
                         false
                     }
-                    None => return false,
+                    Written::Any => return false,
                 },
-                // Any label may be another one behind these.
-                Effect::LabelMap { .. } | Effect::LabelDrop(_) | Effect::LabelKeep(_) => return false,
             };
             if is_dropped {
                 return true;
             }
         }
         false
+    }
+}
+
+/// A label that must have one of some values, or else rules drop the set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Its name.
+    pub label: Box<str>,
+    /// The values, none of them empty: the label has to be there.
+    pub values: Box<[Box<str>]>,
+}
+
+impl Rules {
+    /// What a label set needs for the rules to keep it, as far as rules that keep a few texts say it of a label that no rule
+    /// before them writes. Exact in one direction: a set that lacks any of it is dropped.
+    ///
+    /// Of many jobs over the same objects it tells by a look at the labels of an object which of them may want it.
+    #[must_use]
+    pub fn needs(&self) -> Vec<Need> {
+        let mut written: Vec<&str> = Vec::new();
+        let mut needs = Vec::new();
+        for rule in &*self.0 {
+            match rule.effect.written() {
+                Written::Nothing => {
+                    needs.extend(rule.need().filter(|need| !written.contains(&&*need.label)));
+                }
+                Written::Label(label) => written.push(label),
+                Written::Any => break,
+            }
+        }
+        needs
     }
 }
 
@@ -201,7 +227,49 @@ impl Rule {
     }
 }
 
+/// What a rule may write.
+enum Written<'a> {
+    Nothing,
+    Label(&'a str),
+    /// Any label may be another one behind it.
+    Any,
+}
+
+impl Effect {
+    fn written(&self) -> Written<'_> {
+        match self {
+            Self::Keep(_) | Self::Drop(_) | Self::KeepEqual(_) | Self::DropEqual(_) => Written::Nothing,
+            Self::HashMod { target, .. } | Self::Lowercase(target) | Self::Uppercase(target) => {
+                Written::Label(target)
+            }
+            Self::Replace { target, .. } => target.constant().map_or(Written::Any, Written::Label),
+            Self::LabelMap { .. } | Self::LabelDrop(_) | Self::LabelKeep(_) => Written::Any,
+        }
+    }
+}
+
 impl Rule {
+    /// What the rule needs of the first label that it reads.
+    fn need(&self) -> Option<Need> {
+        let Effect::Keep(pattern) = &self.effect else { return None };
+        let [label, others @ ..] = &*self.source else { return None };
+        let mut values: Vec<Box<str>> = Vec::new();
+        for text in pattern.texts()? {
+            if others.is_empty() {
+                values.push(text.into());
+            } else if self.separator.is_empty() {
+                return None;
+            } else {
+                // The value may hold the separator itself.
+                values.extend(text.match_indices(&*self.separator).map(|(end, _)| text[..end].into()));
+            }
+        }
+        values.sort_unstable();
+        values.dedup();
+        let is_needed = values.iter().all(|value| !value.is_empty());
+        is_needed.then(|| Need { label: label.clone(), values: values.into() })
+    }
+
     /// As [`Self::join`], of values that are known; says whether all of them are.
     fn join_known<'a>(&self, value: impl Fn(&str) -> Option<&'a str>, text: &mut String) -> bool {
         text.clear();

@@ -96,6 +96,35 @@ spec: {module: m, prober: {url: 'prober:9115'}, targets: {staticConfig: {static:
     assert_eq!(found, r#"{instance="https://a/x", job="probe/shop/web", namespace="shop"}"#);
 }
 
+/// By these labels discovery finds the jobs that may want a group, without asking each of them.
+#[test]
+fn selectors_tell_what_targets_need() {
+    let needs = |manifest: &str| {
+        let rules = relabel::Rules::build(&job(manifest).config().relabel_configs).unwrap();
+        let need = |need: relabel::Need| {
+            format!("{}={}", need.label.replace("__meta_kubernetes_", ""), need.values.join("|"))
+        };
+        rules.needs().into_iter().map(need).collect::<Vec<_>>()
+    };
+    let selector = "{matchLabels: {app: cart}, matchExpressions: [{key: ring, operator: In, values: [b, a]}, {key: old, operator: NotIn, values: [x]}, {key: team, operator: Exists}]}";
+    for (kind, endpoints, object, port) in [
+        ("ServiceMonitor", "endpoints", "service", "endpointslice_port_name"),
+        ("PodMonitor", "podMetricsEndpoints", "pod", "pod_container_port_name"),
+    ] {
+        let manifest = format!(
+            "kind: {kind}\nmetadata: {{namespace: shop, name: cart}}\nspec: {{selector: {selector}, {endpoints}: [{{port: metrics}}]}}"
+        );
+        let label = |rest: &str| format!("{object}_{rest}");
+        let expected = [
+            label("label_app=cart"),
+            label("label_ring=a|b"),
+            label("labelpresent_team=true"),
+            format!("{port}=metrics"),
+        ];
+        assert_eq!(needs(&manifest), expected);
+    }
+}
+
 /// Anchors of upstream's conformance suite.
 #[test]
 fn hashmod_of_a_monitor_keeps_the_bucket_that_prometheus_computes() {

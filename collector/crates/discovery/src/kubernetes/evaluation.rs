@@ -12,11 +12,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::audience::Audience;
 use super::labels::Names;
 use super::look::Look;
 use super::roles;
 use super::selector::Selector;
-use super::subscriber::{Change, GroupFilter, Made, News, Subscriber, View};
+use super::subscriber::{Change, GroupFilter, Made, News, Subscriber, Totals, View};
 use super::world::{Askers, Asking, World};
 use super::{AttachMetadata, KubernetesSdConfig, Role, Sharing};
 use crate::Group;
@@ -114,6 +115,7 @@ impl Evaluation {
             names: Names::default(),
             similar: Arc::default(),
             made: HashMap::new(),
+            totals: Totals::default(),
             askers: Askers::default(),
         };
         // Bounded by the number of jobs: each joins once.
@@ -147,6 +149,7 @@ struct Groups<T: Object> {
     names: Names,
     similar: Arc<[Arc<str>]>,
     made: HashMap<Arc<str>, Made>,
+    totals: Totals,
     askers: Askers,
 }
 
@@ -198,7 +201,9 @@ impl<T: Object> Groups<T> {
                 Some(made) => self.made.insert(Arc::clone(&key), made.clone()),
                 None => self.made.remove(&key),
             };
-            changes.push(Change { key, before, now });
+            let change = Change { key, before, now };
+            self.totals.take(&change);
+            changes.push(change);
         }
         self.main.end();
         self.world.end();
@@ -225,7 +230,7 @@ async fn alarm(due: Option<Instant>) {
 }
 
 async fn keep_up<T: Object>(mut groups: Groups<T>, mut joins: mpsc::UnboundedReceiver<Subscriber>) {
-    let mut subscribers: Vec<Subscriber> = Vec::new();
+    let mut audience = Audience::default();
     let mut numbers_due: Option<Instant> = None;
     loop {
         let mut new = Vec::new();
@@ -260,28 +265,18 @@ async fn keep_up<T: Object>(mut groups: Groups<T>, mut joins: mpsc::UnboundedRec
                     Err(_) => return,
                 }
             }
-            subscribers.retain(|subscriber| !subscriber.views.is_closed());
-            for subscriber in &mut subscribers {
-                subscriber.take(changes.iter());
-            }
+            audience.tidy();
+            audience.take(&changes);
         }
         if !new.is_empty() {
-            let all = groups.all();
-            for subscriber in &mut new {
-                subscriber.take(all.iter());
-            }
-            subscribers.append(&mut new);
+            audience.join(new, &groups.all());
         }
         let are_numbers_due = numbers_due.is_some_and(|due| due <= Instant::now());
         let news = News { problems, is_whole, is_forbidden, are_numbers_due };
-        let n_waiting = subscribers
-            .iter_mut()
-            .map(|subscriber| subscriber.show(&news))
-            .filter(|is_waiting| *is_waiting)
-            .count();
-        numbers_due = match (n_waiting, numbers_due) {
-            (0, _) => None,
-            (_, Some(due)) if !are_numbers_due => Some(due),
+        let is_any_waiting = audience.show(&news, &groups.totals);
+        numbers_due = match numbers_due {
+            _ if !is_any_waiting => None,
+            Some(due) if !are_numbers_due => Some(due),
             _ => Some(Instant::now() + TELL_NUMBERS),
         };
         tokio::time::sleep(GATHER).await;

@@ -1,9 +1,11 @@
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ::world::control_plane::objects;
 use ::world::fake_api::{FakeApi, Fault, Interruption};
 use proptest::prelude::*;
+use relabel::Need;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -197,7 +199,7 @@ async fn as_written_each_namespace_has_its_watch_and_the_server_selects() {
 async fn a_filter_leaves_out_groups_and_counts_their_targets() {
     let scene = Scene::new(Sharing::ClusterWide).await;
     fill(&scene.api, "shop");
-    let filter: GroupFilter = Arc::new(|labels| {
+    let filter = GroupFilter::new(|labels| {
         assert_eq!(labels.known("__address__"), None, "targets have their own");
         assert_eq!(labels.known("absent"), Some(""));
         labels.known("__meta_kubernetes_service_label_app").is_none_or(|app| app == "cart")
@@ -217,6 +219,54 @@ async fn a_filter_leaves_out_groups_and_counts_their_targets() {
     let is_wanted_for_want_of_knowledge =
         |snapshot: &Snapshot| snapshot.n_passed_over == 1 && snapshot.groups.len() == 1;
     drop(until(&mut snapshots, is_wanted_for_want_of_knowledge).await);
+}
+
+/// Each job wants one application; a quarter of the pods is of applications that nobody wants.
+#[tokio::test]
+async fn a_job_is_asked_only_about_groups_with_the_labels_that_it_needs() {
+    let scene = Scene::new(Sharing::ClusterWide).await;
+    let (n_pods, n_jobs) = (200, 50);
+    let mut pods: Vec<_> = (0..n_pods)
+        .map(|number| {
+            let (name, address) = (format!("p{number}"), format!("10.0.0.{number}"));
+            objects::Pod::new("shop", &name, &address, &format!("app-{}", number % (n_jobs * 4 / 3)))
+        })
+        .collect();
+    pods.iter().for_each(|pod| scene.api.put(&pod.object()));
+    let n_asked = Arc::new(AtomicUsize::new(0));
+    let need = |label: &str, value: &str| Need {
+        label: format!("__meta_kubernetes_pod_{label}").into(),
+        values: [value.into()].into(),
+    };
+    let mut jobs = Vec::new();
+    for number in 0..n_jobs {
+        let (app, counted) = (format!("app-{number}"), Arc::clone(&n_asked));
+        // All jobs need the second label, so that it tells them apart no better than their namespace does.
+        let needs = vec![need("phase", "Running"), need("label_app", &app)];
+        let is_wanted = move |labels: GroupLabels<'_>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            labels.known("__meta_kubernetes_pod_label_app") == Some(&*app)
+        };
+        let config = json!({"role": "pod", "namespaces": {"names": ["shop"]}});
+        let job = scene.job(config, Some(GroupFilter::new(is_wanted).with_needs(needs)));
+        jobs.push((job.snapshots(), job));
+    }
+    let mut n_wanted = 0;
+    for (snapshots, _) in &mut jobs {
+        let snapshot = until(snapshots, |snapshot| snapshot.settled).await;
+        n_wanted += snapshot.groups.len();
+        assert_eq!(snapshot.groups.len() + snapshot.n_passed_over, n_pods);
+    }
+    assert_eq!(n_asked.load(Ordering::Relaxed), n_wanted, "of {} pairs of a job and a pod", n_jobs * n_pods);
+
+    // A pod that becomes one of another application concerns the job of the old one and that of the new one.
+    pods[0].labels = vec![("app".to_owned(), "app-1".to_owned())];
+    scene.api.put(&pods[0].object());
+    let n_groups = |at: usize, n: usize| (at, move |snapshot: &Snapshot| snapshot.groups.len() == n);
+    for (at, has_all) in [n_groups(0, 3), n_groups(1, 5)] {
+        drop(until(&mut jobs[at].0, has_all).await);
+    }
+    assert_eq!(n_asked.load(Ordering::Relaxed), n_wanted + 2);
 }
 
 #[tokio::test]

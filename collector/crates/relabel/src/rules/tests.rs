@@ -331,6 +331,32 @@ fn all_are_dropped_by_what_is_known_of_all_and_by_nothing_else() {
     assert!(drop_all("[{source_labels: [app], target_label: present, action: keepequal}]", &shop));
 }
 
+#[test]
+fn what_is_needed_is_told_by_rules_that_keep_a_few_texts() {
+    let needs = |yaml: &str| {
+        let need = |need: Need| format!("{}={}", need.label, need.values.join("|"));
+        rules(yaml).needs().into_iter().map(need).collect::<Vec<_>>().join(" ")
+    };
+    for (yaml, expected) in [
+        ("{source_labels: [app, present], regex: '(shop);true', action: keep}", "app=shop"),
+        ("{source_labels: [app, present], regex: '(b|a);true', action: keep}", "app=a|b"),
+        ("{source_labels: [present], regex: 'true', action: keep}", "present=true"),
+        ("{source_labels: [app, b], regex: 'x;y;z', action: keep}", "app=x|x;y"),
+        ("{source_labels: [app], regex: 'a.b', action: keep}", ""),
+        ("{source_labels: [app], regex: 'a|', action: keep}", ""),
+        ("{source_labels: [app, b], regex: ';true', action: keep}", ""),
+        ("{source_labels: [app, b], separator: '', regex: 'ab', action: keep}", ""),
+        ("{source_labels: [app], regex: 'a', action: drop}", ""),
+        ("{regex: 'a', action: keep}", ""),
+    ] {
+        assert_eq!(needs(&format!("[{yaml}]")), expected, "{yaml}");
+    }
+    let keep = "{source_labels: [app], regex: x, action: keep}";
+    assert_eq!(needs(&format!("[{{target_label: tmp, replacement: y}}, {keep}]")), "app=x");
+    assert_eq!(needs(&format!("[{{target_label: app, replacement: x}}, {keep}]")), "");
+    assert_eq!(needs(&format!("[{{regex: a, action: labelmap}}, {keep}]")), "");
+}
+
 fn config() -> impl Strategy<Value = RuleConfig> {
     let name = || {
         prop::sample::select(vec!["a", "b", "__name__", "x_$1", "$1", "\u{e9}", ""]).prop_map(str::to_owned)
@@ -397,6 +423,17 @@ proptest! {
         if rules.drop_all(known) {
             for target in &targets {
                 prop_assert!(!rules.apply(&mut group.overlaid(target).collect()), "{target} is kept");
+            }
+        }
+    }
+
+    #[test]
+    fn what_lacks_a_need_is_dropped(configs in proptest::collection::vec(config(), 0..5), labels in labels()) {
+        let good: Vec<RuleConfig> = configs.into_iter().filter(|rule| Rules::build(std::slice::from_ref(rule)).is_ok()).collect();
+        let rules = Rules::build(&good).unwrap();
+        for need in rules.needs() {
+            if !need.values.iter().any(|value| **value == *labels.value(&need.label)) {
+                prop_assert!(!rules.apply(&mut labels.clone()), "{labels} lacks {need:?}");
             }
         }
     }
