@@ -1,3 +1,5 @@
+mod upstream;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
