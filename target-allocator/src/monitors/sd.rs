@@ -69,12 +69,25 @@ fn read(blocks: &Node) -> Result<SdConfigs, Vec<Problem>> {
     config::read_lenient_with(blocks, "", &SCHEMA).map(|(sd, _)| sd)
 }
 
-/// Field, key, whether it takes the fields of a client, and own fields of every mechanism.
+/// A mechanism as it is shown.
 #[cfg(test)]
-pub(super) fn table() -> impl Iterator<Item = (&'static str, &'static str, bool, Vec<&'static str>)> {
-    MECHANISMS.iter().map(|mechanism| {
-        let fields = mechanism.fields.iter().map(|field| field.name).collect();
-        (mechanism.field, mechanism.key, mechanism.has_client, fields)
+pub(super) struct Row {
+    pub(super) field: &'static str,
+    pub(super) key: &'static str,
+    /// Its own fields.
+    pub(super) fields: Vec<&'static str>,
+    /// Fields of [`Client`] that it takes.
+    pub(super) client: &'static [&'static str],
+}
+
+/// Every mechanism.
+#[cfg(test)]
+pub(super) fn table() -> impl Iterator<Item = Row> {
+    MECHANISMS.iter().map(|mechanism| Row {
+        field: mechanism.field,
+        key: mechanism.key,
+        fields: mechanism.fields.iter().map(|field| field.name).collect(),
+        client: mechanism.client.names(),
     })
 }
 
@@ -118,20 +131,6 @@ struct Client {
     #[serde(rename = "enableHTTP2")]
     enable_http2: Option<bool>,
 }
-
-/// The fields of [`Client`].
-const CLIENT_FIELDS: [&str; 10] = [
-    "authorization",
-    "basicAuth",
-    "enableHTTP2",
-    "followRedirects",
-    "noProxy",
-    "oauth2",
-    "proxyConnectHeader",
-    "proxyFromEnvironment",
-    "proxyUrl",
-    "tlsConfig",
-];
 
 impl Draft<'_> {
     /// Where a monitor searches; everywhere if empty.
@@ -193,17 +192,17 @@ impl Draft<'_> {
                 if let Some(value) = self.field(field, &format!("{path}::{name}"), value) {
                     made.insert(field.key(), value);
                 }
-            } else if mechanism.has_client && CLIENT_FIELDS.contains(&name) {
+            } else if mechanism.client.names().contains(&name) {
                 client.insert(name, value.clone());
             } else {
                 self.unknown(mechanism, path, name);
             }
         }
-        if mechanism.has_client {
+        if !mechanism.client.names().is_empty() {
             let client = self.client(path, &client)?;
             // Credentials stay in the tree until it is read a few lines further on; trees of discovery are not printed.
             let shown = Secret::revealing(|| config::to_node(&client));
-            for (key, value) in shown.entries() {
+            for (key, value) in shown.entries().filter(|(key, _)| mechanism.client.has(key)) {
                 made.insert(key, value.clone());
             }
         }
@@ -226,7 +225,7 @@ impl Draft<'_> {
 
     fn unknown(&mut self, mechanism: &Mechanism, path: &str, name: &str) {
         let known = mechanism.fields.iter().map(|field| field.name);
-        let of_client = CLIENT_FIELDS.into_iter().filter(|_| mechanism.has_client);
+        let of_client = mechanism.client.names().iter().copied();
         let problem = Problem::warning(path, format!("unknown key `{name}`"));
         let near = nearest(name, known.chain(of_client));
         self.warn(match near {

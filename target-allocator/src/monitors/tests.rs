@@ -2,6 +2,7 @@
 
 mod any_spec;
 mod classes;
+mod effects;
 mod fields;
 mod incremental;
 mod labels;

@@ -8,9 +8,47 @@ pub(in crate::monitors) struct Mechanism {
     pub(super) field: &'static str,
     /// The key of Prometheus.
     pub(super) key: &'static str,
-    /// Whether its sections say how a server is reached, too.
-    pub(super) has_client: bool,
+    /// What its sections say of how a server is reached, too.
+    pub(super) client: ClientFields,
     pub(super) fields: &'static [Field],
+}
+
+/// What a section says of how a server is reached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClientFields {
+    /// Nothing.
+    None,
+    /// TLS alone.
+    Tls,
+    /// Everything.
+    All,
+}
+
+impl ClientFields {
+    /// The fields of a ScrapeConfig.
+    pub(super) fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::None => &[],
+            Self::Tls => &["tlsConfig"],
+            Self::All => &[
+                "authorization",
+                "basicAuth",
+                "enableHTTP2",
+                "followRedirects",
+                "noProxy",
+                "oauth2",
+                "proxyConnectHeader",
+                "proxyFromEnvironment",
+                "proxyUrl",
+                "tlsConfig",
+            ],
+        }
+    }
+
+    /// Whether a key of Prometheus is among them.
+    pub(super) fn has(self, key: &str) -> bool {
+        self == Self::All || (self == Self::Tls && key == "tls_config")
+    }
 }
 
 /// A field of a section.
@@ -77,12 +115,12 @@ const PORT: Field = plain("port");
 
 /// A mechanism that asks a server.
 const fn server(field: &'static str, key: &'static str, fields: &'static [Field]) -> Mechanism {
-    Mechanism { field, key, has_client: true, fields }
+    Mechanism { field, key, client: ClientFields::All, fields }
 }
 
 /// A mechanism without such keys.
 const fn bare(field: &'static str, key: &'static str, fields: &'static [Field]) -> Mechanism {
-    Mechanism { field, key, has_client: false, fields }
+    Mechanism { field, key, client: ClientFields::None, fields }
 }
 
 /// Every mechanism of prometheus-operator 0.93.
@@ -156,10 +194,11 @@ pub(in crate::monitors) const MECHANISMS: &[Mechanism] = &[
         "gce_sd_configs",
         &[plain("project"), plain("zone"), plain("filter"), REFRESH, PORT, plain("tagSeparator")],
     ),
-    server(
-        "openstackSDConfigs",
-        "openstack_sd_configs",
-        &[
+    Mechanism {
+        field: "openstackSDConfigs",
+        key: "openstack_sd_configs",
+        client: ClientFields::Tls,
+        fields: &[
             lower("role"),
             plain("region"),
             plain("identityEndpoint"),
@@ -178,7 +217,7 @@ pub(in crate::monitors) const MECHANISMS: &[Mechanism] = &[
             PORT,
             lower("availability"),
         ],
-    ),
+    },
     server("digitalOceanSDConfigs", "digitalocean_sd_configs", &[PORT, REFRESH]),
     server(
         "kumaSDConfigs",

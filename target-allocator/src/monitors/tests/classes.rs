@@ -60,6 +60,49 @@ fn the_default_class_is_used_where_a_monitor_names_none() {
 }
 
 #[test]
+fn what_a_monitor_says_itself_wins_over_its_class() {
+    let job = of("fallbackScrapeProtocol: PrometheusText1.0.0, attachMetadata: {node: false}", "");
+    assert_eq!(job.full()["fallback_scrape_protocol"], "PrometheusText1.0.0");
+    assert_ne!(job.full()["kubernetes_sd_configs"][0]["attach_metadata"]["node"], true);
+}
+
+/// The fields of each kind in which rules stand, and a specification with one in each.
+const KINDS: [(&str, &str); 5] = [
+    ("ServiceMonitor", "{selector: {}, endpoints: [{relabelings: [OWN], metricRelabelings: [SERIES]}]}"),
+    (
+        "PodMonitor",
+        "{selector: {}, podMetricsEndpoints: [{relabelings: [OWN], metricRelabelings: [SERIES]}]}",
+    ),
+    (
+        "Probe",
+        "{prober: {url: p}, targets: {staticConfig: {static: [a], relabelingConfigs: [OWN]}}, metricRelabelings: [SERIES]}",
+    ),
+    (
+        "Probe",
+        "{prober: {url: p}, targets: {ingress: {relabelingConfigs: [OWN]}}, metricRelabelings: [SERIES]}",
+    ),
+    (
+        "ScrapeConfig",
+        "{staticConfigs: [{targets: ['h:1']}], relabelings: [OWN], metricRelabelings: [SERIES]}",
+    ),
+];
+
+#[test]
+fn rules_of_the_class_stand_before_those_of_every_kind() {
+    for (kind, spec) in KINDS {
+        let spec = spec
+            .replace("OWN", "{targetLabel: own, replacement: x}")
+            .replace("SERIES", "{action: drop, sourceLabels: [__name__], regex: own}");
+        let manifest = format!("kind: {kind}\nmetadata: {{namespace: shop, name: cart}}\nspec: {spec}");
+        let job = job_with(&format!("{ALL}{CLASSES}"), &Store::of(STORE), &manifest);
+        let own = "replace [] -> class = usual\nreplace [] -> own = x\n";
+        assert!(rules(&job).ends_with(own), "{kind}: {}", rules(&job));
+        let of_series = lines(&job.config().metric_relabel_configs);
+        assert_eq!(of_series, "drop [__name__] =~ noise\ndrop [__name__] =~ own\n", "{kind}");
+    }
+}
+
+#[test]
 fn tls_of_a_class_is_used_whole_or_fills_missing_files() {
     let whole = r#"{"ca_file":"/ca","cert_file":"/cert","insecure_skip_verify":true,"key_file":"/key","server_name":"mesh"}"#;
     assert_eq!(tls("", ""), whole);

@@ -75,6 +75,15 @@ fn a_port_number_keeps_targets_but_is_no_endpoint() {
         of_ports("{targetPort: web}"),
         ["keep [__meta_kubernetes_pod_container_port_name] =~ web", "replace [] -> endpoint = web"]
     );
+    assert_eq!(
+        of_ports("{targetPort: 9102}"),
+        ["keep [__meta_kubernetes_pod_container_port_number] =~ 9102", "replace [] -> endpoint = 9102"]
+    );
+    assert_eq!(
+        of_ports("{port: metrics, portNumber: 9102, targetPort: web}"),
+        ["keep [__meta_kubernetes_pod_container_port_name] =~ metrics", "replace [] -> endpoint = metrics"],
+        "the name wins over the number, and that over the old field"
+    );
     let told = warned(&generate(&[&pod_monitor("{targetPort: web}")]));
     assert!(told.contains("spec.podMetricsEndpoints[0].targetPort: targetPort is deprecated"), "{told}");
 }

@@ -80,6 +80,7 @@ fn ingresses_become_urls() {
 kind: Probe
 metadata: {namespace: shop, name: outside}
 spec:
+  jobName: web
   prober: {url: 'prober:9115', path: /other}
   targets:
     ingress:
@@ -89,6 +90,7 @@ spec:
 ");
     expect![[r#"
         replace [job] -> __tmp_prometheus_job_name
+        replace [] -> job = web
         keep [__meta_kubernetes_ingress_label_public;__meta_kubernetes_ingress_labelpresent_public] =~ (true);true
         keep [__meta_kubernetes_ingress_labelpresent_a] =~ true
         replace [__meta_kubernetes_ingress_scheme;__address__;__meta_kubernetes_ingress_path] =~ (.+);(.+);(.+) -> __param_target = ${1}://${2}${3}
@@ -102,6 +104,44 @@ spec:
     .assert_eq(&rules(&job));
     assert_eq!(job.full()["kubernetes_sd_configs"][0]["role"], "ingress");
     assert_eq!(job.full()["metrics_path"], "/other");
+}
+
+#[test]
+fn ingresses_are_searched_in_the_own_namespace_unless_told_otherwise() {
+    for (selector, expected) in
+        [("{}", serde_json::json!(["shop"])), ("{matchNames: [b, a]}", serde_json::json!(["b", "a"]))]
+    {
+        let manifest = format!(
+            "
+kind: Probe
+metadata: {{namespace: shop, name: outside}}
+spec: {{prober: {{url: p}}, targets: {{ingress: {{namespaceSelector: {selector}}}}}}}
+"
+        );
+        let search = &job(&manifest).full()["kubernetes_sd_configs"][0];
+        assert_eq!(search["namespaces"]["names"], expected, "{selector}");
+        assert!(search.get("selectors").is_none(), "{search}");
+    }
+}
+
+#[test]
+fn a_module_among_the_parameters_counts_where_the_probe_names_none() {
+    let job = job("
+kind: Probe
+metadata: {namespace: shop, name: outside}
+spec: {params: [{name: module, values: [tcp]}], prober: {url: p}, targets: {staticConfig: {static: [a]}}}
+");
+    assert_eq!(job.full()["params"], serde_json::json!({"module": ["tcp"]}));
+}
+
+#[test]
+fn a_probe_without_targets_is_in_quarantine() {
+    let generated =
+        generate(&["{kind: Probe, metadata: {namespace: shop, name: nothing}, spec: {prober: {url: p}}}"]);
+    expect![[r#"
+        Probe shop/nothing: spec.targets: there is nothing to probe; give `staticConfig` or `ingress` (+0)
+    "#]]
+    .assert_eq(&quarantined(&generated));
 }
 
 #[test]

@@ -126,6 +126,47 @@ fn mistakes_are_told_by_field_and_remedy() {
 }
 
 #[test]
+fn rules_that_prometheus_refuses_are_refused_where_they_stand() {
+    for bad in [
+        "{regex: '(', targetLabel: a}",
+        "{}",
+        "{action: hashmod, targetLabel: a}",
+        "{action: hashmod, modulus: 2}",
+        "{action: lowercase}",
+        "{action: uppercase}",
+        "{action: keepequal}",
+        "{action: dropequal}",
+        "{action: lowercase, targetLabel: a, replacement: x}",
+        "{action: uppercase, targetLabel: a, replacement: x}",
+        "{action: keepequal, targetLabel: a, regex: x}",
+        "{action: keepequal, targetLabel: a, modulus: 1}",
+        "{action: dropequal, targetLabel: a, separator: x}",
+        "{action: dropequal, targetLabel: a, replacement: x}",
+        "{action: labelmap, replacement: ''}",
+        "{action: labeldrop, regex: a, sourceLabels: [b]}",
+        "{action: labeldrop, regex: a, targetLabel: b}",
+        "{action: labelkeep, regex: a, modulus: 1}",
+        "{action: labelkeep, regex: a, separator: b}",
+        "{action: labelkeep, regex: a, replacement: b}",
+    ] {
+        for field in ["relabelings", "metricRelabelings"] {
+            let verdict = verdict(&endpoint(&format!("{field}: [{{targetLabel: fine}}, {bad}]")));
+            assert!(verdict.starts_with(&format!("spec.endpoints[1].{field}[1]: ")), "{bad}: {verdict}");
+        }
+    }
+    for good in [
+        "{action: KeepEqual, targetLabel: a, regex: '(.*)', separator: ;, replacement: $1}",
+        "{action: LabelDrop, regex: a, separator: ;, replacement: $1}",
+        "{action: LabelMap, regex: a_(.+)}",
+        "{action: UpperCase, sourceLabels: [b], targetLabel: a}",
+        "{targetLabel: 'any name', sourceLabels: [b]}",
+    ] {
+        let manifest = endpoint(&format!("relabelings: [{good}]"));
+        assert_eq!(quarantined(&generate_with(ALL, &Store::of(STORE), &[&manifest])), "", "{good}");
+    }
+}
+
+#[test]
 fn mistakes_outside_endpoints_are_told_too() {
     for (spec, expected) in [
         ("selector: {matchLabels: {a: 'x y'}}, endpoints: [{}]", "spec.selector.matchLabels.a: "),

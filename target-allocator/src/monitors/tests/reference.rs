@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use expect_test::expect_file;
 use serde_json::Value;
 
+use crate::monitors::sd::Row;
 use crate::monitors::{pod_monitor, probe, scrape_config, sd, service_monitor};
 
 #[test]
@@ -131,7 +132,7 @@ fn mechanisms(page: &mut String) {
          `proxyFromEnvironment`, `proxyConnectHeader`, `followRedirects` and `enableHTTP2`.\n\n\
          | field | becomes | built in | fields |\n|---|---|---|---|\n",
     );
-    for (field, key, has_client, fields) in sd::table() {
+    for Row { field, key, mut fields, client } in sd::table() {
         let built_in = matches!(
             key,
             "static_configs"
@@ -140,7 +141,9 @@ fn mechanisms(page: &mut String) {
                 | "dns_sd_configs"
                 | "kubernetes_sd_configs"
         );
-        let star = if has_client { "" } else { " *" };
+        let has_all = client.len() > 1;
+        let star = if has_all { "" } else { " *" };
+        fields.extend(client.iter().filter(|_| !has_all));
         let built_in = if built_in { "yes" } else { "no" };
         writeln!(page, "| `{field}`{star} | `{key}` | {built_in} | `{}` |", fields.join("`, `")).unwrap();
     }

@@ -182,7 +182,7 @@ fn every_other_mechanism_is_shown_as_prometheus_spells_it() {
         lightsail_sd_configs: [{"access_key":"hush","enable_http2":true,"endpoint":"e","follow_redirects":true,"port":80,"refresh_interval":"1m","region":"r","role_arn":"arn","secret_key":"hush-too"}]
         linode_sd_configs: [{"enable_http2":true,"follow_redirects":true,"port":80,"refresh_interval":"1m","region":"r","tag_separator":","}]
         nomad_sd_configs: [{"allow_stale":false,"enable_http2":true,"follow_redirects":true,"namespace":"n","refresh_interval":"1m","region":"r","server":"http://n","tag_separator":","}]
-        openstack_sd_configs: [{"all_tenants":true,"application_credential_id":"ai","application_credential_name":"a","application_credential_secret":"hush-too","availability":"public","domain_id":"di","domain_name":"d","enable_http2":true,"follow_redirects":true,"identity_endpoint":"http://i","password":"hush","port":80,"project_id":"pi","project_name":"p","refresh_interval":"1m","region":"r","role":"instance","userid":"i","username":"u"}]
+        openstack_sd_configs: [{"all_tenants":true,"application_credential_id":"ai","application_credential_name":"a","application_credential_secret":"hush-too","availability":"public","domain_id":"di","domain_name":"d","identity_endpoint":"http://i","password":"hush","port":80,"project_id":"pi","project_name":"p","refresh_interval":"1m","region":"r","role":"instance","tls_config":{"insecure_skip_verify":false,"server_name":"s"},"userid":"i","username":"u"}]
         ovhcloud_sd_configs: [{"application_key":"a","application_secret":"hush","consumer_key":"hush-too","endpoint":"e","refresh_interval":"1m","service":"dedicated_server"}]
         puppetdb_sd_configs: [{"enable_http2":true,"follow_redirects":true,"include_parameters":true,"port":80,"query":"q","refresh_interval":"1m","url":"http://p"}]
         scaleway_sd_configs: [{"access_key":"a","api_url":"http://a","enable_http2":true,"follow_redirects":true,"name_filter":"f","port":80,"project_id":"p","refresh_interval":"1m","role":"instance","secret_key":"hush","tags_filter":["t"],"zone":"z"}]
@@ -196,7 +196,7 @@ fn every_other_mechanism_is_shown_as_prometheus_spells_it() {
   - {environment: E, authenticationMethod: OAuth, subscriptionID: sub, tenantID: t, clientID: c, clientSecret: {name: s, key: k}, resourceGroup: g, refreshInterval: 1m, port: 80}
   gceSDConfigs: [{project: p, zone: z, filter: f, refreshInterval: 1m, port: 80, tagSeparator: ','}]
   openstackSDConfigs:
-  - {role: Instance, region: r, identityEndpoint: 'http://i', username: u, userid: i, password: {name: s, key: k}, domainName: d, domainID: di, projectName: p, projectID: pi, applicationCredentialName: a, applicationCredentialId: ai, applicationCredentialSecret: {name: s, key: other}, allTenants: true, refreshInterval: 1m, port: 80, availability: Public}
+  - {role: Instance, region: r, identityEndpoint: 'http://i', username: u, userid: i, password: {name: s, key: k}, domainName: d, domainID: di, projectName: p, projectID: pi, applicationCredentialName: a, applicationCredentialId: ai, applicationCredentialSecret: {name: s, key: other}, allTenants: true, refreshInterval: 1m, port: 80, availability: Public, tlsConfig: {serverName: s}}
   digitalOceanSDConfigs: [{port: 80, refreshInterval: 1m, authorization: {credentials: {name: s, key: k}}}]
   kumaSDConfigs: [{server: 'http://k', clientID: c, refreshInterval: 1m, fetchTimeout: 5s}]
   eurekaSDConfigs: [{server: 'http://e', refreshInterval: 1m}]

@@ -14,13 +14,13 @@ use crate::monitors::{pod_monitor, probe, scrape_config, sd, service_monitor};
 const SHOWN: [&str; 4] = ["username", "clientId", "ca", "cert"];
 
 /// Stands in a path for an item of a list.
-const ITEM: &str = "-";
+pub(super) const ITEM: &str = "-";
 
 /// A field, step by step.
-type Steps = Vec<String>;
+pub(super) type Steps = Vec<String>;
 
 /// The fields of a type for which `is_leaf` holds.
-fn fields(root: &Value, is_leaf: fn(&Value) -> bool) -> Vec<Steps> {
+pub(super) fn fields(root: &Value, is_leaf: fn(&Value) -> bool) -> Vec<Steps> {
     let mut found = Vec::new();
     walk(root, root, &mut Steps::new(), is_leaf, &mut found);
     found.sort();
@@ -56,7 +56,7 @@ fn walk(schema: &Value, root: &Value, path: &mut Steps, is_leaf: fn(&Value) -> b
     }
 }
 
-fn is_reference(schema: &Value) -> bool {
+pub(super) fn is_reference(schema: &Value) -> bool {
     schema["$ref"].as_str().is_some_and(|path| path.ends_with("/KeyRef"))
 }
 
@@ -65,7 +65,7 @@ fn is_secret(schema: &Value) -> bool {
 }
 
 /// The value with everything around it that its path says.
-fn at(path: &[String], value: Value) -> Value {
+pub(super) fn at(path: &[String], value: Value) -> Value {
     path.iter().rev().fold(value, |value, step| match step.as_str() {
         ITEM => json!([value]),
         name => json!({ name: value }),
@@ -73,7 +73,7 @@ fn at(path: &[String], value: Value) -> Value {
 }
 
 /// Puts what `more` says over `value`, item by item.
-fn merge(value: &mut Value, more: Value) {
+pub(super) fn merge(value: &mut Value, more: Value) {
     match (value, more) {
         (Value::Object(map), Value::Object(more)) => {
             more.into_iter().for_each(|(key, more)| merge(map.entry(key).or_insert(Value::Null), more));
@@ -86,12 +86,12 @@ fn merge(value: &mut Value, more: Value) {
 }
 
 /// A reference to what is in every store of these tests.
-fn other(key: &str) -> Value {
+pub(super) fn other(key: &str) -> Value {
     json!({ "name": "tokens", "key": key })
 }
 
 /// Adds what has to stand beside a field for it to be of use.
-fn complete(value: &mut Value) {
+pub(super) fn complete(value: &mut Value) {
     let beside = |map: &mut serde_json::Map<String, Value>, defaults: Value| {
         let mut whole = defaults;
         merge(&mut whole, Value::Object(std::mem::take(map)));
@@ -140,7 +140,7 @@ fn complete(value: &mut Value) {
 }
 
 /// A secret: what the object holds, and a part of it that is nowhere else.
-struct Token {
+pub(super) struct Token {
     content: String,
     mark: String,
 }
@@ -151,7 +151,7 @@ fn testdata(name: &str) -> String {
 }
 
 /// One that the field takes.
-fn token_for(path: &Steps) -> Token {
+pub(super) fn token_for(path: &Steps) -> Token {
     let is_part = |name: &str| path.iter().any(|step| step == name);
     let pem = match () {
         () if is_part("keySecret") => "client.key",
@@ -169,7 +169,7 @@ fn unusable(mark: &str) -> [Token; 2] {
         .map(|bad| Token { content: format!("{mark}{bad}{mark}"), mark: mark.to_owned() })
 }
 
-fn store(token: &Token) -> Store {
+pub(super) fn store(token: &Token) -> Store {
     let (cert, key) = (testdata("client.pem"), testdata("client.key"));
     Store::of([
         ("Secret shop/tokens/it", &*token.content),
@@ -208,7 +208,7 @@ fn panic_with(value: impl Debug) -> String {
     printed
 }
 
-fn kinds() -> [(Kind, &'static Value, Value); 4] {
+pub(super) fn kinds() -> [(Kind, &'static Value, Value); 4] {
     [
         (
             Kind::ServiceMonitor,
@@ -251,11 +251,11 @@ fn references() -> Vec<(Kind, Steps, Value)> {
 fn of_discovery() -> Vec<Steps> {
     let client = fields(&sd::client_schema(), is_reference);
     let mut paths = Vec::new();
-    for (mechanism, _, has_client, _) in sd::table() {
-        let own = sd::secrets(mechanism).map(|field| vec![field.to_owned()]);
-        let of_client = client.iter().filter(|_| has_client).cloned();
+    for row in sd::table() {
+        let own = sd::secrets(row.field).map(|field| vec![field.to_owned()]);
+        let of_client = client.iter().filter(|path| row.client.contains(&path[0].as_str())).cloned();
         for path in own.chain(of_client) {
-            paths.push([vec![mechanism.to_owned(), ITEM.to_owned()], path].concat());
+            paths.push([vec![row.field.to_owned(), ITEM.to_owned()], path].concat());
         }
     }
     paths
