@@ -47,6 +47,9 @@ pub(crate) const CASES: &[Case] = &[
     Case::needing("roles_in_two_namespaces_suffice_and_a_missing_right_is_named", NEEDS, || {
         block_on(rights::roles_alone())
     }),
+    Case::needing("the_rights_that_users_of_upstream_have_given_suffice", NEEDS, || {
+        block_on(rights::of_upstream())
+    }),
     Case::needing("a_receiver_finds_targets_of_every_role_with_one_watch_for_each_kind", NEEDS, || {
         block_on(receiver::all_roles())
     }),

@@ -1,6 +1,8 @@
 //! The allocator with Roles in two namespaces and no other right, as `deploy/kubernetes/allocator/namespaced` gives them in one: what
-//! it may see is served, and what it may not see is told with the right that is missing.
+//! it may see is served, and what it may not see is told with the right that is missing. And with the rights that upstream's users
+//! have given theirs.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -11,6 +13,7 @@ use world::control_plane::objects::{
 use world::control_plane::{Client, ControlPlane};
 use world::http;
 
+use super::members::collector;
 use crate::programs::{Allocator, eventually};
 use crate::tidy::root;
 
@@ -192,5 +195,74 @@ prometheus_cr:
         |asked: &&world::control_plane::Asked| asked.namespace.is_empty() && asked.status == 200;
     let seen: Vec<_> = asked.iter().filter(cluster_wide).collect();
     ensure!(seen.is_empty(), "nothing of the whole cluster was given: {seen:?}");
+    Ok(())
+}
+
+/// What upstream's documentation has its users grant to an allocator of the whole cluster.
+const OF_UPSTREAM: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: upstream}
+rules:
+- {apiGroups: [''], resources: [pods, services, endpoints, nodes, nodes/metrics, namespaces], verbs: [get, list, watch]}
+- {apiGroups: [''], resources: [configmaps, secrets], verbs: [get]}
+- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}
+- {apiGroups: [networking.k8s.io], resources: [ingresses], verbs: [get, list, watch]}
+- apiGroups: [monitoring.coreos.com]
+  resources: [servicemonitors, podmonitors, probes, scrapeconfigs]
+  verbs: [get, list, watch]
+- {nonResourceURLs: [/metrics, /api, /api/*, /apis, /apis/*], verbs: [get]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: upstream}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: upstream}
+subjects: [{kind: ServiceAccount, name: muster-allocator, namespace: roles-home}]
+";
+
+/// What more is asked for is done without when it is refused.
+pub(super) async fn of_upstream() -> Result<()> {
+    let plane = ControlPlane::start().await?;
+    let admin = plane.admin()?;
+    for name in [HOME, SHOP] {
+        admin.create(&namespace(name, &[("scrape", "yes")])).await?;
+    }
+    admin.apply_yaml(OF_UPSTREAM).await?;
+    fill(&admin).await?;
+    admin.create(&collector(HOME, 0).object()).await?;
+    admin.create(&monitor("Probe", SHOP, "bad", &json!({ "prober": { "url": "prober:9115" } }))).await?;
+    let token = plane.service_account(HOME, ACCOUNT).await?;
+    let kubeconfig = plane.kubeconfig(ACCOUNT, &token, HOME)?;
+    let allocator = Allocator::start(&format!(
+        "
+kube_config_file_path: {}
+collector_namespace: {HOME}
+collector_selector: {{matchlabels: {{app.kubernetes.io/component: opentelemetry-collector}}}}
+prometheus_cr:
+  enabled: true
+  service_monitor_selector: {{}}
+  service_monitor_namespace_selector: {{matchlabels: {{scrape: 'yes'}}}}
+  pod_monitor_selector: {{}}
+  probe_selector: {{}}
+  scrape_config_selector: {{}}
+",
+        kubeconfig.display()
+    ))?;
+    for name in [HOME, SHOP] {
+        until(&allocator, name, [Some(2), Some(2), Some(1), Some(1)], SOON).await?;
+    }
+    let beyond = BTreeSet::from(["list statefulsets".to_owned(), "create events".to_owned()]);
+    eventually("both were refused", SOON, || async {
+        let asked = plane.asked_by(HOME, ACCOUNT)?;
+        let refused = asked.iter().filter(|asked| asked.status == 403);
+        let refused: BTreeSet<String> =
+            refused.map(|asked| format!("{} {}", asked.verb, asked.resource)).collect();
+        Ok(if refused == beyond { Ok(()) } else { Err(format!("{refused:?}")) })
+    })
+    .await?;
+    let log = allocator.child.stderr();
+    for told in ["StatefulSets cannot be read", "events about monitors cannot be written"] {
+        ensure!(log.contains(told), "`{told}` is not in {log}");
+    }
     Ok(())
 }
