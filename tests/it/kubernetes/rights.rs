@@ -233,7 +233,7 @@ pub(super) async fn of_upstream() -> Result<()> {
     admin.create(&monitor("Probe", SHOP, "bad", &json!({ "prober": { "url": "prober:9115" } }))).await?;
     let token = plane.service_account(HOME, ACCOUNT).await?;
     let kubeconfig = plane.kubeconfig(ACCOUNT, &token, HOME)?;
-    let allocator = Allocator::start(&format!(
+    let mut allocator = Allocator::start(&format!(
         "
 kube_config_file_path: {}
 collector_namespace: {HOME}
@@ -248,6 +248,7 @@ prometheus_cr:
 ",
         kubeconfig.display()
     ))?;
+    allocator.ready().await?;
     for name in [HOME, SHOP] {
         until(&allocator, name, [Some(2), Some(2), Some(1), Some(1)], SOON).await?;
     }
