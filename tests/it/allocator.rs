@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::Case;
-use crate::programs::{self, Allocator, block_on};
+use crate::programs::{self, Allocator, block_on, eventually};
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("an_upstream_client_sees_the_contract", || block_on(contract())),
@@ -177,6 +177,13 @@ config:
     let url = allocator.url.clone();
     allocator.child.ready(&format!("{url}/livez"), Duration::from_secs(20)).await?;
     let client = client()?;
+    // In its first moments it says that it starts.
+    eventually("the job that is waited for", Duration::from_secs(20), || async {
+        let answer = get(&client, &format!("{url}/readyz")).await?;
+        ensure!(answer.status == 503, "{} {}", answer.status, answer.body);
+        Ok(if answer.body.contains("silent") { Ok(()) } else { Err(answer.body) })
+    })
+    .await?;
     for path in ["/readyz", "/scrape_configs", "/jobs", "/jobs/known/targets?collector_id=c-0"] {
         let answer = get(&client, &format!("{url}{path}")).await?;
         ensure!(answer.status == 503, "{path}: {} {}", answer.status, answer.body);

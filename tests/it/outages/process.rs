@@ -19,8 +19,12 @@ const UNSAVED: Duration = Duration::from_millis(200);
 /// How long samples wait for company here, see [`on_disk`].
 const JOINING: Duration = Duration::from_millis(50);
 
+/// How long a process may have to wait for a core: tests share theirs with others.
+const WAITING: Duration = Duration::from_millis(500);
+
 /// Only scrapes of this long before kill -9 may be lost: what joins, what is not saved, and the scrape that is under way.
-const MAY_BE_LOST: Duration = UNSAVED.saturating_add(JOINING).saturating_add(INTERVAL);
+const MAY_BE_LOST: Duration =
+    UNSAVED.saturating_add(JOINING).saturating_add(INTERVAL).saturating_add(WAITING);
 
 /// A collector whose queue is on the disk.
 pub(super) fn on_disk() -> Setup {

@@ -128,8 +128,14 @@ fn bench(flags: &[String], passed_on: &[String]) -> Result<()> {
 /// Becomes the program that measures, with our programs and others beside it.
 fn measured(name: &str, words: &[String]) -> Result<()> {
     tools::install()?;
-    cargo::build(&["muster", "muster-allocator", "bench"], true)?;
+    build_measured()?;
     cargo::become_built("muster-bench", &[&[name.to_owned()], words].concat())
+}
+
+/// Builds what is measured apart from what measures, whose features are not those of the programs that users run.
+fn build_measured() -> Result<()> {
+    cargo::build(&["bench"], true)?;
+    cargo::build(&["muster", "muster-allocator"], true)
 }
 
 /// The benches beside the crates, one process a crate.

@@ -27,7 +27,7 @@ pub(crate) fn build() -> Result<()> {
     std::fs::create_dir_all(&training).with_context(|| format!("making {}", training.display()))?;
 
     say("1 of 4: the programs, as `cargo build --release` has them");
-    cargo::build(&["muster", "muster-allocator", "bench"], true)?;
+    crate::build_measured()?;
     let bench = copy(&target.join("release"), &training, "muster-bench")?;
 
     say("2 of 4: a muster that counts what it does");
