@@ -19,7 +19,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use wire::compress::{Encoding, compress};
 
-/// A scraper with one target, on a clock that jumps from scrape to scrape; its sink makes requests of what it gets.
+/// A scraper with targets that all show the same page, on a clock that jumps from scrape to scrape; its sink makes requests of what it gets.
 struct World {
     runtime: Runtime,
     requests: Arc<Requests>,
@@ -30,10 +30,18 @@ struct World {
 
 impl World {
     fn new(n_series: usize, exporter: &str) -> Self {
+        let world = Self::of(1, n_series, exporter);
+        // The first scrape meets every series, the next ones give back what only served that.
+        (0..6).for_each(|_| world.scrape());
+        world
+    }
+
+    fn of(n_targets: usize, n_series: usize, exporter: &str) -> Self {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.enable_time().start_paused(true).build().expect("a runtime");
-        let target = [("__address__", "t:1")].into_iter().collect();
-        let group = Group { source: "g".into(), labels: Labels::new(), targets: vec![target] };
+        let target = |number| [("__address__", format!("t{number}:1"))].into_iter().collect();
+        let targets = (0..n_targets).map(target).collect();
+        let group = Group { source: "g".into(), labels: Labels::new(), targets };
         let found = Snapshot { groups: [Arc::new(group)].into(), settled: true, ..Snapshot::default() };
         let groups = watch::Sender::new(found);
         let feed = Feed {
@@ -49,10 +57,7 @@ impl World {
             scraper.reload(vec![feed]).await;
             scraper
         });
-        let world = Self { runtime, requests, _scraper: scraper, _groups: groups };
-        // The first scrape meets every series, the next ones give back what only served that.
-        (0..6).for_each(|_| world.scrape());
-        world
+        Self { runtime, requests, _scraper: scraper, _groups: groups }
     }
 
     fn scrape(&self) {
@@ -154,6 +159,22 @@ fn a_sample_in_steady_state_allocates_nothing_on_its_way_to_a_request() {
         assert_eq!(few, many, "allocations of ten scrapes of 100 and of 5,000 series, {exporter}");
         assert!((1..=1000).contains(&few), "{few} allocations of ten scrapes, {exporter}");
     }
+}
+
+/// What a target of 20 series is remembered by, everything included but its connection and what lists it in a configuration.
+#[test]
+fn a_small_target_takes_at_most_6_kib_between_scrapes() {
+    let kept = |n_targets: usize| {
+        let mut world = None;
+        let measured = allocation_counter::measure(|| {
+            let new = World::of(n_targets, 20, "");
+            new.runtime.block_on(async { tokio::time::sleep(Duration::from_secs(6 * 15)).await });
+            world = Some(new);
+        });
+        measured.bytes_current
+    };
+    let per_target = (kept(400) - kept(200)) / 200;
+    assert!((1..=6 << 10).contains(&per_target), "{per_target} bytes");
 }
 
 #[test]

@@ -98,6 +98,9 @@ impl Table for Disk {
     const METRICS: &'static [Metric] = METRICS;
 }
 
+/// Longest line of `/proc/diskstats`: 32 bytes of a name, and 22 numbers of up to 20 digits.
+const MAX_LINE: usize = 512;
+
 /// Columns of `/proc/diskstats` behind the name. Discards and flushes follow and are not told.
 const N_COLUMNS: usize = 11;
 
@@ -118,7 +121,7 @@ impl Disk {
     fn read(&mut self, turn: &mut Turn<'_>) {
         self.points.begin(turn.boot, turn.now_nanos());
         let path = turn.root.proc("diskstats");
-        let text = match turn.files.read_again(&path, Pieces::Many) {
+        let text = match turn.files.read_again(&path, Pieces::Lines { longest: MAX_LINE }) {
             Ok(text) => text,
             Err(error) => return turn.failures.add(("disk", "devices"), &path, &error, ""),
         };

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{PROC_SUPER_MAGIC, fstatfs};
 
 /// Largest file that is read.
@@ -11,6 +12,9 @@ pub const MAX_FILE_BYTES: usize = 16 << 20;
 
 /// More than nearly every file of `/proc` has.
 const FIRST_BYTES: usize = 16 << 10;
+
+/// What the kernel gathers of a table before it hands it out, at least.
+const PAGE_BYTES: usize = 4 << 10;
 
 /// `SYSFS_MAGIC`
 const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
@@ -51,33 +55,45 @@ impl Files {
     /// The whole of a file.
     pub(crate) fn read(&mut self, path: &str) -> io::Result<&[u8]> {
         let (mut file, _) = self.open(path)?;
-        fill(&mut self.buffer, Pieces::Many, |piece, _at| file.read(piece))
+        fill(&mut self.buffer, &mut Pieces::Many, |piece, _at| file.read(piece))
     }
 
     /// The whole of a file that the kernel writes in one piece, as those of a process: an answer that does not fill
     /// the buffer is all there is, and needs no second question.
     pub(crate) fn read_piece(&mut self, path: &str) -> io::Result<&[u8]> {
         let (mut file, _) = self.open(path)?;
-        fill(&mut self.buffer, Pieces::One, |piece, _at| file.read(piece))
+        fill(&mut self.buffer, &mut Pieces::One, |piece, _at| file.read(piece))
     }
 
     /// The whole of a file that every scrape reads. If it is the kernel's own it stays open, because finding and opening it costs
     /// more than reading it does; what is mounted over it later is not seen.
-    pub(crate) fn read_again(&mut self, path: &str, pieces: Pieces) -> io::Result<&[u8]> {
+    pub(crate) fn read_again(&mut self, path: &str, mut pieces: Pieces<'_>) -> io::Result<&[u8]> {
         if let Some(place) = self.kept.iter().position(|(known, _)| known == path) {
             let file = &self.kept[place].1;
-            match fill(&mut self.buffer, pieces, |piece, at| file.read_at(piece, at)).map(<[u8]>::len) {
+            match fill(&mut self.buffer, &mut pieces, |piece, at| file.read_at(piece, at)).map(<[u8]>::len) {
                 Ok(len) => return Ok(&self.buffer[..len]),
                 // What it tells of may be gone, and there again.
                 Err(_) => drop(self.kept.swap_remove(place)),
             }
         }
         let (mut file, is_own) = self.open(path)?;
-        let len = fill(&mut self.buffer, pieces, |piece, _at| file.read(piece))?.len();
+        if !is_own && matches!(pieces, Pieces::Lines { .. }) {
+            pieces = Pieces::Many;
+        }
+        let len = fill(&mut self.buffer, &mut pieces, |piece, _at| file.read(piece))?.len();
         if is_own && self.kept.len() < MAX_KEPT {
             self.kept.push((path.to_owned(), file));
         }
         Ok(&self.buffer[..len])
+    }
+
+    /// Whether a table of mounts that [`Files::read_again`] has kept open tells the same as when this was asked last, or when it was opened
+    /// (proc(5): a table that has changed is exceptional).
+    pub(crate) fn is_unchanged(&self, mounts: &str) -> bool {
+        let Some((_, file)) = self.kept.iter().find(|(known, _)| known == mounts) else { return false };
+        let mut asked = [PollFd::new(file, PollFlags::PRI)];
+        let told = poll(&mut asked, Some(&Timespec::default()));
+        told.is_ok() && !asked[0].revents().intersects(PollFlags::PRI | PollFlags::ERR | PollFlags::NVAL)
     }
 
     /// Shows a file line by line, however large it is; a line longer than the buffer is passed over.
@@ -110,21 +126,37 @@ impl Files {
     }
 }
 
-/// How the kernel hands a file out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pieces {
+/// How the kernel hands a file out, and how much of it is wanted.
+pub(crate) enum Pieces<'a> {
     /// At once: an answer that does not fill the buffer is all there is.
     One,
+    /// As many whole lines at a time as [`PAGE_BYTES`] hold, until there are no more. None is longer than this: an answer that leaves
+    /// room for another one is the last.
+    Lines { longest: usize },
+    /// A few lines at a time, until this has seen what it looks for: it is shown the whole lines so far.
+    Until(&'a mut dyn FnMut(&[u8]) -> bool),
     /// A few lines at a time, until there are no more.
     Many,
 }
 
+impl Pieces<'_> {
+    /// Whether nothing is to be asked for after an answer of `n_read` bytes, which left room in the buffer. `text` is all there is so far.
+    fn are_all(&mut self, text: &[u8], n_read: usize) -> bool {
+        match self {
+            Self::One => true,
+            Self::Lines { longest } => n_read + *longest <= PAGE_BYTES,
+            Self::Until(has_seen) => has_seen(&text[..memchr::memrchr(b'\n', text).map_or(0, |end| end + 1)]),
+            Self::Many => false,
+        }
+    }
+}
+
 /// Puts a whole file into the buffer; `read` is asked for what comes from a place on.
-fn fill(
-    buffer: &mut Vec<u8>,
-    pieces: Pieces,
+fn fill<'b>(
+    buffer: &'b mut Vec<u8>,
+    pieces: &mut Pieces<'_>,
     mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
-) -> io::Result<&[u8]> {
+) -> io::Result<&'b [u8]> {
     if buffer.is_empty() {
         buffer.resize(FIRST_BYTES, 0);
     }
@@ -136,7 +168,7 @@ fn fill(
         };
         len += n_read;
         let is_full = len == buffer.len();
-        if n_read == 0 || (pieces == Pieces::One && !is_full) {
+        if n_read == 0 || (!is_full && pieces.are_all(&buffer[..len], n_read)) {
             return Ok(&buffer[..len]);
         }
         if is_full {
@@ -197,6 +229,50 @@ mod tests {
         assert_eq!(open(&files), opened);
         assert_eq!(opened.len(), 1);
         std::fs::write(&path, name.trim_ascii_end()).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_asked_for_behind_an_answer_that_leaves_room_for_a_line() {
+        let lengths = [PAGE_BYTES - 64, 10, PAGE_BYTES - 100, 5];
+        let read_of = |pieces: &mut Pieces<'_>| {
+            let mut answers = lengths.iter();
+            let answer = |piece: &mut [u8], _at: u64| {
+                let len = answers.next().copied().unwrap_or(0);
+                piece[..len].fill(b'\n');
+                Ok(len)
+            };
+            fill(&mut Vec::new(), pieces, answer).unwrap().len()
+        };
+        assert_eq!(read_of(&mut Pieces::Lines { longest: 64 }), lengths[0]);
+        assert_eq!(read_of(&mut Pieces::Lines { longest: 65 }), lengths[..2].iter().sum::<usize>());
+        assert_eq!(read_of(&mut Pieces::Many), lengths.iter().sum::<usize>());
+    }
+
+    #[test]
+    fn a_file_is_read_until_a_whole_line_is_seen() {
+        let mut answers = [&b"a 1\nb "[..], b"2", b"3\nc 4\n", b"d 5\n"].into_iter();
+        let mut seen = Vec::new();
+        let mut pieces = |text: &[u8]| {
+            seen = text.to_vec();
+            text.ends_with(b"c 4\n")
+        };
+        let mut buffer = Vec::new();
+        let read = fill(&mut buffer, &mut Pieces::Until(&mut pieces), |piece, _at| {
+            let answer = answers.next().unwrap_or_default();
+            piece[..answer.len()].copy_from_slice(answer);
+            Ok(answer.len())
+        });
+        assert_eq!(read.unwrap(), b"a 1\nb 23\nc 4\n");
+        assert_eq!(seen, b"a 1\nb 23\nc 4\n");
+        assert_eq!(answers.len(), 1);
+    }
+
+    #[test]
+    fn a_table_of_mounts_is_unchanged_once_it_was_opened() {
+        let mut files = Files::default();
+        assert!(!files.is_unchanged("/proc/self/mountinfo"));
+        files.read_again("/proc/self/mountinfo", Pieces::Many).unwrap();
+        assert!(files.is_unchanged("/proc/self/mountinfo"));
     }
 
     #[test]

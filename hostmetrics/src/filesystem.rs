@@ -24,7 +24,7 @@ use crate::settings::MetricsConfig;
 use crate::table::how::{GAUGE, INT_SUM};
 use crate::table::{Attribute, Decision, Metric, Table, Verdict, row};
 use crate::turn::{Scraper, Turn};
-use mounts::Mount;
+use mounts::{Mount, Mounts};
 use space::{Asking, Space};
 
 const DEVICE: Attribute = Attribute::open("device");
@@ -95,13 +95,27 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Filesystem {
     points: Points,
+    wanted: Wanted,
+    mounts: Mounts,
+    asking: Asking,
+}
+
+/// Which mounts are told.
+#[derive(Debug)]
+struct Wanted {
     devices: Filter,
     types: Filter,
     mount_points: Filter,
     has_virtual: bool,
-    asking: Asking,
-    /// Whether all mounts of the last scrape answered from memory.
-    is_quick: bool,
+}
+
+impl Wanted {
+    fn takes(&self, mount: &Mount) -> bool {
+        (self.has_virtual || mount.is_physical())
+            && self.devices.takes(&mount.device)
+            && self.types.takes(&mount.kind)
+            && self.mount_points.takes(&mount.point)
+    }
 }
 
 impl Table for Filesystem {
@@ -131,7 +145,7 @@ impl Scraper for Filesystem {
     }
 
     fn is_quick(&self) -> bool {
-        self.is_quick
+        self.mounts.are_quick
     }
 }
 
@@ -154,25 +168,25 @@ impl Filesystem {
             problems,
         );
         let has_virtual = config.include_virtual_filesystems;
-        let asking = Asking::new(space::ask);
-        Self { points, devices, types, mount_points, has_virtual, asking, is_quick: false }
+        let wanted = Wanted { devices, types, mount_points, has_virtual };
+        Self { points, wanted, mounts: Mounts::default(), asking: Asking::new(space::ask) }
     }
 
     fn read(&mut self, turn: &mut Turn<'_>) {
         self.points.begin(turn.boot, turn.now_nanos());
-        let Some(all) = mounts::read(turn) else { return };
-        let mut mounts: Vec<Mount> = all.iter().filter(|mount| self.takes(mount)).cloned().collect();
-        mounts::keep_first_of_each(&mut mounts);
-        self.is_quick = mounts::are_quick(&mounts, &all);
-        let paths = mounts.iter().map(|mount| turn.root.host(&mount.point));
-        let answers = if self.is_quick {
+        let Self { points, wanted, mounts, asking } = self;
+        if !mounts.read(turn, |mount| wanted.takes(mount)) {
+            return;
+        }
+        let paths = mounts.asked.iter().map(|mount| turn.root.host(&mount.point));
+        let answers = if mounts.are_quick {
             paths.map(|path| space::ask(&path)).collect()
         } else {
-            self.asking.ask(paths.collect())
+            asking.ask(paths.collect())
         };
-        for (mount, answer) in mounts.iter().zip(answers) {
+        for (mount, answer) in mounts.asked.iter().zip(answers) {
             match answer {
-                Ok(space) => self.put(mount, &space),
+                Ok(space) => put(points, mount, &space),
                 // Unmounted since the table was read.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !turn.root.is_mounted() => {}
                 Err(error) => {
@@ -182,28 +196,19 @@ impl Filesystem {
             }
         }
     }
-
-    fn takes(&self, mount: &Mount) -> bool {
-        (self.has_virtual || mount.is_physical())
-            && self.devices.takes(&mount.device)
-            && self.types.takes(&mount.kind)
-            && self.mount_points.takes(&mount.point)
-    }
-
-    fn put(&mut self, mount: &Mount, space: &Space) {
-        let (device, mode, point, kind) = (&*mount.device, mount.mode, &*mount.point, &*mount.kind);
-        for (state, bytes) in [("used", space.used()), ("free", space.free()), ("reserved", space.reserved())]
-        {
-            self.points.int(USAGE, bytes, &[device, mode, point, kind, state]);
-        }
-        let to_all = space.used().saturating_add(space.free());
-        let share = if to_all == 0 { 0.0 } else { space.used() as f64 / to_all as f64 };
-        self.points.double(UTILIZATION, share, &[device, mode, point, kind]);
-        for (state, inodes) in [("used", space.used_inodes()), ("free", space.free_inodes)] {
-            self.points.int(INODES, inodes, &[device, mode, point, kind, state]);
-        }
-    }
 }
 
+fn put(points: &mut Points, mount: &Mount, space: &Space) {
+    let (device, mode, point, kind) = (&*mount.device, mount.mode, &*mount.point, &*mount.kind);
+    for (state, bytes) in [("used", space.used()), ("free", space.free()), ("reserved", space.reserved())] {
+        points.int(USAGE, bytes, &[device, mode, point, kind, state]);
+    }
+    let to_all = space.used().saturating_add(space.free());
+    let share = if to_all == 0 { 0.0 } else { space.used() as f64 / to_all as f64 };
+    points.double(UTILIZATION, share, &[device, mode, point, kind]);
+    for (state, inodes) in [("used", space.used_inodes()), ("free", space.free_inodes)] {
+        points.int(INODES, inodes, &[device, mode, point, kind, state]);
+    }
+}
 #[cfg(test)]
 mod tests;

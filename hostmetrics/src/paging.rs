@@ -46,6 +46,9 @@ const OPERATIONS: usize = row(METRICS, "system.paging.operations");
 const USAGE: usize = row(METRICS, "system.paging.usage");
 const UTILIZATION: usize = row(METRICS, "system.paging.utilization");
 
+/// No line of `/proc/swaps` is longer, as long as no swap file has a path of two thousand bytes.
+const MAX_SWAP_LINE: usize = 2 << 10;
+
 /// What upstream multiplies every counter with.
 const UPSTREAM_FACTOR: u64 = 4096;
 
@@ -112,22 +115,18 @@ impl Paging {
     }
 
     fn counters(&mut self, turn: &mut Turn<'_>) {
-        const KEYS: [&[u8]; 6] = [b"pgpgin", b"pgpgout", b"pswpin", b"pswpout", b"pgfault", b"pgmajfault"];
         let path = turn.root.proc("vmstat");
-        let text = match turn.files.read_again(&path, Pieces::Many) {
+        let mut found = None;
+        let mut look = |text: &[u8]| {
+            found = counters(text);
+            found.is_some()
+        };
+        let text = match turn.files.read_again(&path, Pieces::Until(&mut look)) {
             Ok(text) => text,
             Err(error) => return turn.failures.add(("paging", "counters"), &path, &error, ""),
         };
-        let mut found = [None; KEYS.len()];
-        for line in text::lines(text) {
-            let mut words = text::words(line);
-            let place = words.next().and_then(|key| KEYS.iter().position(|known| *known == key));
-            if let Some(place) = place {
-                found[place] = words.next().and_then(text::number);
-            }
-        }
-        let [Some(pages_in), Some(pages_out), Some(swapped_in), Some(swapped_out), Some(faults), Some(major)] =
-            found
+        let Some([pages_in, pages_out, swapped_in, swapped_out, faults, major]) =
+            found.or_else(|| counters(text))
         else {
             let error =
                 malformed("a counter of pgpgin, pgpgout, pswpin, pswpout, pgfault, pgmajfault is missing");
@@ -149,7 +148,7 @@ impl Paging {
 
     fn swaps(&mut self, turn: &mut Turn<'_>) {
         let path = turn.root.proc("swaps");
-        let text = match turn.files.read_again(&path, Pieces::Many) {
+        let text = match turn.files.read_again(&path, Pieces::Lines { longest: MAX_SWAP_LINE }) {
             Ok(text) => text,
             Err(error) => return turn.failures.add(("paging", "swap space"), &path, &error, ""),
         };
@@ -174,6 +173,28 @@ impl Paging {
             }
         }
     }
+}
+
+/// The counters that are told, in this order, of the lines of `/proc/vmstat`; `None` where one is missing.
+fn counters(text: &[u8]) -> Option<[u64; 6]> {
+    const KEYS: [&[u8]; 6] = [b"pgpgin", b"pgpgout", b"pswpin", b"pswpout", b"pgfault", b"pgmajfault"];
+    let mut found = [None; KEYS.len()];
+    // All of them begin with it, and most lines do not.
+    for line in text::lines(text).filter(|line| line.starts_with(b"p")) {
+        let mut words = text::words(line);
+        let place = words.next().and_then(|key| KEYS.iter().position(|known| *known == key));
+        if let Some(place) = place {
+            found[place] = words.next().and_then(text::number);
+            if found.iter().all(Option::is_some) {
+                break;
+            }
+        }
+    }
+    let mut all = [0; KEYS.len()];
+    for (number, found) in all.iter_mut().zip(found) {
+        *number = found?;
+    }
+    Some(all)
 }
 
 /// Device, size and usage in bytes of a line of `/proc/swaps`.

@@ -1,6 +1,7 @@
 //! The loop that shares out targets: discovery and members in, views out.
 //!
-//! It sleeps until something changed: targets of a job, members, a fetched list, the configuration. Cost follows change:
+//! It sleeps until something changed: targets of a job, members, a fetched list, the configuration. What changes after a rest is
+//! answered at once; while more keeps coming, it is gathered ([`Pace`]). Cost follows change:
 //! only targets that changed are relabelled, and a list that did not change keeps its validator and its compressed form.
 //!
 //! Nothing is answered before discovery of every job has settled. A job whose discovery stays silent longer than
@@ -21,9 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::Problem;
+use discovery::Pace;
 use scrape::Clock;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::api::{Asked, Fetched};
 use crate::kept::Kept;
@@ -42,9 +44,6 @@ use sharing::Sharing;
 
 /// How long answers wait for jobs whose discovery stays silent.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long changes are gathered before they are applied together.
-const COALESCE: Duration = Duration::from_millis(20);
 
 /// Jobs that a reason names; there may be a thousand.
 const MAX_NAMED: usize = 5;
@@ -150,16 +149,24 @@ impl Core {
     /// Runs until nobody can ask for a reload any more.
     pub(crate) async fn run(mut self, mut inbox: Inbox) {
         let changed = Arc::clone(&self.shared.changed);
+        let mut pace = Pace::default();
         loop {
-            let again_at = self.update(Instant::now()).await;
+            let began = Instant::now();
+            let again_at = self.update(began).await;
+            pace.ended(began);
             let alarm = async {
                 match again_at {
                     Some(at) => sleep_until(at).await,
                     None => std::future::pending().await,
                 }
             };
+            let change = async {
+                changed.notified().await;
+                // Should something else come first, it is looked at everything all the same.
+                pace.rest().await;
+            };
             tokio::select! {
-                () = changed.notified() => sleep(COALESCE).await,
+                () = change => {}
                 () = alarm => {}
                 Some(fetched) = inbox.fetched.recv() => {
                     self.hear(fetched);

@@ -29,7 +29,8 @@
 //! any more.
 //!
 //! Slots can still be lost or doubled by a kill where what was decided could not be kept (no `state_file` or `state_config_map`, a full disk),
-//! where a scraper ends, or a target vanishes, while something of it is held back, and where an answer that was given and noted is lost on its way.
+//! where a target vanishes while something of it is held back, and where an answer that was given and noted is lost on its way. A scraper that
+//! ends while it holds something back asks once more whose that is; what nobody says of it sends, as it would at the end of doubt.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

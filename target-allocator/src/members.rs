@@ -24,11 +24,17 @@ pub use file::{MAX_MEMBERS_FILE, parse};
 pub use pods::{Ordinals, PodFacts, Pods, PodsSeen};
 pub use polls::{Client, HOLD, Heard, MAX_LEASE, Poll, Polls, Watching};
 
+/// Why there are no members where nobody says who they are.
+const NOBODY: &str =
+    "there are no collectors: a selector that is not set matches no pod (collector_selector)";
+
 /// Where members come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Pods of a cluster.
     Pods(PodSource),
+    /// Nobody: a selector of pods that is not set matches none, as upstream.
+    Nobody,
     /// A fixed list.
     Static(Roster),
     /// A file that is looked at again and again.
@@ -89,15 +95,15 @@ impl Membership {
     pub fn start(source: Source, polls: &Arc<Polls>, changed: &Arc<Notify>, feed: Option<PodFeed>) -> Self {
         polls.accept(match &source {
             Source::Polling { grace, .. } => Some(*grace),
-            Source::Pods(_) | Source::Static(_) | Source::File(_) => None,
+            Source::Nobody | Source::Pods(_) | Source::Static(_) | Source::File(_) => None,
         });
         let file = match &source {
             Source::File(path) => Some(file::Watch::start(path.clone(), Arc::clone(changed))),
-            Source::Pods(_) | Source::Static(_) | Source::Polling { .. } => None,
+            Source::Nobody | Source::Pods(_) | Source::Static(_) | Source::Polling { .. } => None,
         };
         let pods = match &source {
             Source::Pods(pods) => feed.map(|feed| (Pods::new(pods.grace), feed)),
-            Source::Static(_) | Source::File(_) | Source::Polling { .. } => None,
+            Source::Nobody | Source::Static(_) | Source::File(_) | Source::Polling { .. } => None,
         };
         Self { source, polls: Arc::clone(polls), file, pods, gathering_until: None }
     }
@@ -128,6 +134,7 @@ impl Membership {
     pub fn look(&mut self, now: Instant) -> Look {
         let look = match &self.source {
             Source::Pods(source) => Self::look_at_pods(self.pods.as_mut(), source, now),
+            Source::Nobody => Look { known: Err(NOBODY.to_owned()), again_at: None },
             Source::Static(roster) => Look { known: Ok(roster.clone()), again_at: None },
             Source::File(path) => {
                 let unread = || format!("the list of collectors in {} was not read yet", path.display());

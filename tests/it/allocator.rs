@@ -219,7 +219,6 @@ fn bad_configurations() -> Result<()> {
     let path = folder.path().join("bad.yaml");
     for (yaml, parts) in [
         ("collectors: [\n", &["bad.yaml:"][..]),
-        ("config: {scrape_configs: [{job_name: a}]}\n", &["collectors"]),
         ("collectors: {static: [a]}\nallocation_strategy: fair\n", &["bad.yaml:2", "fair"]),
         (
             "collectors: {static: [a]}\nconfig:\n  scrape_configs:\n    - {job_name: a, scrape_interval: 10x}\n",

@@ -19,6 +19,10 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("a_target_that_moved_ends_without_stale_markers_and_one_that_is_gone_with_them", || {
         block_on(moved_or_gone())
     }),
+    Case::new(
+        "a_scraper_that_ends_in_the_middle_of_a_handover_neither_loses_nor_doubles_what_it_holds_back",
+        || block_on(ended_in_doubt()),
+    ),
 ];
 
 /// What a scripted allocator of the upstream kind answers.
@@ -26,6 +30,8 @@ pub(crate) const CASES: &[Case] = &[
 enum Script {
     /// Jobs and targets as they should be: for each target its collector.
     Well(Vec<(String, &'static str)>),
+    /// One target, of which it is the turn of another scraper at this time; open or not.
+    Until(String, i64, bool),
     /// The same status and body for everything.
     Same(u16, &'static str, &'static str),
     /// No jobs and no targets, as an upstream allocator answers while it starts.
@@ -60,7 +66,7 @@ fn answer(script: &Script, path: &str, query: &str) -> http::Reply {
         (Script::Same(status, content_type, body), _) => http::reply(*status, content_type, *body),
         (Script::Empty, "/scrape_configs") => http::reply(200, json, "{}"),
         (Script::Empty, _) => http::reply(200, json, "[]\n"),
-        (Script::Well(_), "/scrape_configs") => {
+        (Script::Well(_) | Script::Until(..), "/scrape_configs") => {
             let job = serde_json::json!({ "even": { "job_name": "even", "scrape_interval": "300ms", "scrape_timeout": "250ms",
                 "static_configs": [{ "targets": ["discarded:1"] }], "a_key_of_the_future": true } });
             http::reply(200, json, job.to_string())
@@ -79,11 +85,27 @@ fn answer(script: &Script, path: &str, query: &str) -> http::Reply {
             };
             http::reply(200, json, body.to_string())
         }
+        (Script::Until(address, at, is_open), "/jobs/even/targets") => {
+            let mut labels =
+                serde_json::json!({ "__address__": address, "__meta_muster_until": at.to_string() });
+            if *is_open {
+                labels["__meta_muster_open"] = "true".into();
+            }
+            http::reply(
+                200,
+                json,
+                serde_json::json!([{ "targets": [address], "labels": labels }]).to_string(),
+            )
+        }
         _ => http::reply(404, "text/plain", "404 page not found"),
     }
 }
 
 fn yaml(allocator: &str, sink: &Sink) -> String {
+    yaml_with(allocator, sink, "200ms")
+}
+
+fn yaml_with(allocator: &str, sink: &Sink, refresh: &str) -> String {
     format!(
         "
 receivers:
@@ -93,7 +115,7 @@ receivers:
       interval: 200ms
       collector_id: s-0
       storage: file_storage
-      http_sd_config: {{refresh_interval: 200ms}}
+      http_sd_config: {{refresh_interval: {refresh}}}
 exporters:
   prometheusremotewrite: {{endpoint: '{}'}}
 extensions:
@@ -187,5 +209,45 @@ async fn moved_or_gone() -> Result<()> {
         sink.ledger().totals().stale_markers == markers,
         "the target that moved must end without markers"
     );
+    Ok(())
+}
+
+async fn ended_in_doubt() -> Result<()> {
+    let fleet = Fleet::start(world::fleet::even(1, 10)).await?;
+    let address = fleet.address(0);
+    // What the allocator says at the end, the turn being at zero; and whether what was held back is sent then.
+    let put_off = |at: i64| Script::Until(address.clone(), at + 600_000, true);
+    let stood = |at: i64| Script::Until(address.clone(), at, false);
+    let silent = |_: i64| Script::Same(503, "application/json", "[\"not ready\"]");
+    let cases: [(&dyn Fn(i64) -> Script, bool); 3] = [(&put_off, true), (&stood, false), (&silent, true)];
+    for (say, is_sent) in cases {
+        let sink = Sink::start().await?;
+        let (turn, n_before) = (world::now_ms() + 3_000, fleet.targets()[0].last_sequence());
+        let allocator = ScriptedAllocator::start(Script::Until(address.clone(), turn, true)).await?;
+        // The list is not fetched again unless somebody is in a hurry.
+        let mut collector =
+            Collector::start("s-0", &yaml_with(&allocator.server.url(""), &sink, "10m")).await?;
+        let slots = || -> Vec<i64> {
+            let ledger = sink.ledger();
+            let target = ledger.target("even", &address);
+            target.map(|target| target.ups.iter().map(|up| up.at).collect()).unwrap_or_default()
+        };
+        while world::now_ms() < turn {
+            scraped(&fleet, 0, 1).await?;
+        }
+        scraped(&fleet, 0, 4).await.context("it is scraped in doubt as well")?;
+        ensure!(slots().iter().all(|at| *at < turn), "it is held back: {turn}, {:?}", slots());
+        let script = say(turn);
+        allocator.play(script.clone());
+        let status = collector.child.terminate(Duration::from_secs(15)).await?;
+        ensure!(status.success(), "{}", collector.child.last_words());
+        let (slots, totals) = (slots(), sink.ledger().totals());
+        let after = slots.iter().filter(|at| **at >= turn).count();
+        ensure!(if is_sent { after >= 4 } else { after == 0 }, "{script:?}: {after} of {slots:?}");
+        // One that is under way at the end is given up.
+        let n_served = (fleet.targets()[0].last_sequence() - n_before) as usize;
+        ensure!(!is_sent || slots.len() + 1 >= n_served, "{n_served} scrapes, {} arrived", slots.len());
+        ensure!(totals.duplicated == 0 && totals.out_of_order == 0, "{totals:?}");
+    }
     Ok(())
 }

@@ -6,6 +6,7 @@
 mod beside;
 mod clock;
 mod full_disk;
+mod halts;
 mod limits;
 mod process;
 mod receiver;

@@ -1,8 +1,9 @@
 //! The programs under test: where they are, and how they are run to their end.
 
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -38,7 +39,10 @@ pub(crate) fn run(program: &Path, args: &[&str]) -> Result<Outcome> {
     run_with(program, args, b"")
 }
 
-/// Runs a program to its end; `stdin` has to fit into a pipe.
+/// Longest run of a program that is run to its end.
+const ENDS: Duration = Duration::from_secs(120);
+
+/// Runs a program to its end, which has to come within [`ENDS`]; `stdin` has to fit into a pipe.
 pub(crate) fn run_with(program: &Path, args: &[&str], stdin: &[u8]) -> Result<Outcome> {
     ensure!(program.exists(), "{} is not built: run `cargo xtask test`", program.display());
     let mut child = Command::new(program)
@@ -52,11 +56,35 @@ pub(crate) fn run_with(program: &Path, args: &[&str], stdin: &[u8]) -> Result<Ou
         .with_context(|| format!("starting {}", program.display()))?;
     // A program that reads nothing may be gone already.
     let _written = child.stdin.take().context("stdin is piped")?.write_all(stdin);
-    let output = child.wait_with_output().with_context(|| format!("running {}", program.display()))?;
-    Ok(Outcome {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    let stdout = text(child.stdout.take().context("stdout is piped")?);
+    let stderr = text(child.stderr.take().context("stderr is piped")?);
+    let deadline = Instant::now() + ENDS;
+    let status = loop {
+        if let Some(status) = child.try_wait().with_context(|| format!("running {}", program.display()))? {
+            break Some(status);
+        }
+        if Instant::now() > deadline {
+            child.kill().with_context(|| format!("ending {}", program.display()))?;
+            let _ended = child.wait()?;
+            break None;
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    let joined = |reader: JoinHandle<String>| reader.join().expect("reading does not panic");
+    let (stdout, stderr) = (joined(stdout), joined(stderr));
+    let Some(status) = status else {
+        bail!("{} {args:?} had not ended after {ENDS:?} (ENDS):\n{stderr}", program.display());
+    };
+    Ok(Outcome { code: status.code(), stdout, stderr })
+}
+
+/// What comes out of a pipe until it is closed.
+fn text(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What came before it broke tells more than why.
+        let _whole = pipe.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
     })
 }
 

@@ -52,13 +52,39 @@ pub struct HostMetrics {
     root_path: String,
     /// A scrape that takes too long is left behind; it keeps the host until it comes back.
     host: Arc<Mutex<Host>>,
-    /// Whether the last scrape was so quick that the next one needs no thread of its own.
-    is_quick: bool,
+    /// How the last scrape went.
+    pace: Pace,
 }
 
 /// A scrape that takes no longer than this, and asks nobody who may not answer, is done where everything else is: handing it to a
 /// thread costs more than most scrapes, and longer than this no other task waits for it.
 const QUICK: Duration = Duration::from_millis(1);
+
+/// A scrape may take so long once because its thread had to wait for a core.
+const HELD_UP: Duration = Duration::from_millis(10);
+
+/// How long scrapes take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// The next one needs no thread of its own.
+    Quick,
+    /// Nor does it, but if it is as slow as this one, the one after it does.
+    HeldUp,
+    /// The next one needs a thread.
+    Slow,
+}
+
+impl Pace {
+    /// After a scrape that took so long. `is_from_memory` says whether it asked nobody who may not answer.
+    fn after(self, took: Duration, is_from_memory: bool) -> Self {
+        match self {
+            _ if !is_from_memory => Self::Slow,
+            _ if took <= QUICK => Self::Quick,
+            Self::Quick if took <= HELD_UP => Self::HeldUp,
+            _ => Self::Slow,
+        }
+    }
+}
 
 /// Most failures of one scrape that are put into one message.
 const MAX_TOLD: usize = 8;
@@ -84,7 +110,7 @@ impl Component for HostMetrics {
         let under = |problem: Problem| problem.under("scrapers");
         let host = Host::build(&config.scrapers, root, options)
             .map_err(|problems| problems.into_iter().map(under).collect::<Vec<_>>())?;
-        Ok(Self { root_path: config.root_path, host: Arc::new(Mutex::new(host)), is_quick: false })
+        Ok(Self { root_path: config.root_path, host: Arc::new(Mutex::new(host)), pace: Pace::Slow })
     }
 
     fn warnings(config: &Config) -> Vec<Problem> {
@@ -114,7 +140,7 @@ impl Scraper for HostMetrics {
     const EVERY: Period = Period::from_secs(60);
 
     async fn scrape(&mut self, now: Timestamp) -> Result<Batch, ScrapeError> {
-        let done = if self.is_quick {
+        let done = if self.pace != Pace::Slow {
             scrape(&self.host, now)
         } else {
             let host = Arc::clone(&self.host);
@@ -122,19 +148,20 @@ impl Scraper for HostMetrics {
             let done = tokio::task::spawn_blocking(move || scrape(&host, now)).await;
             done.map_err(|error| ScrapeError { source: Some(error.into()), ..nothing("reading the host") })?
         };
-        let Some(Done { scraped, is_quick }) = done else {
+        let Some(Done { scraped, took, is_from_memory }) = done else {
             return Err(nothing("the scrape before this one has not come back"));
         };
-        self.is_quick = is_quick;
+        self.pace = self.pace.after(took, is_from_memory);
         let batch = Batch::Metrics(Metrics::Otlp(scraped.frames));
         if scraped.failures.is_empty() { Ok(batch) } else { Err(partial(batch, &scraped.failures)) }
     }
 }
 
-/// What a scrape brought, and whether the next one will be quick.
+/// What a scrape brought, and how.
 struct Done {
     scraped: Scraped,
-    is_quick: bool,
+    took: Duration,
+    is_from_memory: bool,
 }
 
 /// Scrapes, unless another scrape still does.
@@ -146,7 +173,7 @@ fn scrape(host: &Mutex<Host>, now: Timestamp) -> Option<Done> {
     };
     let began = Instant::now();
     let scraped = host.scrape(now);
-    Some(Done { scraped, is_quick: host.is_quick() && began.elapsed() <= QUICK })
+    Some(Done { scraped, took: began.elapsed(), is_from_memory: host.is_quick() })
 }
 
 fn nothing(doing: &str) -> ScrapeError {

@@ -164,26 +164,29 @@ impl Receiver for Prometheus {
         let own = Arc::new(OwnJobs::start(self.jobs, self.source, context.clone(), &life));
         let serving = async {
             match self.allocator {
-                None => serve(&scraper, &own, &life).await,
+                None => {
+                    serve(&scraper, &own, &life).await;
+                    Duration::ZERO
+                }
                 Some(follower) => {
-                    follower.follow(Arc::clone(&scraper), Arc::clone(&own), context, &life).await;
+                    follower.follow(Arc::clone(&scraper), Arc::clone(&own), context, &life).await
                 }
             }
         };
         let api = self
             .bound
             .map(|bound| tokio::spawn(bound.serve(Arc::downgrade(&scraper), hostname(), life.clone())));
-        tokio::select! {
-            () = serving => {}
+        let waited = tokio::select! {
+            waited = serving => waited,
             never = own.look_after(&life) => match never {},
-        }
+        };
         if let Some(api) = api {
             // Its port is free for who comes next when this returns.
             api.abort();
             let _was_cut = api.await.is_err();
         }
         if let Some(scraper) = Arc::into_inner(scraper) {
-            scraper.shutdown(grace).await;
+            scraper.shutdown(grace.min(LAST_SCRAPE_GRACE.saturating_sub(waited))).await;
         }
         Ok(())
     }

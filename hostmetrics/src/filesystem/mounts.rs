@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::files::malformed;
+use model::Timestamp;
+
+use crate::files::{Pieces, malformed};
 use crate::text;
 use crate::turn::Turn;
 
@@ -105,38 +107,65 @@ fn mode(options: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// All mounts of the host; `None` where the table cannot be read, which is noted.
-pub(super) fn read(turn: &mut Turn<'_>) -> Option<Vec<Mount>> {
-    let what = ("filesystem", "table of mounts");
-    let of_init = turn.root.proc("1/mountinfo");
-    let (path, text) = match turn.files.read(&of_init) {
-        Ok(text) => (of_init, text.to_vec()),
-        Err(_) => {
-            let own = turn.root.proc("self/mountinfo");
-            match turn.files.read(&own) {
-                Ok(text) => (own, text.to_vec()),
-                Err(error) => {
-                    turn.failures.add(what, &own, &error, "mount the host's /proc below root_path");
-                    return None;
+/// For how long the kernel is believed that the table has not changed, in milliseconds: kernels of sandboxes may never say that it has.
+const BELIEVED_MS: u64 = 60_000;
+
+/// The table of mounts as it was read last. It seldom changes: only then its lines are looked at.
+#[derive(Debug, Default)]
+pub(super) struct Mounts {
+    text: Vec<u8>,
+    read_at: Timestamp,
+    /// Those that are asked how full they are.
+    pub(super) asked: Vec<Mount>,
+    /// Whether all of them can be asked without waiting for anybody.
+    pub(super) are_quick: bool,
+}
+
+impl Mounts {
+    /// Reads the mounts of the host, and takes some of them. False where the table cannot be read, which is noted.
+    pub(super) fn read(&mut self, turn: &mut Turn<'_>, takes: impl Fn(&Mount) -> bool) -> bool {
+        let what = ("filesystem", "table of mounts");
+        let if_new = |text: &[u8]| (text != self.text).then(|| text.to_vec());
+        let mut path = turn.root.proc("1/mountinfo");
+        let is_recent = turn.now.0.abs_diff(self.read_at.0) < BELIEVED_MS;
+        if is_recent && !self.text.is_empty() && turn.files.is_unchanged(&path) {
+            return true;
+        }
+        self.read_at = turn.now;
+        let mut found = turn.files.read_again(&path, Pieces::Many).map(if_new);
+        if found.is_err() {
+            path = turn.root.proc("self/mountinfo");
+            found = turn.files.read_again(&path, Pieces::Many).map(if_new);
+        }
+        let text = match found {
+            Ok(None) => return true,
+            Ok(Some(text)) => text,
+            Err(error) => {
+                turn.failures.add(what, &path, &error, "mount the host's /proc below root_path");
+                return false;
+            }
+        };
+        let mut all = Vec::new();
+        let mut is_broken = false;
+        for line in text::lines(&text).filter(|line| !line.trim_ascii().is_empty()) {
+            match Mount::parse(line) {
+                Some(mut mount) => {
+                    mount.device = resolved(turn, mount.device);
+                    all.push(mount);
                 }
+                None => is_broken = true,
             }
         }
-    };
-    let mut mounts = Vec::new();
-    let mut is_broken = false;
-    for line in text::lines(&text).filter(|line| !line.trim_ascii().is_empty()) {
-        match Mount::parse(line) {
-            Some(mut mount) => {
-                mount.device = resolved(turn, mount.device);
-                mounts.push(mount);
-            }
-            None => is_broken = true,
+        if is_broken {
+            turn.failures.add(what, &path, &malformed("a line is not a mount"), "");
         }
+        self.asked = all.iter().filter(|mount| takes(mount)).cloned().collect();
+        keep_first_of_each(&mut self.asked);
+        self.are_quick = are_quick(&self.asked, &all);
+        // A broken table is looked at, and told of, every time.
+        self.text = if is_broken { Vec::new() } else { text };
+        true
     }
-    if is_broken {
-        turn.failures.add(what, &path, &malformed("a line is not a mount"), "");
-    }
-    Some(mounts)
 }
 
 /// The device behind names that stand for others, as far as the host's `/dev` tells.

@@ -3,6 +3,9 @@
 //! Asked over netlink (`sock_diag(7)`) the kernel tells each socket in some hundred bytes without printing an address, and tells the
 //! sockets of our own network namespace, as `/proc/net` does. It refuses where the module `tcp_diag` is missing, or where a filter
 //! of system calls forbids such sockets; the tables can always be read.
+//!
+//! The kernel has one hash table for all sockets, of a size that follows the memory of the machine, and looks at every place of it for every
+//! question. The older of its two questions (`inet_diag`) is about sockets of IPv4 and IPv6 at once, so that one look is enough.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -59,6 +62,15 @@ impl Counts {
 
 /// Asks the kernel for all TCP sockets of our network namespace. `buffer` takes its answers.
 pub(super) fn ask(buffer: &mut Vec<u8>) -> io::Result<Counts> {
+    // A kernel without the older question has the newer one.
+    ask_each(&[of_all_families()], buffer).or_else(|_| {
+        let [inet, inet6] = [AddressFamily::INET, AddressFamily::INET6];
+        ask_each(&[of_family(inet)?, of_family(inet6)?], buffer)
+    })
+}
+
+/// Asks these questions one after the other.
+fn ask_each<const N: usize>(requests: &[[u8; N]], buffer: &mut Vec<u8>) -> io::Result<Counts> {
     // The kernel writes dumps while it is read from; it never takes long, unless something is very wrong.
     const PATIENCE: Duration = Duration::from_secs(1);
     /// As much as the kernel writes at once.
@@ -69,31 +81,50 @@ pub(super) fn ask(buffer: &mut Vec<u8>) -> io::Result<Counts> {
     set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
     buffer.resize(buffer.len().max(ANSWER_BYTES), 0);
     let mut counts = Counts::default();
-    for family in [AddressFamily::INET, AddressFamily::INET6] {
-        let family = u8::try_from(family.as_raw()).map_err(io::Error::other)?;
-        send(&socket, &request(family), SendFlags::empty())?;
+    for request in requests {
+        send(&socket, request, SendFlags::empty())?;
         while answers(&socket, buffer, &mut counts)? {}
     }
     Ok(counts)
 }
 
-/// `struct nlmsghdr` and `struct inet_diag_req_v2`: all TCP sockets of a family.
-fn request(family: u8) -> [u8; 72] {
-    const DUMP: u16 = 0x300;
-    const REQUEST: u16 = 1;
-    const TCP: u8 = 6;
+/// `TCPDIAG_GETSOCK`
+const OF_ALL_FAMILIES: u16 = 18;
+/// `SOCK_DIAG_BY_FAMILY`
+const BY_FAMILY: u16 = 20;
 
-    let mut request = [0; 72];
-    request[..4].copy_from_slice(&72_u32.to_ne_bytes());
-    request[4..6].copy_from_slice(&BY_FAMILY.to_ne_bytes());
-    request[6..8].copy_from_slice(&(REQUEST | DUMP).to_ne_bytes());
-    (request[16], request[17]) = (family, TCP);
-    request[20..24].copy_from_slice(&SHOWN.to_ne_bytes());
+/// `struct nlmsghdr` and `struct inet_diag_req`: all TCP sockets.
+fn of_all_families() -> [u8; 76] {
+    let mut request = [0; 76];
+    write_head(&mut request, OF_ALL_FAMILIES);
+    // The states stand behind the address of a socket, which is left empty. The family has no effect.
+    request[68..72].copy_from_slice(&SHOWN.to_ne_bytes());
     request
 }
 
-/// `SOCK_DIAG_BY_FAMILY`
-const BY_FAMILY: u16 = 20;
+/// `struct nlmsghdr` and `struct inet_diag_req_v2`: all TCP sockets of a family.
+fn of_family(family: AddressFamily) -> io::Result<[u8; 72]> {
+    const TCP: u8 = 6;
+
+    let mut request = [0; 72];
+    write_head(&mut request, BY_FAMILY);
+    request[16] = u8::try_from(family.as_raw()).map_err(io::Error::other)?;
+    request[17] = TCP;
+    request[20..24].copy_from_slice(&SHOWN.to_ne_bytes());
+    Ok(request)
+}
+
+/// Length, type and flags of a request for a dump.
+fn write_head<const N: usize>(request: &mut [u8; N], kind: u16) {
+    const DUMP: u16 = 0x300;
+    const REQUEST: u16 = 1;
+
+    // Requests have less than a hundred bytes.
+    let length = u32::try_from(N).unwrap_or_default();
+    request[..4].copy_from_slice(&length.to_ne_bytes());
+    request[4..6].copy_from_slice(&kind.to_ne_bytes());
+    request[6..8].copy_from_slice(&(REQUEST | DUMP).to_ne_bytes());
+}
 
 /// Reads some answers. Says whether there are more.
 fn answers(socket: &OwnedFd, buffer: &mut [u8], counts: &mut Counts) -> io::Result<bool> {
@@ -125,7 +156,9 @@ fn count(mut messages: &[u8], counts: &mut Counts) -> io::Result<bool> {
             }
             Some(DONE) => return Ok(false),
             // The second byte of `struct inet_diag_msg`.
-            Some(BY_FAMILY) => counts.add(usize::from(*message.get(1).ok_or_else(malformed)?)),
+            Some(BY_FAMILY | OF_ALL_FAMILIES) => {
+                counts.add(usize::from(*message.get(1).ok_or_else(malformed)?))
+            }
             _ => {}
         }
         messages = messages.get(length.next_multiple_of(4)..).unwrap_or_default();
@@ -153,7 +186,7 @@ mod tests {
             [message(BY_FAMILY, &[2, 1, 0]), message(BY_FAMILY, &[2, 12]), message(BY_FAMILY, &[2, 200])];
         assert!(count(&sockets.concat(), &mut counts).unwrap());
         assert_eq!(counts.0, [1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let last = [message(BY_FAMILY, &[10, 11]), message(3, &[0; 4])];
+        let last = [message(OF_ALL_FAMILIES, &[10, 11]), message(3, &[0; 4])];
         assert!(!count(&last.concat(), &mut counts).unwrap());
         assert_eq!(counts.0[10], 1);
     }
@@ -175,14 +208,20 @@ mod tests {
             }
             counts
         };
-        // Sockets come and go meanwhile, so that both have to agree on one moment only.
+        let inet6 = std::net::TcpListener::bind("[::1]:0");
+        let by_family = |buffer: &mut Vec<u8>| {
+            let families = [AddressFamily::INET, AddressFamily::INET6];
+            ask_each(&families.map(|family| of_family(family).unwrap()), buffer)
+        };
+        let at_once = |buffer: &mut Vec<u8>| ask_each(&[of_all_families()], buffer);
         let mut buffer = Vec::new();
+        // Sockets come and go meanwhile, so that all have to agree on one moment only.
         let agrees = (0..1000).any(|_| {
             let before = read();
-            let asked = ask(&mut buffer).unwrap();
-            asked == before && asked.0[9] > 0
+            let asked = [by_family(&mut buffer), at_once(&mut buffer), ask(&mut buffer)].map(Result::unwrap);
+            asked == [before; 3] && before.0[9] > u64::from(inet6.is_ok())
         });
-        assert!(agrees, "{:?} {:?}", ask(&mut buffer), read());
+        assert!(agrees, "{:?} {:?} {:?}", at_once(&mut buffer), by_family(&mut buffer), read());
     }
 
     proptest::proptest! {

@@ -33,7 +33,7 @@ fn a_process_that_goes_on_as_it_was_costs_no_allocation() {
 }
 
 #[test]
-fn cpus_disks_and_interfaces_cost_no_allocation_each() {
+fn cpus_disks_interfaces_and_mounts_cost_no_allocation_each() {
     let with = |n: usize| {
         let tree = Tree::new();
         let lines = |line: &dyn Fn(usize) -> String| (0..n).map(line).collect::<String>();
@@ -42,7 +42,9 @@ fn cpus_disks_and_interfaces_cost_no_allocation_each() {
         tree.write("proc/diskstats", lines(&|disk| format!("8 0 sd{disk} 1 2 3 4 5 6 7 8 9 10 11\n")));
         let interfaces = lines(&|number| format!("eth{number}: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"));
         tree.write("proc/net/dev", format!("\n\n{interfaces}"));
-        of_scrape(&mut tree.host("{cpu: , disk: , network: , load: , memory: }"))
+        let mounts = lines(&|number| format!("36 35 0:5 / /run/{number} rw - tmpfs tmpfs rw\n"));
+        tree.write("proc/1/mountinfo", mounts);
+        of_scrape(&mut tree.host("{cpu: , disk: , filesystem: , network: , load: , memory: }"))
     };
     let (few, many) = (with(2), with(200));
     assert!(many <= few + 2, "2 of each: {few} allocations, 200: {many}");

@@ -1,7 +1,7 @@
 //! Follows monitors: watches in, jobs out.
 //!
-//! After every change jobs are made again at the price of what changed ([`Generator`]). Changes are gathered for a moment, so
-//! that a hundred monitors that are applied together are one step. Watches of the whole cluster are opened unless
+//! After every change jobs are made again at the price of what changed ([`Generator`]): at once after a rest, and together while
+//! more keeps coming ([`Pace`]). Watches of the whole cluster are opened unless
 //! `allow_namespaces` names some; a kind without a selector is not watched at all.
 //!
 //! Not all monitors are known until every watch has been listed. A kind that the API server does not know has no objects; one that
@@ -20,10 +20,11 @@ use std::time::{Duration, SystemTime};
 use cluster::{
     Cluster, Custom, Kind as ClusterKind, Namespace, Object, Reason, Scope, TextMap, Versioned, Watch,
 };
+use discovery::Pace;
 use scrape::Clock;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::material::{REREAD, Store};
 use super::{Held, MonitorFeed, Monitored, events};
@@ -33,9 +34,6 @@ use crate::monitors::{
     Quarantined,
 };
 use crate::selector::ObjectLabels;
-
-/// How long changes are gathered before jobs are made.
-const COALESCE: Duration = Duration::from_millis(20);
 
 /// Follows until it is dropped.
 #[derive(Debug)]
@@ -118,13 +116,20 @@ impl Follower {
         let bell = Arc::new(Notify::new());
         let mut watches = self.watches(&bell);
         let mut reread_at = Instant::now() + REREAD;
+        let mut pace = Pace::default();
         loop {
+            let began = Instant::now();
             let is_waiting = self.update(&watches).await;
+            pace.ended(began);
             // Patience ends without an event.
             let until =
                 if is_waiting { reread_at.min(Instant::now() + Duration::from_secs(1)) } else { reread_at };
+            let change = async {
+                bell.notified().await;
+                pace.rest().await;
+            };
             tokio::select! {
-                () = bell.notified() => sleep(COALESCE).await,
+                () = change => {}
                 changed = self.policy.changed() => {
                     if changed.is_err() {
                         return;

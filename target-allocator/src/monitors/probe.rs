@@ -189,8 +189,9 @@ impl StaticTargets {
     fn sd(&self, namespace: &str) -> SdConfigs {
         let mut labels = self.labels.clone();
         labels.entry("namespace".to_owned()).or_insert_with(|| namespace.to_owned());
-        let targets = StaticConfig { targets: self.targets.clone(), labels };
-        SdConfigs { static_configs: vec![targets], ..SdConfigs::default() }
+        let targets = self.targets.iter().map(|target| target.as_str().into()).collect();
+        let config = StaticConfig { targets, labels: labels.iter().collect() };
+        SdConfigs { static_configs: [config].into(), ..SdConfigs::default() }
     }
 }
 

@@ -21,8 +21,9 @@ pub struct File {
     #[serde(default)]
     pub collector_namespace: Option<String>,
 
-    /// Which pods are collectors.
+    /// Which pods are collectors; absent is none, empty is all.
     #[serde(default)]
+    #[schemars(extend("x-null" = "none"))]
     pub collector_selector: Option<LabelSelector>,
 
     /// How long a pod may be unready before its targets move; 0 ignores health.

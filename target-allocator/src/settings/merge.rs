@@ -224,12 +224,12 @@ impl Merge<'_> {
     /// Members are pods, where nothing else is said.
     fn pods(&mut self, file: &File) -> Option<Source> {
         let Some(selector) = &file.collector_selector else {
-            self.refuse(
-                "collectors",
-                "nothing says who the collectors are",
-                "name them (`collectors: {static: [scraper-0, scraper-1]}`, `collectors: {file: PATH}` or `collectors: {polling: {}}`), or say which pods they are (`collector_selector: {matchLabels: {app: scraper}}`)",
-            );
-            return None;
+            let message =
+                "is not set and matches no pod: there are no collectors, and no list of targets is answered";
+            let hint = "say which pods they are (`collector_selector: {matchLabels: {app: scraper}}`), or name them (`collectors: {static: [scraper-0, scraper-1]}`, `collectors: {file: PATH}` or `collectors: {polling: {}}`)";
+            let problem = Problem::warning("collector_selector", message).with_hint(hint);
+            self.problems.push(problem.within("", &self.root));
+            return Some(Source::Nobody);
         };
         let selector = selector.selector();
         let problems = selector.check();

@@ -163,7 +163,6 @@ config:
 fn what_a_cluster_is_asked_for_needs_a_namespace_and_a_selector() {
     const SELECTOR: &str = "collector_selector: {matchlabels: {app: s}}\n";
     for (text, flags, key) in [
-        (JOB.to_owned(), vec![], "collectors: nothing says who the collectors are"),
         (format!("{JOB}{SELECTOR}"), vec![], "collector_namespace: is needed to find the pods"),
         (
             format!("{JOB}collector_namespace: ns\ncollector_selector: {{matchLabels: {{a: '-'}}}}\n"),
@@ -184,6 +183,21 @@ fn what_a_cluster_is_asked_for_needs_a_namespace_and_a_selector() {
         let told = load_with(&text, &flags, &[]).map(|_| ()).unwrap_err();
         assert!(told.len() == 1 && told[0].contains(key) && told[0].contains("; "), "{text}: {told:#?}");
     }
+}
+
+#[test]
+fn a_selector_of_collectors_that_is_not_set_matches_no_pod_and_says_so() {
+    for selector in ["", "collector_selector: null\n", "collector_selector:\n"] {
+        let text = format!("{JOB}{selector}");
+        let told = warnings(&text);
+        let [told] = &told[..] else { panic!("{told:?}") };
+        assert!(told.contains("collector_selector: is not set and matches no pod"), "{told}");
+        assert!(told.contains("; say which pods they are"), "{told}");
+        let settings = good(&text);
+        assert_eq!((settings.members, settings.kubernetes), (Source::Nobody, None), "no pod is asked for");
+    }
+    let text = format!("{JOB}{NAMES}collector_selector: null\n");
+    assert_eq!(warnings(&text), [""; 0], "it is said otherwise");
 }
 
 #[test]

@@ -65,7 +65,8 @@ pub(crate) struct Args {
     /// Creates the pods behind the endpoints of the small setting, too.
     #[arg(long)]
     pods: bool,
-    /// Pods that are replaced each second behind the services of the small setting; 0 leaves that out.
+    /// Pods that are replaced each second by rolling updates behind the services of the small setting, whose pods exist then; 0
+    /// leaves that out.
     #[arg(long, default_value_t = 100)]
     churn: u32,
     /// Only this part.
@@ -205,7 +206,7 @@ fn met(is_met: bool) -> &'static str {
     if is_met { "met" } else { "NOT MET" }
 }
 
-/// Lets pods come and go, and says what came of it.
+/// Rolls services out anew, and says what came of it.
 async fn churned(n_services: u16, per_second: u32) -> Result<String> {
     let (plane, _admin) = cluster(n_services, true).await?;
     let n_targets = u64::from(n_services) * ENDPOINTS_PER_SLICE as u64;
@@ -214,14 +215,17 @@ async fn churned(n_services: u16, per_second: u32) -> Result<String> {
     say(&format!("allocator: {per_second} of {} pods are replaced each second", grouped(n_targets)));
     let figures = churn::measure(&plane, &allocator, NAMESPACE, n_services, per_second).await?;
     let millis = |time: Duration| format!("{:.0} ms", 1000.0 * time.as_secs_f64());
+    let fine_millis = |time: Duration| format!("{:.1} ms", 1000.0 * time.as_secs_f64());
     let is_full = figures.rate >= 0.95 * f64::from(per_second);
     Ok(format!(
-        "- {} pods of {} replaced, {:.0}/s ({per_second}/s demanded: {})\n\
+        "- {} pods of {} replaced by rolling updates, {} of a service at a time, {:.0}/s ({per_second}/s demanded: {})\n\
          - served after {} in the median, p99 {} (at most 50 ms demanded: {}), {} at worst\n\
          - targets that moved though nothing touched them: {} (none demanded: {})\n\
-         - a change has {:.2} targets relabelled and {:.2} lists encoded\n",
-        grouped(figures.n_changes as u64),
+         - a pod has {:.2} targets relabelled and {:.2} lists encoded, and takes {} of processor time here, {} in the API server and \
+         etcd\n",
+        grouped(figures.n_replaced as u64),
         grouped(n_targets),
+        churn::STEP,
         figures.rate,
         met(is_full),
         millis(figures.median),
@@ -232,6 +236,8 @@ async fn churned(n_services: u16, per_second: u32) -> Result<String> {
         met(figures.n_moved == 0),
         figures.relabelled,
         figures.encoded,
+        fine_millis(figures.cpu),
+        fine_millis(figures.plane_cpu),
     ))
 }
 
@@ -393,6 +399,11 @@ impl Allocator {
         &self.url
     }
 
+    /// The processor time that it has taken so far.
+    fn cpu(&self) -> Result<Duration> {
+        Ok(self.child.usage().context("the allocator has ended")?.cpu)
+    }
+
     /// What it has done so far.
     async fn work(&self) -> Result<Work> {
         let metrics = self.get("/metrics").await?;
@@ -408,15 +419,15 @@ impl Allocator {
         let _followers = Followers::start(&self.url)?;
         // They fetch everything first.
         sleep(IDLE).await;
-        let (before, began) = (self.child.usage().context("the allocator has ended")?, Instant::now());
+        let (before, began) = (self.cpu()?, Instant::now());
         sleep(IDLE).await;
-        let used = self.child.usage().context("the allocator has ended")?.cpu.saturating_sub(before.cpu);
+        let used = self.cpu()?.saturating_sub(before);
         Ok(used.as_secs_f64() / began.elapsed().as_secs_f64())
     }
 
     /// The share of a core that it takes while nothing happens and collectors poll, as others do.
     async fn polled_idle(&self, n_services: u16) -> Result<f64> {
-        let (before, began) = (self.child.usage().context("the allocator has ended")?, Instant::now());
+        let (before, began) = (self.cpu()?, Instant::now());
         let n_lists = u64::from(n_services) * u64::from(N_COLLECTORS);
         let pause = POLL.as_secs_f64() / n_lists as f64;
         let mut n_asked = 0u64;
@@ -430,7 +441,7 @@ impl Allocator {
             let due = Duration::from_secs_f64(pause * n_asked as f64);
             sleep(due.saturating_sub(began.elapsed())).await;
         }
-        let used = self.child.usage().context("the allocator has ended")?.cpu.saturating_sub(before.cpu);
+        let used = self.cpu()?.saturating_sub(before);
         Ok(used.as_secs_f64() / began.elapsed().as_secs_f64())
     }
 

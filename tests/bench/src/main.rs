@@ -276,6 +276,7 @@ mod tests {
             &["scrape", "--matrix", "--plain"],
             &["jitter", "--seconds", "0"],
             &["node", "--scrapes", "0"],
+            &["node", "--only", "disks"],
         ] {
             assert!(parse(words).is_err(), "{words:?}");
         }

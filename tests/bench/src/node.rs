@@ -1,14 +1,20 @@
 //! The host agent: what a scrape costs, beside node_exporter's collectors for the same things.
 //!
-//! Both programs serve the host's metrics over HTTP and are asked equally often, over one connection each, which is kept as Prometheus
-//! keeps its own: node_exporter reads the host when it is asked, `muster` on its interval, into the exporter `prometheus`. Processor time is that of all threads, user and system, as the scheduler counts
-//! it in nanoseconds. Scrapes of `muster` are counted by its own metrics, so that one that was late is not counted.
+//! Each scraper is measured on two ways out. Into a page, both programs serve the host's metrics over HTTP and are asked equally often, over one
+//! connection each, which is kept as Prometheus keeps its own: node_exporter reads the host when it is asked, `muster` on its interval, into the exporter
+//! `prometheus`. Into remote write, as agents run, `muster` sends what it reads as often to a sink, and only node_exporter is asked. Processor time is that
+//! of all threads, user and system, as the scheduler counts it in nanoseconds. Scrapes of `muster` are counted by its own metrics, so that one that was
+//! late is not counted.
+//!
+//! Both run at the same time and are asked in turn, so that a machine of uneven speed is as slow for the one as for the other, and each finds the caches as
+//! the other has left them. Medians of slices are told: a moment in which somebody else took the machine changes nothing.
 
 use std::fs;
 use std::process::{Child as Process, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
+use clap::builder::PossibleValuesParser;
 use hostmetrics::{Host, Options, Root, Scrapers};
 use model::Timestamp;
 use tempfile::TempDir;
@@ -33,6 +39,9 @@ pub(crate) struct Args {
     /// Seconds for which the agent with all scrapers runs at its default interval.
     #[arg(long, default_value_t = 150, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
+    /// Only these scrapers, and nothing else; may be given again.
+    #[arg(long, value_parser = PossibleValuesParser::new(MATCHING.map(|(scrapers, _)| scrapers)))]
+    only: Vec<String>,
 }
 
 /// Scrapers and node_exporter's collectors for the same things.
@@ -68,27 +77,39 @@ pub(crate) const ALL_SCRAPERS: &str = "cpu: , disk: , filesystem: , load: , memo
 
 /// Time between scrapes, and between requests for pages.
 const EVERY: Duration = Duration::from_millis(50);
+/// Requests to each program in a slice.
+const SLICE: u32 = 20;
 /// Until Go's runtime and ours have what they need.
 const WARM_UP: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(args: &Args) -> Result<()> {
     print(&format!("### The host agent\n\n{}\n", machine::describe()))?;
     let mut rows = Vec::new();
-    for (scrapers, collectors) in MATCHING {
-        say(&format!("{scrapers}: {} scrapes", args.scrapes));
-        rows.push(beside(scrapers, collectors, args.scrapes).await?);
+    let is_wanted = |scrapers: &str| args.only.is_empty() || args.only.iter().any(|only| only == scrapers);
+    for (scrapers, collectors) in MATCHING.into_iter().filter(|(scrapers, _)| is_wanted(scrapers)) {
+        let own = alone(scrapers, args.scrapes, now())?;
+        for way in [Way::Page, Way::RemoteWrite] {
+            say(&format!("{scrapers}: {} scrapes into {}", args.scrapes, way.name()));
+            let beside = beside(way, scrapers, collectors, own.n_points, args.scrapes).await?;
+            rows.push(row(way, scrapers, &own, &beside));
+        }
     }
     let head = [
         "scraper",
+        "into",
         "points",
         "allocations",
         "alone, us",
         "muster, us",
+        "requests sent",
         "node_exporter, us",
         "ratio",
         "at most 1/3",
     ];
     print(&markdown(&head, &rows))?;
+    if !args.only.is_empty() {
+        return Ok(());
+    }
     say(&format!("{} processes are started", args.processes));
     print(&processes(args.processes)?)?;
     say(&format!("the agent runs for {} s", args.seconds));
@@ -116,6 +137,8 @@ fn cpu_nanos(pid: u32) -> Result<u64> {
 
 /// Processor time of this thread, in nanoseconds.
 fn own_nanos() -> Result<u64> {
+    // The scheduler counts when it is asked for something, or at its next tick.
+    std::thread::yield_now();
     let text = fs::read_to_string("/proc/thread-self/schedstat").context("reading schedstat")?;
     text.split(' ').next().and_then(|word| word.parse().ok()).context("schedstat begins with a number")
 }
@@ -192,19 +215,64 @@ async fn scraped_points(own_metrics: u16) -> Result<u64> {
     Ok(value.context("the collector counts its points")? as u64)
 }
 
-/// Asks for a page again and again, as often as it changes.
-pub(crate) async fn ask_for(page: &mut Connection, time: Duration) -> Result<()> {
-    ask_often(page, u32::try_from(time.as_millis() / EVERY.as_millis())?).await
-}
+/// How long a program may take until its page shows something.
+const FIRST_PAGE: Duration = Duration::from_secs(30);
 
-async fn ask_often(page: &mut Connection, n_times: u32) -> Result<()> {
+/// Asks for a page again and again, as often as it changes, from the time on when it shows something.
+pub(crate) async fn ask_for(page: &mut Connection, time: Duration) -> Result<()> {
     let mut ticks = interval(EVERY);
-    for _ in 0..n_times {
+    let began = Instant::now();
+    while let Err(empty) = ask(page).await {
+        ensure!(began.elapsed() < FIRST_PAGE, "{empty} after {FIRST_PAGE:?}");
         ticks.tick().await;
-        let answer = page.get().await?;
-        ensure!(answer.status == 200 && !answer.body.is_empty(), "status {}", answer.status);
+    }
+    for _ in 0..time.as_millis() / EVERY.as_millis() {
+        ticks.tick().await;
+        ask(page).await?;
     }
     Ok(())
+}
+
+async fn ask(page: &mut Connection) -> Result<()> {
+    let answer = page.get().await?;
+    ensure!(answer.status == 200, "status {}", answer.status);
+    ensure!(!answer.body.is_empty(), "the page is empty");
+    Ok(())
+}
+
+/// A program that is measured.
+struct Measured {
+    pid: u32,
+    /// What it is asked for; nothing where it sends by itself.
+    page: Option<Connection>,
+}
+
+/// Asks two programs in turn, each as often as its page changes. Gives the processor time of each in each slice, in nanoseconds.
+async fn ask_both(programs: &mut [Measured; 2], n_slices: u32) -> Result<[Vec<u64>; 2]> {
+    let mut ticks = interval(EVERY / 2);
+    let mut spent = [Vec::new(), Vec::new()];
+    for _ in 0..n_slices {
+        let before = [cpu_nanos(programs[0].pid)?, cpu_nanos(programs[1].pid)?];
+        for _ in 0..SLICE {
+            for program in &mut *programs {
+                ticks.tick().await;
+                if let Some(page) = &mut program.page {
+                    ask(page).await?;
+                }
+            }
+        }
+        let after = [cpu_nanos(programs[0].pid)?, cpu_nanos(programs[1].pid)?];
+        for ((spent, before), after) in spent.iter_mut().zip(before).zip(after) {
+            spent.push(after.saturating_sub(before));
+        }
+    }
+    Ok(spent)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
 }
 
 /// Keys of a receiver that runs these scrapers as often as pages are asked for.
@@ -214,46 +282,98 @@ pub(crate) fn often(scrapers: &str) -> String {
     format!("collection_interval: {every}ms, initial_delay: 0s, scrapers: {{{}}}", keys.join(", "))
 }
 
-/// A row: one scraper beside node_exporter.
-async fn beside(scrapers: &str, collectors: &[&str], n_scrapes: u32) -> Result<Vec<String>> {
-    let own = alone(scrapers, n_scrapes, now())?;
-    let (own_metrics, port) = (free_port()?, free_port()?);
-    let receiver = often(scrapers);
-    let exporter = format!("prometheus: {{endpoint: '127.0.0.1:{port}'}}");
-    let (child, _folder) = muster(&receiver, &exporter, own_metrics).await?;
+/// Where what `muster` reads goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// A page that is asked for as often as it changes.
+    Page,
+    /// A receiver of remote write, with the exporter's defaults.
+    RemoteWrite,
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Page => "a page",
+            Self::RemoteWrite => "remote write",
+        }
+    }
+}
+
+/// What a scrape of each program cost, in nanoseconds, and what came of it.
+struct Beside {
+    ours: f64,
+    theirs: f64,
+    ratio: f64,
+    /// Requests of remote write a scrape.
+    n_sent: f64,
+}
+
+/// One scraper on its way out, beside node_exporter.
+async fn beside(
+    way: Way,
+    scrapers: &str,
+    collectors: &[&str],
+    n_points: usize,
+    n_scrapes: u32,
+) -> Result<Beside> {
+    let (own_metrics, port, sink) = (free_port()?, free_port()?, Sink::start().await?);
+    let exporter = match way {
+        Way::Page => format!("prometheus: {{endpoint: '127.0.0.1:{port}'}}"),
+        Way::RemoteWrite => format!("prometheusremotewrite: {{endpoint: '{}'}}", sink.url()),
+    };
+    let (child, _folder) = muster(&often(scrapers), &exporter, own_metrics).await?;
+    let page = match way {
+        Way::Page => Some(Connection::open(&format!("http://127.0.0.1:{port}/metrics")).await?),
+        Way::RemoteWrite => None,
+    };
     let flags: Vec<String> = ["--collector.disable-defaults", "--web.disable-exporter-metrics"]
         .into_iter()
         .map(str::to_owned)
         .chain(collectors.iter().map(|name| format!("--collector.{name}")))
         .collect();
     let node = peers::node_exporter_with(&flags).await?;
-    let mut own_page = Connection::open(&format!("http://127.0.0.1:{port}/metrics")).await?;
-    let mut node_page = Connection::open(&format!("{}/metrics", node.url)).await?;
+    let node_page = Connection::open(&format!("{}/metrics", node.url)).await?;
+    let mut programs =
+        [Measured { pid: child.id(), page }, Measured { pid: node.child.id(), page: Some(node_page) }];
     sleep(WARM_UP).await;
-    ask_often(&mut own_page, 20).await?;
-    ask_often(&mut node_page, 20).await?;
+    ask_both(&mut programs, 1).await?;
 
-    let (before, points) = (cpu_nanos(child.id())?, scraped_points(own_metrics).await?);
-    ask_often(&mut own_page, n_scrapes).await?;
-    let n_points = scraped_points(own_metrics).await? - points;
-    let n_done = n_points as f64 / own.n_points as f64;
-    let ours = (cpu_nanos(child.id())? - before) as f64 / n_done;
-    ensure!(n_done >= f64::from(n_scrapes) / 2.0, "only {n_done:.0} of {n_scrapes} scrapes were done");
+    let n_slices = n_scrapes.div_ceil(SLICE);
+    let n_requests = || sink.ledger().totals().requests;
+    let before = (scraped_points(own_metrics).await?, n_requests());
+    let [ours, theirs] = ask_both(&mut programs, n_slices).await?;
+    let n_sent = n_requests() - before.1;
+    let n_done = (scraped_points(own_metrics).await? - before.0) as f64 / n_points as f64;
+    let n_asked = f64::from(n_slices * SLICE);
+    ensure!(n_done >= n_asked / 2.0, "only {n_done:.0} of {n_asked} scrapes were done");
+    ensure!(way == Way::Page || n_sent > 0, "nothing was written");
+    // What a scrape cost in each slice: of ours by how many there were in a slice on average.
+    let of_slices = |spent: &[u64], n_done: f64| -> Vec<f64> {
+        spent.iter().map(|nanos| *nanos as f64 * f64::from(n_slices) / n_done).collect()
+    };
+    let (ours, theirs) = (of_slices(&ours, n_done), of_slices(&theirs, n_asked));
+    let ratio = median(ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs).collect());
+    Ok(Beside { ours: median(ours), theirs: median(theirs), ratio, n_sent: n_sent as f64 / n_done })
+}
 
-    let before = cpu_nanos(node.child.id())?;
-    ask_often(&mut node_page, n_scrapes).await?;
-    let theirs = (cpu_nanos(node.child.id())? - before) as f64 / f64::from(n_scrapes);
-    let ratio = ours / theirs;
-    Ok(vec![
+fn row(way: Way, scrapers: &str, own: &Alone, beside: &Beside) -> Vec<String> {
+    let sent = match way {
+        Way::Page => String::new(),
+        Way::RemoteWrite => format!("{:.2}", beside.n_sent),
+    };
+    vec![
         scrapers.to_owned(),
+        way.name().to_owned(),
         own.n_points.to_string(),
         own.n_allocations.to_string(),
         micros(own.nanos),
-        micros(ours),
-        micros(theirs),
-        format!("{ratio:.2}"),
-        verdict(ratio <= SHARE).to_owned(),
-    ])
+        micros(beside.ours),
+        sent,
+        micros(beside.theirs),
+        format!("{:.2}", beside.ratio),
+        verdict(beside.ratio <= SHARE).to_owned(),
+    ]
 }
 
 /// Processes that sleep, and end with this.
@@ -333,6 +453,22 @@ mod tests {
         }
         assert!(cpu_nanos(std::process::id()).unwrap() > 0);
         assert!(cpu_nanos(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_median_is_the_middle_or_halfway_between_two() {
+        assert!((median(vec![3.0, 1.0, 90.0]) - 3.0).abs() < 1e-9);
+        assert!((median(vec![4.0, 1.0, 90.0, 2.0]) - 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn only_remote_write_tells_of_requests_and_a_third_is_the_limit() {
+        let own = Alone { n_points: 3, n_resources: 1, n_allocations: 6, nanos: 1400.0 };
+        let beside = |ratio: f64| Beside { ours: 9e4, theirs: 3e5, ratio, n_sent: 0.987 };
+        let page = row(Way::Page, "load", &own, &beside(0.3));
+        assert_eq!(page, ["load", "a page", "3", "6", "1", "90", "", "300", "0.30", "met"]);
+        let written = row(Way::RemoteWrite, "load", &own, &beside(0.34));
+        assert_eq!(written[5..], ["90", "0.99", "300", "0.34", "NOT MET"]);
     }
 
     #[test]

@@ -96,9 +96,14 @@ prometheus_cr:
 
     /// How many targets each member has in its list.
     async fn lists(&self) -> Result<Vec<usize>> {
+        self.lists_of(&self.job("fleet")).await
+    }
+
+    /// The same, of a job as it stands in a path.
+    async fn lists_of(&self, job: &str) -> Result<Vec<usize>> {
         let mut lists = Vec::new();
         for member in ["s-0", "s-1", "s-2"] {
-            let path = format!("/jobs/{}/targets?collector_id={member}", self.job("fleet"));
+            let path = format!("/jobs/{job}/targets?collector_id={member}");
             lists.push(self.json(&path).await?.as_array().map_or(0, Vec::len));
         }
         Ok(lists)
@@ -231,17 +236,33 @@ async fn quarantine() -> Result<()> {
 }
 
 async fn away() -> Result<()> {
-    let world = World::start(Arc::new(ControlPlane::start().await?), "away", "").await?;
-    let before = (world.lists().await?, world.ask("/scrape_configs").await?);
+    // An outage that is many times as long as every limit on what is not heard of.
+    let limits = "collector_not_ready_grace_period: 1s\nsudden_fall_hold: 1s\n";
+    let world = World::start(Arc::new(ControlPlane::start().await?), "away", limits).await?;
+    world.admin.create_all(&objects::service_with_pods("away", "web", 9, 30)).await?;
+    world.admin.create(&objects::service_monitor("away", "web")).await?;
+    const WEB: &str = "serviceMonitor%2Faway%2Fweb%2F0";
+    eventually("the pods are shared out", SOON, || async {
+        let lists = world.lists_of(WEB).await.unwrap_or_default();
+        Ok(if lists.iter().sum::<usize>() == 30 { Ok(()) } else { Err(format!("{lists:?}")) })
+    })
+    .await?;
+    let all = async || {
+        anyhow::Ok((world.lists().await?, world.lists_of(WEB).await?, world.ask("/scrape_configs").await?))
+    };
+    let before = all().await?;
     world.plane.stop_api().await;
     eventually("the outage is told", SOON, || async {
         let verbose = world.ask("/readyz?verbose").await?.1;
         Ok(if verbose.contains("what is known stays") { Ok(()) } else { Err(verbose) })
     })
     .await?;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    ensure!((world.lists().await?, world.ask("/scrape_configs").await?) == before, "nothing changes");
-    ensure!(world.ask("/readyz").await?.0 == 200 && world.n_moved().await? == 0, "it stays ready");
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(15) {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        ensure!(all().await? == before, "nothing changes");
+        ensure!(world.ask("/readyz").await?.0 == 200 && world.n_moved().await? == 0, "it stays ready");
+    }
     world.plane.start_api().await?;
     world.admin.create(&scrape_config("away", "new", 1, &json!({}))).await?;
     eventually("a new monitor after the outage", Duration::from_secs(60), || async {
@@ -253,6 +274,7 @@ async fn away() -> Result<()> {
         })
     })
     .await?;
-    ensure!(world.lists().await? == before.0 && world.n_moved().await? == 0, "nothing has moved");
+    let (fleet, web, _) = all().await?;
+    ensure!(fleet == before.0 && web == before.1 && world.n_moved().await? == 0, "nothing has moved");
     Ok(())
 }

@@ -99,22 +99,35 @@ impl Shop {
 
     /// Who owns which address of a job.
     async fn owners(&self, job: &str) -> Result<BTreeMap<String, &'static str>> {
+        self.answered(job).await?.map_err(anyhow::Error::msg)
+    }
+
+    /// The same; or what is answered for a job that has come just now, before its targets are known.
+    async fn answered(
+        &self,
+        job: &str,
+    ) -> Result<std::result::Result<BTreeMap<String, &'static str>, String>> {
         let mut owners = BTreeMap::new();
         for member in MEMBERS {
             let path = format!("/jobs/{}/targets?collector_id={member}", job.replace('/', "%2F"));
-            let groups = self.get(&path).await?;
+            let answer = world::http::get(&format!("{}{path}", self.allocator.url)).await?;
+            if answer.status == 503 {
+                return Ok(Err(answer.text()));
+            }
+            let groups: Value = answer.json()?;
             for group in groups.as_array().context("groups")? {
                 let address = group["targets"][0].as_str().context("an address")?.to_owned();
                 ensure!(owners.insert(address, member).is_none(), "a target has two owners: {group}");
             }
         }
-        Ok(owners)
+        Ok(Ok(owners))
     }
 
     async fn eventually_owned(&self, job: &str, n: usize) -> Result<BTreeMap<String, &'static str>> {
         eventually(&format!("{n} targets of {job}"), SOON, || async {
-            let owners = self.owners(job).await?;
-            Ok(if owners.len() == n { Ok(owners) } else { Err(format!("{owners:?}")) })
+            let answered = self.answered(job).await?;
+            Ok(answered
+                .and_then(|owners| if owners.len() == n { Ok(owners) } else { Err(format!("{owners:?}")) }))
         })
         .await
     }

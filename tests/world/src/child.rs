@@ -171,17 +171,7 @@ impl Child {
 
     /// What it has used so far; `None` once it has ended.
     pub fn usage(&self) -> Option<Usage> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
-        // The second field is the program's name in parentheses and may hold anything.
-        let fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect::<Vec<_>>();
-        let ticks = fields.get(11)?.parse::<u32>().ok()? + fields.get(12)?.parse::<u32>().ok()?;
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
-        let kibibytes = |key: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-            line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().ok()
-        };
-        let (rss, peak) = (kibibytes("VmRSS")?, kibibytes("VmHWM")?);
-        Some(Usage { cpu: TICK * ticks, rss_bytes: rss << 10, peak_rss_bytes: peak << 10 })
+        usage(self.id())
     }
 }
 
@@ -189,6 +179,21 @@ impl Drop for Child {
     fn drop(&mut self) {
         self.kill().ok();
     }
+}
+
+/// What a process has used so far; `None` once it has ended.
+pub fn usage(pid: u32) -> Option<Usage> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in parentheses and may hold anything.
+    let fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect::<Vec<_>>();
+    let ticks = fields.get(11)?.parse::<u32>().ok()? + fields.get(12)?.parse::<u32>().ok()?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let kibibytes = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+        line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().ok()
+    };
+    let (rss, peak) = (kibibytes("VmRSS")?, kibibytes("VmHWM")?);
+    Some(Usage { cpu: TICK * ticks, rss_bytes: rss << 10, peak_rss_bytes: peak << 10 })
 }
 
 /// Lets this process, and those it starts from now on, open as many files as the system allows without asking; gives that

@@ -31,7 +31,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use crate::child::{Child, free_port};
+use crate::child::{self, Child, free_port};
 use crate::peers;
 
 pub use audit::Asked;
@@ -40,6 +40,11 @@ pub use stream::Events;
 
 /// Programs without which there is no control plane.
 pub const PROGRAMS: [&str; 2] = ["etcd", "kube-apiserver"];
+
+/// Admission plugins that are of no use here.
+const DISABLED: &str = "--disable-admission-plugins=ServiceAccount,ResourceQuota,LimitRanger,DefaultTolerationSeconds,\
+    MutatingAdmissionPolicy,MutatingAdmissionWebhook,PodSecurity,PodTopologyLabels,Priority,RuntimeClass,StorageObjectInUseProtection,\
+    TaintNodesByCondition,ValidatingAdmissionPolicy,ValidatingAdmissionWebhook";
 
 const READY: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
@@ -195,6 +200,14 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// The processor time that etcd and the API server have taken since they were started last.
+    pub async fn cpu(&self) -> Result<Duration> {
+        let (etcd, api) = self.processes().await;
+        let cpu = |pid| Some(child::usage(pid)?.cpu);
+        let (etcd, api) = cpu(etcd).zip(cpu(api.context("the API server runs")?)).context("both run")?;
+        Ok(etcd + api)
+    }
+
     /// The process ids of etcd and of the API server, if that runs.
     pub async fn processes(&self) -> (u32, Option<u32>) {
         (self.etcd.id(), self.api.lock().await.as_ref().map(Child::id))
@@ -271,9 +284,11 @@ async fn start_api(folder: &Path, etcd: &str, port: u16, admin: &Client) -> Resu
         "--endpoint-reconciler-type=none",
         "--token-auth-file=tokens.csv",
         "--authorization-mode=RBAC",
-        // Pods need no service account: its controller is not there to make the default one. Nor are there quotas and limits, which
-        // would be looked up for each pod.
-        "--disable-admission-plugins=ServiceAccount,ResourceQuota,LimitRanger",
+        // Pods need no service account: its controller is not there to make the default one. Nor is there anything that quotas, limits,
+        // priorities, policies or webhooks would say of a pod; all of it would be looked up for each.
+        DISABLED,
+        // Few ask, and nobody is to be held back for another one.
+        "--enable-priority-and-fairness=false",
         "--service-account-issuer=https://kubernetes.default.svc",
         "--service-cluster-ip-range=10.0.0.0/16",
         "--allow-privileged=true",

@@ -23,6 +23,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, LazyLock};
 
 use config::{HttpUrl, Period, Problem};
 use model::Labels;
@@ -38,8 +39,8 @@ use crate::{ForeignConfigs, Group, KubernetesSdConfig, dns};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct SdConfigs {
     /// Targets written here.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub static_configs: Vec<StaticConfig>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub static_configs: Arc<[StaticConfig]>,
 
     /// Targets read from files, which may change while the process runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -68,12 +69,12 @@ pub struct StaticConfig {
     /// Addresses, `host:port`.
     #[serde(default)]
     #[schemars(extend("x-scalars" = "text"))]
-    pub targets: Vec<String>,
+    pub targets: Vec<Arc<str>>,
 
     /// Labels that all these targets get.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("x-scalars" = "text"))]
-    pub labels: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Labels::is_empty", with = "as_map")]
+    #[schemars(with = "BTreeMap<String, String>", extend("x-scalars" = "text"))]
+    pub labels: Labels,
 }
 
 /// Reads target groups from files.
@@ -193,7 +194,7 @@ impl SdConfigs {
     pub fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         for (index, group) in self.static_configs.iter().enumerate() {
-            if group.labels.contains_key("") {
+            if group.labels.contains("") {
                 let path = format!("static_configs::{index}::labels");
                 problems.push(Problem::at(path, "a label needs a name"));
             }
@@ -239,8 +240,8 @@ impl StaticConfig {
     pub fn group(&self, index: usize) -> Group {
         Group {
             source: format!("static/{index}").into(),
-            labels: self.labels.iter().collect(),
-            targets: self.targets.iter().map(|target| address(target)).collect(),
+            labels: self.labels.clone(),
+            targets: self.targets.iter().map(address_of).collect(),
         }
     }
 }
@@ -292,7 +293,30 @@ fn client_problems(
 
 /// The label set of a target that is nothing but an address.
 pub(crate) fn address(text: &str) -> Labels {
-    [("__address__", text)].into_iter().collect()
+    address_of(&text.into())
+}
+
+fn address_of(text: &Arc<str>) -> Labels {
+    static NAME: LazyLock<Arc<str>> = LazyLock::new(|| "__address__".into());
+    Labels::from_shared(vec![(Arc::clone(&NAME), Arc::clone(text))])
+}
+
+/// Labels as keys and values.
+mod as_map {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use model::Labels;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(labels: &Labels, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(labels.iter())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Labels, D::Error> {
+        let map = BTreeMap::<Arc<str>, Arc<str>>::deserialize(deserializer)?;
+        Ok(Labels::from_shared(map.into_iter().collect()))
+    }
 }
 
 /// `^[^*]*(\*[^/]*)?\.(json|yml|yaml|JSON|YML|YAML)$`, as upstream.

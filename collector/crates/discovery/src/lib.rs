@@ -19,6 +19,7 @@ mod foreign;
 mod group;
 mod http;
 mod kubernetes;
+mod pace;
 mod stamp;
 
 pub use self::config::{DnsRecordType, DnsSdConfig, FileSdConfig, HttpSdConfig, SdConfigs, StaticConfig};
@@ -32,3 +33,4 @@ pub use board::{Context, Discovery, Snapshot, spawn, spawn_filtered};
 pub use file::files_named;
 pub use foreign::ForeignConfigs;
 pub use group::{Group, MAX_GROUPS_BYTES, parse_json, parse_yaml};
+pub use pace::Pace;

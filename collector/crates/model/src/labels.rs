@@ -38,6 +38,12 @@ impl Labels {
         Self(pairs)
     }
 
+    /// The labels of several sets, those of later ones over those of earlier ones, with texts that are shared with them.
+    #[must_use]
+    pub fn layered(layers: &[&Self]) -> Self {
+        Self::from_shared(layers.iter().flat_map(|labels| labels.0.iter().cloned()).collect())
+    }
+
     /// The labels of this set with those of another over them, in order of name.
     pub fn overlaid<'a>(
         &'a self,
@@ -109,6 +115,11 @@ impl Labels {
     /// Keeps the labels for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
         self.0.retain(|(name, value)| keep(name, value));
+    }
+
+    /// Gives back memory that was reserved for growth.
+    pub fn shrink(&mut self) {
+        self.0.shrink_to_fit();
     }
 
     /// Names and values in order of name.
@@ -209,6 +220,7 @@ mod tests {
             let one_by_one: Labels = under.iter().cloned().collect();
             proptest::prop_assert_eq!(&shared(&under), &one_by_one);
             let over = shared(&over);
+            proptest::prop_assert_eq!(&Labels::layered(&[&one_by_one, &over]), &one_by_one.overlaid(&over).collect());
             let mut expected = one_by_one.clone();
             over.iter().for_each(|(name, value)| expected.set(name, value));
             proptest::prop_assert!(one_by_one.overlaid(&over).eq(expected.iter()));

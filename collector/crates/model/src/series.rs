@@ -2,9 +2,10 @@
 
 mod texts;
 
-use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
+use hashbrown::HashTable;
 use texts::Texts;
 
 /// What a family of series is, by the words of the exposition formats.
@@ -100,14 +101,17 @@ pub struct SeriesTable {
     slots: Vec<Slot>,
     free: Vec<u32>,
     families: Vec<Listed>,
-    family_by_name: HashMap<Box<str>, u32>,
+    /// By name; only there while families come.
+    by_family: Option<HashTable<u32>>,
     n_dead_bytes: usize,
 }
 
 /// A family, and the symbols that describe it.
 #[derive(Clone, Debug)]
 struct Listed {
-    family: Family,
+    family: Arc<Family>,
+    /// As in `family`, where it is at hand.
+    kind: Kind,
     symbols: FamilySymbols,
 }
 
@@ -230,7 +234,14 @@ impl SeriesTable {
     #[inline]
     #[must_use]
     pub fn family(&self, id: SeriesId) -> Option<&Family> {
-        self.listed(id).map(|listed| &listed.family)
+        self.listed(id).map(|listed| &*listed.family)
+    }
+
+    /// The kind of the family of a series; unknown where the exposition named none.
+    #[inline]
+    #[must_use]
+    pub fn kind(&self, id: SeriesId) -> Kind {
+        self.listed(id).map_or(Kind::Unknown, |listed| listed.kind)
     }
 
     /// Whether the exposition named a family of the series.
@@ -255,18 +266,42 @@ impl SeriesTable {
     }
 
     /// Adds a family or updates the one of this name; gives its index for [`SeriesTable::insert`].
-    pub fn family_index(&mut self, family: Family) -> u32 {
+    pub fn family_index(&mut self, family: impl Into<Arc<Family>>) -> u32 {
+        let family = family.into();
         let symbols =
             FamilySymbols { help: self.texts.symbol(&family.help), unit: self.texts.symbol(&family.unit) };
-        if let Some(&index) = self.family_by_name.get(&family.name) {
-            self.families[index as usize] = Listed { family, symbols };
-            return index;
-        }
-        let index = u32::try_from(self.families.len()).ok().filter(|index| *index < PLAIN - 1);
-        let index = index.expect("fewer than 2^31 families in one target");
-        self.family_by_name.insert(family.name.clone(), index);
-        self.families.push(Listed { family, symbols });
+        let mut by_family = self.by_family.take().unwrap_or_else(|| self.index_of_families());
+        let hash = self.texts.hash_of(&family.name);
+        let is_it = |index: &u32| self.families[*index as usize].family.name == family.name;
+        let known = by_family.find(hash, is_it).copied();
+        let listed = Listed { kind: family.kind, family, symbols };
+        let index = match known {
+            Some(index) => {
+                self.families[index as usize] = listed;
+                index
+            }
+            None => {
+                let index = u32::try_from(self.families.len()).ok().filter(|index| *index < PLAIN - 1);
+                let index = index.expect("fewer than 2^31 families in one target");
+                self.families.push(listed);
+                by_family.insert_unique(hash, index, |index| self.hash_of_family(*index));
+                index
+            }
+        };
+        self.by_family = Some(by_family);
         index
+    }
+
+    fn index_of_families(&self) -> HashTable<u32> {
+        let mut by_family = HashTable::with_capacity(self.families.len());
+        for (index, _) in (0u32..).zip(&self.families) {
+            by_family.insert_unique(self.hash_of_family(index), index, |index| self.hash_of_family(*index));
+        }
+        by_family
+    }
+
+    fn hash_of_family(&self, index: u32) -> u64 {
+        self.texts.hash_of(&self.families[index as usize].family.name)
     }
 
     /// Puts an existing series under another family (a TYPE line that came later or changed).
@@ -303,6 +338,7 @@ impl SeriesTable {
     /// comes.
     pub fn rest(&mut self) {
         self.texts.rest();
+        self.by_family = None;
     }
 
     /// Gives back memory that was reserved for growth.
@@ -318,13 +354,14 @@ impl SeriesTable {
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         let of_family = |Listed { family, .. }: &Listed| {
-            size_of::<Listed>() + 2 * family.name.len() + family.help.len() + family.unit.len()
+            size_of::<Listed>() + family.name.len() + family.help.len() + family.unit.len()
         };
         self.texts.heap_bytes()
             + self.refs.capacity()
             + self.slots.capacity() * size_of::<Slot>()
             + self.free.capacity() * size_of::<u32>()
             + self.families.iter().map(of_family).sum::<usize>()
+            + self.by_family.as_ref().map_or(0, HashTable::allocation_size)
     }
 
     #[inline]

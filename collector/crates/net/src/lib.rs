@@ -43,6 +43,6 @@ pub use prometheus::{
     Authorization, BasicAuth, HttpHeader, OAuth2, PrometheusClientConfig, PrometheusTlsConfig,
     PrometheusTlsVersion, ProxyConfig,
 };
-pub use serve::{Answer, Peer, Received, Reply, ServeOptions, Served, answer, reply};
+pub use serve::{Again, Answer, Peer, Received, Reply, ServeOptions, Served, answer, reply};
 pub use tls_config::{TlsClientConfig, TlsServerConfig, TlsVersion};
 pub use tls_server::ServerTls;

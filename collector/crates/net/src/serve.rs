@@ -69,6 +69,25 @@ pub fn reply(status: StatusCode, text: impl Into<Body>) -> Reply {
     reply
 }
 
+/// In the extensions of a [`Reply`]: a request of the same bytes on the same connection has the same answer, but for its body. Only where
+/// nothing but the request decides about status and headers. Connections that speak HTTP/2 or TLS, and those that hyper answers, ask for every
+/// answer anew.
+#[derive(Clone)]
+pub struct Again(Arc<dyn Fn() -> Body + Send + Sync>);
+
+impl Again {
+    /// Bodies that this function makes.
+    pub fn new(body: impl Fn() -> Body + Send + Sync + 'static) -> Self {
+        Self(Arc::new(body))
+    }
+
+    /// The body as it is now.
+    #[must_use]
+    pub fn body(&self) -> Body {
+        (self.0)()
+    }
+}
+
 /// Who sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
@@ -297,16 +316,25 @@ impl Shared {
         let answering = AssertUnwindSafe(async { (self.answer)(request).await });
         let mut reply = match answering.catch_unwind().await {
             Ok(reply) => reply,
-            Err(panic) => {
-                let panic = panic_text(&*panic);
-                tracing::error!(panic, address = %self.address, "answering a request panicked");
-                reply(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n")
-            }
+            Err(panic) => return self.panicked(&*panic),
         };
+        self.add_headers(&mut reply);
+        reply
+    }
+
+    /// The answer instead of one that panicked.
+    fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Reply {
+        let panic = panic_text(panic);
+        tracing::error!(panic, address = %self.address, "answering a request panicked");
+        let mut reply = reply(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n");
+        self.add_headers(&mut reply);
+        reply
+    }
+
+    fn add_headers(&self, reply: &mut Reply) {
         for (name, value) in &self.options.response_headers {
             reply.headers_mut().insert(name.clone(), value.clone());
         }
-        reply
     }
 }
 

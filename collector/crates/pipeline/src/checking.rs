@@ -1,6 +1,7 @@
 //! Everything that can be wrong with a configuration as a whole, found at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use config::{Node, Place, Problem};
 use model::Signal;
@@ -122,7 +123,7 @@ impl<'a> Checker<'a> {
             self.problems.push(problem);
         }
         if is_usable {
-            self.parts.insert(key, Part { entry, node: node.clone(), place: place.cloned(), path });
+            self.parts.insert(key, Part { entry, node: Arc::new(node.clone()), place: place.cloned(), path });
         }
     }
 

@@ -36,7 +36,7 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Clone, PartialEq)]
 struct Source {
     component_type: &'static str,
-    node: Node,
+    node: Arc<Node>,
 }
 
 struct Running {
@@ -547,7 +547,7 @@ fn wanted(plan: &Plan) -> Wanted {
     let mut wanted = Wanted::default();
     let source = |kind: ComponentKind, id: &ComponentId| {
         plan.part(kind, id)
-            .map(|part| Source { component_type: part.entry.component_type, node: part.node.clone() })
+            .map(|part| Source { component_type: part.entry.component_type, node: Arc::clone(&part.node) })
     };
     for id in &plan.extensions {
         wanted.extensions.extend(source(ComponentKind::Extension, id).map(|source| (id.clone(), source)));

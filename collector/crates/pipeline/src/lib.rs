@@ -28,6 +28,7 @@ mod sending;
 mod service;
 mod stage;
 mod storing;
+mod ticks;
 
 #[cfg(test)]
 mod tests;

@@ -40,7 +40,7 @@ impl Registry {
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub(crate) entry: &'static Entry,
-    pub(crate) node: Node,
+    pub(crate) node: Arc<Node>,
     /// Where its id stands.
     pub(crate) place: Option<Place>,
     pub(crate) path: String,

@@ -3,13 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use config::{Period, Timeout};
+use futures_util::future::poll_immediate;
 use model::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, error};
 
 use crate::metrics::ScraperCounters;
+use crate::ticks::Ticks;
 use crate::{Fatal, Life, Outlets, Scraper};
 
 /// The keys that every scraping receiver has.
@@ -57,23 +58,27 @@ pub(crate) async fn run<S: Scraper>(
 ) -> Result<(), Fatal> {
     let every = settings.collection_interval.unwrap_or(S::EVERY).as_duration();
     let limit = settings.timeout.as_duration().unwrap_or(every);
-    let first = Instant::now() + settings.initial_delay.as_duration().unwrap_or(Duration::ZERO);
+    let delay = settings.initial_delay.as_duration().unwrap_or(Duration::ZERO);
     let counters = ScraperCounters::new(life.telemetry(), life.id(), S::TYPE);
     let mut last_error = LastError::default();
-    let mut ticks = tokio::time::interval_at(first, every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut ticks = Ticks::new(delay, every);
     // Waits once for the whole life: a scrape costs as little as what is done around it.
     let mut stopped = std::pin::pin!(life.stopped());
     loop {
         tokio::select! {
             biased;
             () = &mut stopped => return Ok(()),
-            _at = ticks.tick() => {}
+            () = ticks.next() => {}
         }
-        let answer = tokio::select! {
-            biased;
-            () = &mut stopped => return Ok(()),
-            answer = tokio::time::timeout(limit, scraper.scrape(Timestamp::from(SystemTime::now()))) => answer,
+        let mut scrape = std::pin::pin!(scraper.scrape(Timestamp::from(SystemTime::now())));
+        let answer = match poll_immediate(&mut scrape).await {
+            // Most need not wait for anything, nor for a timer.
+            Some(answer) => Ok(answer),
+            None => tokio::select! {
+                biased;
+                () = &mut stopped => return Ok(()),
+                answer = tokio::time::timeout(limit, scrape) => answer,
+            },
         };
         let batch = match answer {
             Ok(Ok(batch)) => {

@@ -617,16 +617,22 @@ impl Cache {
             self.unsent.unseen = self.store.unseen(self.mark);
             self.shrink();
         }
-        // Most targets never show anything else than at first.
-        if is_first || self.n_quiet == MIN_QUIET {
-            self.keys.rest();
-            self.store.rest();
-            self.keys.shrink();
-            self.store.shrink();
-        }
         self.n_keys_good = self.keys.len();
         self.n_failures = 0;
         self.sort_into_families();
+        // Most targets never show anything else than at first.
+        if is_first || self.n_quiet == MIN_QUIET {
+            self.rest();
+        }
+    }
+
+    /// Gives back what only serves that series and families come and go.
+    fn rest(&mut self) {
+        self.keys.rest();
+        self.families.rest();
+        self.store.rest();
+        self.keys.shrink();
+        self.store.shrink();
     }
 
     /// Most targets show the same series for ever: what growing has reserved beyond them is given back.

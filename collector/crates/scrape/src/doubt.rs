@@ -26,6 +26,11 @@ impl Room {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Semaphore::new(HELD_BYTES / UNIT)))
     }
+
+    /// Whether anything is held back.
+    pub(crate) fn is_used(&self) -> bool {
+        self.0.available_permits() < HELD_BYTES / UNIT
+    }
 }
 
 /// A scrape that is held back.
@@ -93,10 +98,13 @@ mod tests {
     fn all_targets_share_the_room_and_give_it_back() {
         let (room, at) = (Room::new(), Tick::at(SystemTime::UNIX_EPOCH));
         let (mut one, mut other) = (Doubt::default(), Doubt::default());
+        assert!(!room.is_used());
         assert!(one.hold(&room, at, answer(HELD_BYTES - UNIT), Duration::ZERO));
+        assert!(room.is_used());
         assert!(!other.hold(&room, at, answer(0), Duration::ZERO), "an empty answer counts, too");
         assert_eq!(other.oldest(), Some(at), "it is not lost");
         drop(one.take());
+        assert!(!room.is_used());
         assert!(other.hold(&room, at, answer(0), Duration::ZERO));
     }
 }

@@ -7,12 +7,12 @@
 //! Different on purpose: a series that `metric_relabel_configs` renamed keeps its type; its family is renamed
 //! with it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashbrown::HashTable;
 use model::{Family, Kind, SeriesTable};
 
-use crate::keys::{Keys, Spelling, Verdict};
+use crate::keys::{Keys, Spelling, Verdict, table_hash};
 use crate::store::Store;
 
 /// How many scrapes metadata outlives its last sighting.
@@ -32,7 +32,7 @@ const SUFFIXES: [(&str, &[Kind]); 8] = [
 
 #[derive(Debug)]
 struct Known {
-    family: Family,
+    family: Arc<Family>,
     /// Its place in the series table, once a series of it was there.
     index: Option<u32>,
     /// The last scrape that mentioned it.
@@ -43,8 +43,9 @@ struct Known {
 #[derive(Debug, Default)]
 pub(crate) struct Families {
     known: Vec<Known>,
-    by_name: HashMap<Box<str>, usize>,
-    /// The family of the last line; the next line usually speaks of it or of the one behind it.
+    /// Only there while families come, or lines stand where they did not.
+    by_name: Option<HashTable<usize>>,
+    /// The family of the last line; the next line usually speaks of it, of the one behind it or of the first.
     last: usize,
     /// Whether a family appeared or changed in a way that may move series between families.
     is_changed: bool,
@@ -55,7 +56,7 @@ impl Families {
     pub(crate) fn kind(&mut self, name: &str, kind: Kind, round: u32, table: &mut Arc<SeriesTable>) {
         let at = self.mention(name, round);
         if self.known[at].family.kind != kind {
-            self.known[at].family.kind = kind;
+            Arc::make_mut(&mut self.known[at].family).kind = kind;
             self.is_changed = true;
             self.publish(at, table);
         }
@@ -65,7 +66,7 @@ impl Families {
     pub(crate) fn help(&mut self, name: &str, help: &str, round: u32, table: &mut Arc<SeriesTable>) {
         let at = self.mention(name, round);
         if *self.known[at].family.help != *help {
-            self.known[at].family.help = help.into();
+            Arc::make_mut(&mut self.known[at].family).help = help.into();
             self.publish(at, table);
         }
     }
@@ -74,7 +75,7 @@ impl Families {
     pub(crate) fn unit(&mut self, name: &str, unit: &str, round: u32, table: &mut Arc<SeriesTable>) {
         let at = self.mention(name, round);
         if *self.known[at].family.unit != *unit {
-            self.known[at].family.unit = unit.into();
+            Arc::make_mut(&mut self.known[at].family).unit = unit.into();
             self.publish(at, table);
         }
     }
@@ -96,10 +97,11 @@ impl Families {
         let suffix = exposed.strip_prefix(&*family.name)?;
         let renamed = name.strip_suffix(suffix).filter(|renamed| !renamed.is_empty())?;
         // What the target itself says of that name is not overwritten.
-        if let Some(own) = self.by_name.get(renamed).copied() {
-            return Some(self.index(own, table));
+        let family = Family { name: renamed.into(), ..(**family).clone() };
+        match self.named(renamed) {
+            Some(own) => Some(self.index(own, table)),
+            None => Some(table.family_index(family)),
         }
-        Some(table.family_index(Family { name: renamed.into(), ..family.clone() }))
     }
 
     /// Puts every series under its family.
@@ -127,12 +129,16 @@ impl Families {
         let n_before = self.known.len();
         self.known.retain(|known| round.wrapping_sub(known.round) <= KEPT_ROUNDS);
         if self.known.len() < n_before {
-            self.by_name =
-                self.known.iter().enumerate().map(|(at, known)| (known.family.name.clone(), at)).collect();
-            self.last = 0;
+            (self.by_name, self.last) = (None, 0);
             self.is_changed = true;
         }
         n_before - self.known.len()
+    }
+
+    /// Nothing has come or gone for long: what only serves that is given back.
+    pub(crate) fn rest(&mut self) {
+        self.by_name = None;
+        self.known.shrink_to_fit();
     }
 
     /// Forgets the places in a table that is no longer used.
@@ -140,42 +146,65 @@ impl Families {
         self.known.iter_mut().for_each(|known| known.index = None);
     }
 
-    fn find(&self, name: &str, is_native: bool) -> Option<usize> {
-        if let Some(at) = self.by_name.get(name) {
-            let kind = self.known[*at].family.kind;
+    /// The family of exactly this name.
+    fn named(&mut self, name: &str) -> Option<usize> {
+        let by_name = self.by_name.take().unwrap_or_else(|| self.make_index());
+        let is_it = |at: &usize| *self.known[*at].family.name == *name;
+        let found = by_name.find(table_hash(name.as_bytes()), is_it).copied();
+        self.by_name = Some(by_name);
+        found
+    }
+
+    fn make_index(&self) -> HashTable<usize> {
+        let mut by_name = HashTable::with_capacity(self.known.len());
+        for at in 0..self.known.len() {
+            by_name.insert_unique(self.hash_of(at), at, |at| self.hash_of(*at));
+        }
+        by_name
+    }
+
+    fn hash_of(&self, at: usize) -> u64 {
+        table_hash(self.known[at].family.name.as_bytes())
+    }
+
+    fn find(&mut self, name: &str, is_native: bool) -> Option<usize> {
+        if let Some(at) = self.named(name) {
+            let kind = self.known[at].family.kind;
             // A classic histogram has no series of its bare name, a native one no other.
-            return (is_native == matches!(kind, Kind::Histogram | Kind::GaugeHistogram)).then_some(*at);
+            return (is_native == matches!(kind, Kind::Histogram | Kind::GaugeHistogram)).then_some(at);
         }
         SUFFIXES.iter().find_map(|(suffix, kinds)| {
-            let at = *self.by_name.get(name.strip_suffix(suffix)?)?;
+            let at = self.named(name.strip_suffix(suffix)?)?;
             kinds.contains(&self.known[at].family.kind).then_some(at)
         })
     }
 
     fn index(&mut self, at: usize, table: &mut SeriesTable) -> u32 {
         let known = &mut self.known[at];
-        *known.index.get_or_insert_with(|| table.family_index(known.family.clone()))
+        *known.index.get_or_insert_with(|| table.family_index(Arc::clone(&known.family)))
     }
 
     /// The family of this name, mentioned just now.
     fn mention(&mut self, name: &str, round: u32) -> usize {
         let is = |at: &usize| self.known.get(*at).is_some_and(|known| *known.family.name == *name);
-        let near = [self.last, self.last + 1].into_iter().find(is);
-        let at = match near.or_else(|| self.by_name.get(name).copied()) {
+        // The first line of a page comes behind the last one of the page before.
+        let near = [self.last, self.last + 1, 0].into_iter().find(is);
+        let at = match near.or_else(|| self.named(name)) {
             Some(at) => at,
-            None => {
-                self.known.push(Known {
-                    family: Family { name: name.into(), ..Family::default() },
-                    index: None,
-                    round,
-                });
-                self.by_name.insert(name.into(), self.known.len() - 1);
-                self.is_changed = true;
-                self.known.len() - 1
-            }
+            None => self.add(name, round),
         };
         self.known[at].round = round;
         self.last = at;
+        at
+    }
+
+    fn add(&mut self, name: &str, round: u32) -> usize {
+        let at = self.known.len();
+        let mut by_name = self.by_name.take().unwrap_or_else(|| self.make_index());
+        let family = Arc::new(Family { name: name.into(), ..Family::default() });
+        self.known.push(Known { family, index: None, round });
+        by_name.insert_unique(self.hash_of(at), at, |at| self.hash_of(*at));
+        (self.by_name, self.is_changed) = (Some(by_name), true);
         at
     }
 
@@ -183,7 +212,7 @@ impl Families {
     fn publish(&mut self, at: usize, table: &mut Arc<SeriesTable>) {
         let known = &self.known[at];
         if known.index.is_some() {
-            Arc::make_mut(table).family_index(known.family.clone());
+            Arc::make_mut(table).family_index(Arc::clone(&known.family));
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use config::{Period, Problem};
 use exposition::{Escaping, Format, Protocol, accept_header};
+use model::Labels;
 use relabel::{RuleConfig, Rules};
 
 use crate::config::{EscapingScheme, NameScheme, ScrapeProtocol};
@@ -22,6 +23,7 @@ pub struct Job {
     rules: Rules,
     metric_rules: Rules,
     accept: String,
+    defaults: Labels,
     warnings: Vec<Problem>,
 }
 
@@ -56,7 +58,8 @@ impl Job {
         let protocols: Vec<Protocol> = listed.map(|protocol| Protocol::from(*protocol)).collect();
         let accept = accept_header(&protocols, escaping);
         let warnings = without_effect(&config);
-        Ok(Self { config, base_dir: base_dir.to_owned(), rules, metric_rules, accept, warnings })
+        let defaults = defaults_of(&config);
+        Ok(Self { config, base_dir: base_dir.to_owned(), rules, metric_rules, accept, defaults, warnings })
     }
 
     /// Builds all jobs of a `scrape_configs` list; paths of problems begin with `scrape_configs::<index>`.
@@ -136,6 +139,11 @@ impl Job {
         &self.metric_rules
     }
 
+    /// Labels that its targets have where discovery says nothing else.
+    pub(crate) fn defaults(&self) -> &Labels {
+        &self.defaults
+    }
+
     /// The `Accept` header of its requests.
     #[must_use]
     pub fn accept(&self) -> &str {
@@ -163,6 +171,33 @@ impl Job {
             && own.limits.label_name_length_limit == theirs.limits.label_name_length_limit
             && own.limits.label_value_length_limit == theirs.limits.label_value_length_limit
     }
+}
+
+/// Hidden labels that switch histograms for one target, and the value that the job gives them.
+pub(crate) fn histogram_switches(config: &ScrapeConfig) -> [(&'static str, &'static str); 3] {
+    let switches = &config.switches;
+    let word = |switch: Option<bool>| if switch == Some(true) { "true" } else { "false" };
+    [
+        ("__always_scrape_classic_histograms__", word(switches.always_scrape_classic_histograms)),
+        ("__convert_classic_histograms_to_nhcb__", word(switches.convert_classic_histograms_to_nhcb)),
+        ("__scrape_native_histograms__", word(switches.scrape_native_histograms)),
+    ]
+}
+
+fn defaults_of(config: &ScrapeConfig) -> Labels {
+    let period = |period: Option<Period>| period.map(|period| period.to_string()).unwrap_or_default();
+    let mut labels: Labels = histogram_switches(config).into_iter().collect();
+    labels.set("job", &config.job_name);
+    labels.set("__scrape_interval__", &period(config.scrape_interval));
+    labels.set("__scrape_timeout__", &period(config.scrape_timeout));
+    labels.set("__metrics_path__", &config.metrics_path);
+    labels.set("__scheme__", config.scheme.as_str());
+    for (name, values) in &config.params {
+        if let Some(value) = values.first() {
+            labels.set(&format!("__param_{name}"), value);
+        }
+    }
+    labels
 }
 
 /// Problems of the client block, whose keys are joined by dots.
@@ -237,7 +272,7 @@ fn escaping_problem(
     is_wrong.then(|| Problem::at(path, message).with_hint("use underscores, dots or values"))
 }
 
-fn static_targets(config: &ScrapeConfig) -> impl Iterator<Item = (usize, usize, &String)> {
+fn static_targets(config: &ScrapeConfig) -> impl Iterator<Item = (usize, usize, &Arc<str>)> {
     config.sd.static_configs.iter().enumerate().flat_map(|(group, targets)| {
         targets.targets.iter().enumerate().map(move |(index, target)| (group, index, target))
     })

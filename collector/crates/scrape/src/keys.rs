@@ -5,7 +5,6 @@
 //! target says and hardly ever change, so only a hash of 96 bits is kept of each. Two texts of one target have the same
 //! one once in 10^17 targets of a million series, and no target can look for such texts, because the hash is keyed.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
@@ -106,6 +105,11 @@ impl Print {
 fn hash_of(text: &[u8]) -> [u32; 3] {
     let hash = xxh3_128_with_secret(text, &*SECRET);
     [hash as u32, (hash >> 32) as u32, (hash >> 64) as u32]
+}
+
+/// A hash for tables of texts that a target chooses.
+pub(crate) fn table_hash(text: &[u8]) -> u64 {
+    Print { hash: hash_of(text), n_bytes: 0 }.short()
 }
 
 impl Expected for Print {
@@ -221,19 +225,57 @@ impl Index {
 /// Exposed names of series, each once.
 #[derive(Debug, Default)]
 struct Names {
-    all: Vec<Box<str>>,
-    by_name: HashMap<Box<str>, u32>,
+    /// One behind the other.
+    text: String,
+    /// Where each ends in there.
+    ends: Vec<u32>,
+    /// Only there while names come.
+    by_name: Option<HashTable<u32>>,
 }
 
 impl Names {
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn get(&self, id: u32) -> &str {
+        let start = id.checked_sub(1).map_or(0, |before| self.ends[before as usize]);
+        &self.text[start as usize..self.ends[id as usize] as usize]
+    }
+
+    /// Nothing where there is no room for more.
     fn intern(&mut self, name: &str) -> Option<u32> {
-        if let Some(id) = self.by_name.get(name) {
-            return Some(*id);
-        }
-        let id = u32::try_from(self.all.len()).ok()?;
-        self.all.push(name.into());
-        self.by_name.insert(name.into(), id);
+        let mut by_name = self.by_name.take().unwrap_or_else(|| self.make_index());
+        let hash = table_hash(name.as_bytes());
+        let known = by_name.find(hash, |id| self.get(*id) == name).copied();
+        let id = known.or_else(|| {
+            let id = self.push(name)?;
+            by_name.insert_unique(hash, id, |id| table_hash(self.get(*id).as_bytes()));
+            Some(id)
+        });
+        self.by_name = Some(by_name);
+        id
+    }
+
+    fn push(&mut self, name: &str) -> Option<u32> {
+        let id = u32::try_from(self.ends.len()).ok()?;
+        self.ends.push(u32::try_from(self.text.len() + name.len()).ok()?);
+        self.text.push_str(name);
         Some(id)
+    }
+
+    fn make_index(&self) -> HashTable<u32> {
+        let mut by_name = HashTable::with_capacity(self.len());
+        let hash = |id: &u32| table_hash(self.get(*id).as_bytes());
+        for (id, _) in (0u32..).zip(&self.ends) {
+            by_name.insert_unique(hash(&id), id, hash);
+        }
+        by_name
+    }
+
+    fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
     }
 }
 
@@ -321,6 +363,7 @@ impl Keys {
     /// Nothing has come or gone for long: what only serves that is given back.
     pub(crate) fn rest(&mut self) {
         self.index = None;
+        self.names.by_name = None;
     }
 
     /// Adds a text that is not there yet; `name` is what the series is called in it.
@@ -364,7 +407,7 @@ impl Keys {
                 self.remove(id);
             }
         }
-        if self.names.all.len() > 2 * self.len() + 100 {
+        if self.names.len() > 2 * self.len() + 100 {
             self.forget_names();
         }
     }
@@ -378,6 +421,7 @@ impl Keys {
     pub(crate) fn shrink(&mut self) {
         self.keys.shrink_to_fit();
         self.free.shrink_to_fit();
+        self.names.shrink();
         if let Some(index) = &mut self.index {
             let keys = &self.keys;
             index.by_hash.shrink_to_fit(|id| keys[*id as usize].print().short());
@@ -392,7 +436,7 @@ impl Keys {
     /// Exposed names, surroundings and verdicts of all texts.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Spelling, Verdict)> {
         let taken = self.keys.iter().filter(|key| !key.bits.is_free());
-        taken.map(|key| (&*self.names.all[key.name as usize], key.bits.spelling(), verdict_of(key)))
+        taken.map(|key| (self.names.get(key.name), key.bits.spelling(), verdict_of(key)))
     }
 
     fn remove(&mut self, id: usize) {
@@ -412,14 +456,15 @@ impl Keys {
     fn forget_names(&mut self) {
         let before = std::mem::take(&mut self.names);
         for key in self.keys.iter_mut().filter(|key| !key.bits.is_free()) {
-            key.name =
-                self.names.intern(&before.all[key.name as usize]).expect("there are fewer names than before");
+            key.name = self.names.intern(before.get(key.name)).expect("there are fewer names than before");
         }
     }
 
     #[cfg(test)]
     pub(crate) fn heap_bytes(&self) -> usize {
-        let names = self.names.all.iter().map(|name| 2 * (name.len() + size_of::<Box<str>>())).sum::<usize>();
+        let Names { text, ends, by_name } = &self.names;
+        let by_name = by_name.as_ref().map_or(0, HashTable::allocation_size);
+        let names = text.capacity() + ends.capacity() * size_of::<u32>() + by_name;
         let index = self.index.as_ref().map_or(0, |index| {
             index.by_hash.allocation_size() + index.positions.capacity() * size_of::<u32>()
         });

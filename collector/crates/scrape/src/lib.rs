@@ -26,6 +26,7 @@ mod large;
 mod mark;
 mod metrics;
 mod native;
+mod orders;
 mod output;
 mod pool;
 mod report;

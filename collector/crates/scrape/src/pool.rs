@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::doubt::Doubt;
 use crate::groups::{ByGroup, assemble_groups};
 use crate::large::Proven;
+use crate::orders::{Orders, orders};
 use crate::status::{Slate, View};
 use crate::target_loop::{Assignment, Order, Shared, TargetLoop};
 use crate::{Fetch, Job, Target, TargetKey};
@@ -66,7 +67,7 @@ pub(crate) struct Pool {
 /// A loop, seen from outside.
 struct Handle {
     id: u64,
-    orders: watch::Sender<Order>,
+    orders: Orders<Order>,
     target: Arc<Target>,
     slate: Arc<Slate>,
     is_ending: bool,
@@ -75,12 +76,13 @@ struct Handle {
 }
 
 impl Handle {
-    /// Has the target scraped once more.
-    fn order_last(&self) {
-        self.orders.send_modify(|order| {
+    /// Tells a loop that runs what comes last.
+    fn tell(&self, last: fn(Assignment) -> Order) {
+        self.orders.change(|order| {
             if let Order::Run(assignment) = order {
-                *order = Order::Last(assignment.clone());
+                *order = last(assignment.clone());
             }
+            true
         });
     }
 }
@@ -188,11 +190,12 @@ impl Pool {
     }
 
     async fn stop(mut self) {
-        // Their senders dropped, loops stop where they are.
         if self.shared.scrape_on_shutdown {
             self.loops.retain(|_, handle| !handle.is_ending);
-            self.loops.values().for_each(Handle::order_last);
+            self.loops.values().for_each(|handle| handle.tell(Order::Last));
         } else {
+            self.loops.values().for_each(|handle| handle.tell(Order::Stop));
+            // Their senders dropped, loops give up what they fetch.
             self.loops.clear();
         }
         drop(self.ended);
@@ -297,13 +300,13 @@ impl Pool {
     fn start(&mut self, target: Arc<Target>) -> Handle {
         let id = self.next_id;
         self.next_id += 1;
-        let (orders, receiver) = watch::channel(Order::Run(self.assignment(Arc::clone(&target))));
+        let (orders, inbox) = orders(Order::Run(self.assignment(Arc::clone(&target))));
         let slate = Arc::new(Slate::default());
-        let task = TargetLoop {
+        let mut task = TargetLoop {
             id,
             shared: Arc::clone(&self.shared),
             slate: Arc::clone(&slate),
-            orders: receiver,
+            orders: inbox,
             ended: self.ended.0.clone(),
             cache: None,
             proven: Proven::default(),
@@ -312,16 +315,16 @@ impl Pool {
             due: None,
             first_after: Instant::now() + self.shared.initial_offset,
         };
-        drop(self.tasks.spawn(task.run()));
+        drop(self.tasks.spawn(async move { task.run().await }));
         Handle { id, orders, target, slate, is_ending: false, is_inherited: false }
     }
 
     /// Gives a loop its target anew, and tells it only if anything is different.
     fn retarget(&self, mut handle: Handle, target: Arc<Target>) -> Handle {
         let next = self.assignment(Arc::clone(&target));
-        let _was_told = handle.orders.send_if_modified(|order| {
+        handle.orders.change(|order| {
             let is_same = match order {
-                Order::End(_) | Order::Last(_) => false,
+                Order::End(_) | Order::Last(_) | Order::Stop(_) => false,
                 Order::Run(now) => {
                     *now.target == *next.target
                         && Arc::ptr_eq(&now.job, &next.job)
@@ -341,11 +344,7 @@ impl Pool {
     fn end(&mut self, key: &TargetKey) {
         let Some(handle) = self.loops.get_mut(key).filter(|handle| !handle.is_ending) else { return };
         handle.is_ending = true;
-        handle.orders.send_modify(|order| {
-            if let Order::Run(assignment) = order {
-                *order = Order::End(assignment.clone());
-            }
-        });
+        handle.tell(Order::End);
     }
 
     /// Starts loops anew that a bug of ours ended.

@@ -3,7 +3,7 @@
 //! As Prometheus `scrape` (`report`): same names, values, help and units; labels of the target only, no
 //! `metric_relabel_configs`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use model::{Family, Kind, SeriesId};
@@ -93,16 +93,29 @@ const SERIES: [Series; 8] = [
     },
 ];
 
+/// Their families, whose texts all targets share.
+static FAMILIES: LazyLock<Vec<Arc<Family>>> = LazyLock::new(|| {
+    let family = |Series { name, help, unit, .. }: &Series| {
+        Arc::new(Family {
+            name: (*name).into(),
+            kind: Kind::Gauge,
+            help: (*help).into(),
+            unit: (*unit).into(),
+        })
+    };
+    SERIES.iter().map(family).collect()
+});
+
 /// The report series of one target.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
-    ids: Vec<(SeriesId, usize)>,
+    ids: Box<[(SeriesId, u8)]>,
 }
 
 impl Reports {
     /// Makes the series in the store; `extra` says whether `extra_scrape_metrics` is on.
     pub(crate) fn new(rules: &SeriesRules, extra: bool, store: &mut Store) -> Self {
-        let wanted = SERIES.iter().enumerate().filter(|(_, series)| extra || !series.is_extra);
+        let wanted = (0u8..).zip(&SERIES).filter(|(_, series)| extra || !series.is_extra);
         let ids = wanted.map(|(index, series)| {
             let labels = rules.report(series.name);
             let id = store.id_of(&labels, rules.is_plain(&labels));
@@ -115,10 +128,7 @@ impl Reports {
     /// Puts the series under families of their own.
     pub(crate) fn set_families(&self, store: &mut Store) {
         for (id, index) in &self.ids {
-            let Series { name, help, unit, .. } = SERIES[*index];
-            let family =
-                Family { name: name.into(), kind: Kind::Gauge, help: help.into(), unit: unit.into() };
-            let family = Arc::make_mut(store.table_mut()).family_index(family);
+            let family = Arc::make_mut(store.table_mut()).family_index(FAMILIES[usize::from(*index)].clone());
             store.set_family(*id, Some(family));
         }
     }
@@ -129,7 +139,7 @@ impl Reports {
 
     /// The series with their values.
     pub(crate) fn values(&self, report: &Report) -> impl Iterator<Item = (SeriesId, f64)> {
-        self.ids.iter().map(move |(id, index)| (*id, (SERIES[*index].value)(report)))
+        self.ids.iter().map(move |(id, index)| (*id, (SERIES[usize::from(*index)].value)(report)))
     }
 }
 

@@ -179,8 +179,15 @@ impl Scraper {
         all
     }
 
+    /// Whether scrapes are held back, because it is open whose they are (see [`crate::Turn`]).
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.shared.held.is_used()
+    }
+
     /// Stops everything. Scrapes that are being fetched are given up, unless there is a last scrape of all targets; those
-    /// that are being delivered are waited for, as long as `grace` allows.
+    /// that are being delivered are waited for, as long as `grace` allows. What is held back ([`Self::is_in_doubt`]) is delivered,
+    /// because rather it comes twice than not at all.
     pub async fn shutdown(self, grace: Duration) {
         let pools = std::mem::take(&mut *self.lock());
         let (mut tasks, mut controls) = (Vec::new(), Vec::new());

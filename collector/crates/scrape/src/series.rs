@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use exposition::{is_legacy_label_name, is_legacy_metric_name};
-use model::Labels;
+use model::{Labels, TargetInfo};
 
 use crate::{Job, ScrapeError, Target};
 
@@ -39,19 +39,19 @@ pub(crate) struct Common {
 #[derive(Clone, Debug)]
 pub(crate) struct SeriesRules {
     job: Arc<Job>,
-    target: Labels,
+    target: Arc<TargetInfo>,
     /// Its labels are given when everything else is done.
     common: Arc<Common>,
 }
 
 impl SeriesRules {
     pub(crate) fn new(job: &Arc<Job>, target: &Target, common: &Arc<Common>) -> Self {
-        Self { job: Arc::clone(job), target: target.labels().clone(), common: Arc::clone(common) }
+        Self { job: Arc::clone(job), target: Arc::clone(&target.info), common: Arc::clone(common) }
     }
 
     /// Whether these labels need no second look on the way to Prometheus.
     pub(crate) fn is_plain(&self, labels: &Labels) -> bool {
-        translate::is_plain(labels, &self.target)
+        translate::is_plain(labels, &self.target.labels)
     }
 
     /// The labels that leave the process; `None` where the rules drop the series. `exposed` is sorted on the
@@ -82,7 +82,7 @@ impl SeriesRules {
 
     /// Labels of one of our own series about the target.
     pub(crate) fn report(&self, name: &str) -> Labels {
-        let mut labels = self.target.clone();
+        let mut labels = self.target.labels.clone();
         labels.set("__name__", name);
         self.add_external(&mut labels);
         labels
@@ -91,7 +91,7 @@ impl SeriesRules {
     /// `honor_labels: true`. A label that is exposed with an empty value keeps the target's away, too: that
     /// is how a Pushgateway says that there is no `instance`.
     fn fill_gaps(&self, exposed: &Exposed<'_>, labels: &mut Labels) {
-        for (name, value) in self.target.iter() {
+        for (name, value) in self.target.labels.iter() {
             if exposed.binary_search_by(|(exposed, _)| exposed.as_ref().cmp(name)).is_err() {
                 labels.set(name, value);
             }
@@ -102,7 +102,7 @@ impl SeriesRules {
     /// short names first.
     fn override_exposed(&self, labels: &mut Labels) {
         let mut moved: Vec<(&str, Arc<str>)> = Vec::new();
-        for (name, value) in self.target.iter() {
+        for (name, value) in self.target.labels.iter() {
             if let Some(exposed) = labels.remove(name) {
                 moved.push((name, exposed));
             }

@@ -14,7 +14,7 @@ use config::Period;
 use model::{Labels, TargetInfo};
 use xxhash_rust::xxh64::Xxh64;
 
-use crate::job::SHORTEST;
+use crate::job::{SHORTEST, histogram_switches};
 use crate::{Job, Turn};
 
 /// Something to scrape.
@@ -75,37 +75,11 @@ pub struct TargetKey {
     pub url: Box<str>,
 }
 
-/// Hidden labels that switch histograms for one target, with the value that the job gives them.
-const HISTOGRAM_SWITCHES: [&str; 3] = [
-    "__always_scrape_classic_histograms__",
-    "__convert_classic_histograms_to_nhcb__",
-    "__scrape_native_histograms__",
-];
-
 /// Labels of a target before relabelling: its own over its group's, and the job's defaults where there are
 /// none.
 #[must_use]
 pub fn discovered_labels(job: &Job, group: &Labels, target: &Labels) -> Labels {
-    let config = job.config();
-    let mut labels = group.clone();
-    for (name, value) in target.iter() {
-        labels.set(name, value);
-    }
-    let period = |period: Option<Period>| period.map(|period| period.to_string()).unwrap_or_default();
-    labels.set_if_absent("job", job.name());
-    labels.set_if_absent("__scrape_interval__", &period(config.scrape_interval));
-    labels.set_if_absent("__scrape_timeout__", &period(config.scrape_timeout));
-    labels.set_if_absent("__metrics_path__", &config.metrics_path);
-    labels.set_if_absent("__scheme__", config.scheme.as_str());
-    for (name, value) in HISTOGRAM_SWITCHES.into_iter().zip(switches(job)) {
-        labels.set_if_absent(name, value);
-    }
-    for (name, values) in &config.params {
-        if let Some(value) = values.first() {
-            labels.set_if_absent(&format!("__param_{name}"), value);
-        }
-    }
-    labels
+    Labels::layered(&[job.defaults(), group, target])
 }
 
 /// Makes a target of what discovery found. `None` when the rules drop it.
@@ -130,7 +104,7 @@ pub fn assemble(job: &Job, group: &Labels, target: &Labels) -> Result<Option<Tar
     if timeout > interval {
         return Err(format!("the scrape timeout {timeout} is longer than the interval {interval}"));
     }
-    let histograms = histograms(&labels)?;
+    let histograms = histograms(job, &labels)?;
     labels.retain(|name, _| !name.starts_with("__meta_"));
     let hash = identity(job, &labels);
     labels.set_if_absent("instance", &address);
@@ -138,6 +112,7 @@ pub fn assemble(job: &Job, group: &Labels, target: &Labels) -> Result<Option<Tar
     let unix_socket =
         labels.get("__unix_socket__").filter(|path| !path.is_empty()).map(|path| Path::new(path).into());
     labels.retain(|name, _| !name.starts_with("__"));
+    labels.shrink();
     let turn = Turn::of(&discovered);
     Ok(Some(Target {
         info: Arc::new(TargetInfo { labels, discovered }),
@@ -152,9 +127,9 @@ pub fn assemble(job: &Job, group: &Labels, target: &Labels) -> Result<Option<Tar
     }))
 }
 
-fn histograms(labels: &Labels) -> Result<exposition::Options, String> {
+fn histograms(job: &Job, labels: &Labels) -> Result<exposition::Options, String> {
     let mut switches = [false; 3];
-    for (name, switch) in HISTOGRAM_SWITCHES.into_iter().zip(&mut switches) {
+    for ((name, _), switch) in histogram_switches(job.config()).into_iter().zip(&mut switches) {
         let value = labels.value(name);
         if !value.is_empty() {
             *switch =
@@ -170,10 +145,9 @@ fn histograms(labels: &Labels) -> Result<exposition::Options, String> {
 /// them.
 fn identity(job: &Job, labels: &Labels) -> u64 {
     let mut hasher = Xxh64::new(0);
-    let of_job = switches(job);
+    let of_job = histogram_switches(job.config());
     for (name, value) in labels.iter() {
-        let switch = HISTOGRAM_SWITCHES.iter().position(|switch| *switch == name);
-        if switch.is_some_and(|index| of_job[index] == value) {
+        if of_job.contains(&(name, value)) {
             continue;
         }
         for text in [name, value] {
@@ -183,16 +157,6 @@ fn identity(job: &Job, labels: &Labels) -> u64 {
     }
     hasher.update(job.name().as_bytes());
     hasher.digest()
-}
-
-fn switches(job: &Job) -> [&'static str; 3] {
-    let switches = &job.config().switches;
-    let word = |switch: Option<bool>| if switch == Some(true) { "true" } else { "false" };
-    [
-        word(switches.always_scrape_classic_histograms),
-        word(switches.convert_classic_histograms_to_nhcb),
-        word(switches.scrape_native_histograms),
-    ]
 }
 
 fn duration(labels: &Labels, name: &str) -> Result<Period, String> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use telemetry::RateLimited;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::body::{Buffers, Digested, digest};
@@ -21,6 +21,7 @@ use crate::early::Early;
 use crate::failure_log::FailureLog;
 use crate::large::{Kept, Large, Proven};
 use crate::metrics::Metrics;
+use crate::orders::Inbox;
 use crate::report::Report;
 use crate::schedule::{Clock, Schedule, Tick};
 use crate::series::Common;
@@ -82,14 +83,17 @@ pub(crate) enum Order {
     End(Assignment),
     /// Scrape once more at once, then stop and tell nobody.
     Last(Assignment),
+    /// The process ends: stop, and tell nobody.
+    Stop(Assignment),
 }
 
-/// A loop.
+/// A loop. Nearly all the time it waits for its next tick: what it needs while it scrapes is in boxes that are there so long, so
+/// that ten thousand targets take the memory of the few that are scraped at the same time.
 pub(crate) struct TargetLoop {
     pub(crate) id: u64,
     pub(crate) shared: Arc<Shared>,
     pub(crate) slate: Arc<Slate>,
-    pub(crate) orders: watch::Receiver<Order>,
+    pub(crate) orders: Inbox<Order>,
     /// Told the id when the end of the series has been told.
     pub(crate) ended: mpsc::Sender<u64>,
     pub(crate) cache: Option<Box<Cache>>,
@@ -105,9 +109,9 @@ pub(crate) struct TargetLoop {
 
 impl TargetLoop {
     /// Runs until it is released.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(&mut self) {
         loop {
-            let order = self.orders.borrow_and_update().clone();
+            let order = self.orders.read();
             let goes_on = match order {
                 Order::Run(assignment) => {
                     self.decide(&assignment).await;
@@ -118,13 +122,19 @@ impl TargetLoop {
                     self.end(&assignment).await
                 }
                 Order::Last(assignment) => {
-                    self.send_held(&assignment).await;
-                    return self.scrape_last(&assignment).await;
+                    self.let_go(&assignment).await;
+                    return Box::pin(self.scrape_last(&assignment)).await;
                 }
+                Order::Stop(_) => false,
             };
             if !goes_on {
-                return;
+                break;
             }
+        }
+        // It may have been told while it was fetching.
+        let last = self.orders.read();
+        if let Order::Stop(assignment) = last {
+            self.let_go(&assignment).await;
         }
     }
 
@@ -135,7 +145,7 @@ impl TargetLoop {
         tokio::select! {
             biased;
             () = sleep(tick.since(now)) => {}
-            changed = self.orders.changed() => return changed.is_ok(),
+            goes_on = self.orders.changed() => return goes_on,
         }
         if let Some(last) = self.last {
             self.shared.metrics.skipped_ticks.inc_by(schedule.n_skipped(last, tick));
@@ -146,9 +156,9 @@ impl TargetLoop {
         // Doubt may have ended with the time.
         self.decide(assignment).await;
         match assignment.target.turn.claim(tick.timestamp(), now.timestamp()) {
-            Claim::Ours => self.scrape(assignment, at).await,
+            Claim::Ours => Box::pin(self.scrape(assignment, at)).await,
             Claim::Theirs => true,
-            Claim::Open => self.scrape_and_hold(assignment, at).await,
+            Claim::Open => Box::pin(self.scrape_and_hold(assignment, at)).await,
         }
     }
 
@@ -205,16 +215,22 @@ impl TargetLoop {
         while let Some(at) = self.doubt.oldest() {
             let now = Tick::at(self.shared.clock.now());
             match assignment.target.turn.claim(at.timestamp(), now.timestamp()) {
-                Claim::Ours => self.send_oldest(assignment).await,
+                Claim::Ours => Box::pin(self.send_oldest(assignment)).await,
                 Claim::Theirs => drop(self.doubt.take()),
                 Claim::Open => return,
             }
         }
     }
 
+    /// Holds nothing back any more: what is not known to be another scraper's is sent, because nobody else may have it.
+    async fn let_go(&mut self, assignment: &Assignment) {
+        self.decide(assignment).await;
+        self.send_held(assignment).await;
+    }
+
     async fn send_held(&mut self, assignment: &Assignment) {
         while self.doubt.oldest().is_some() {
-            self.send_oldest(assignment).await;
+            Box::pin(self.send_oldest(assignment)).await;
         }
     }
 
@@ -281,7 +297,7 @@ impl TargetLoop {
         );
         let fetched = tokio::select! {
             biased;
-            () = released(self.orders.clone()) => return None,
+            () = self.orders.released() => return None,
             fetched = fetch => fetched,
         };
         let late = || FetchError::Timeout { limit: target.timeout, source: None };
@@ -379,13 +395,13 @@ impl TargetLoop {
             tokio::select! {
                 biased;
                 () = sleep(tick.since(now) + patience) => {}
-                changed = self.orders.changed() => return changed.is_ok(),
+                goes_on = self.orders.changed() => return goes_on,
             }
-            self.tell_end(tick).await;
+            Box::pin(self.tell_end(tick)).await;
         }
         // Where nobody listens any more, the sender of the orders is gone as well.
         let _is_heard = self.ended.send(self.id).await.is_ok();
-        self.orders.changed().await.is_ok()
+        self.orders.changed().await
     }
 
     async fn tell_end(&mut self, tick: Tick) {
@@ -407,9 +423,4 @@ fn apart(
         Ok(Kept { fetched, room }) => (Ok(fetched), room),
         Err(error) => (Err(error), None),
     }
-}
-
-/// Returns when the sender of the orders is gone.
-async fn released(mut orders: watch::Receiver<Order>) {
-    while orders.changed().await.is_ok() {}
 }

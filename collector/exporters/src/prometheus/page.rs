@@ -25,6 +25,7 @@ pub(super) struct Page {
     store: Arc<Mutex<Store>>,
     origin: Instant,
     how: Printing,
+    format: Negotiated,
     printer: Printer,
     place: Place,
     gzip: Option<GzipStream>,
@@ -42,6 +43,7 @@ impl Page {
             store,
             origin,
             how: Printing { piece_bytes: PIECE_BYTES, with_times },
+            format,
             printer: Printer::new(format.protocol, format.escaping),
             place: Place::Start,
             gzip: is_compressed.then(GzipStream::new),
@@ -59,16 +61,25 @@ impl Page {
     }
 
     /// The next piece before compression; none where everything is written.
-    fn plain(&mut self) -> Option<Vec<u8>> {
+    fn plain(&mut self) -> Option<Bytes> {
         if matches!(self.place, Place::End) {
             return None;
         }
         let place = std::mem::take(&mut self.place);
         let now = Tick::since(self.origin);
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = matches!(place, Place::Start);
+        if is_first && let Some(page) = store.page_again(self.format, now) {
+            self.place = Place::End;
+            return Some(page);
+        }
         self.printer.reserve(store.len().saturating_mul(USUAL_BYTES).min(MAX_RESERVED));
         self.place = store.print(&mut self.printer, place, self.how, now);
-        Some(self.printer.take())
+        let page = Bytes::from(self.printer.take());
+        if is_first && matches!(self.place, Place::End) && !self.how.with_times {
+            store.learn_page(self.format, &page, now);
+        }
+        Some(page)
     }
 }
 
@@ -85,13 +96,13 @@ impl Iterator for Page {
                     if matches!(self.place, Place::End) {
                         piece.extend(self.gzip.take().map(GzipStream::finish).unwrap_or_default());
                     }
-                    piece
+                    piece.into()
                 }
                 (Some(_), None) => return None,
             };
             // A compressor may want more before it gives something.
             if !piece.is_empty() {
-                return Some(piece.into());
+                return Some(piece);
             }
         }
     }

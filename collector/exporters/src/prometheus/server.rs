@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use exposition::print::Negotiated;
 use http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, VARY};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use net::{Body, Listener, Received, Reply, ServeOptions, answer, reply};
+use net::{Again, Listener, Received, Reply, ServeOptions, answer, reply};
 use pipeline::Stop;
 use tokio::time::Instant;
 
@@ -40,13 +40,16 @@ impl Service {
         }
         let format = Negotiated::of(&all_of(request.headers(), &ACCEPT), self.open_metrics);
         let is_compressed = takes_gzip(&all_of(request.headers(), &ACCEPT_ENCODING));
-        let body = if request.method() == Method::HEAD {
-            Body::empty()
-        } else {
-            let store = Arc::clone(&self.store);
-            Page::new(store, self.origin, format, self.with_times, is_compressed).into_body()
-        };
-        let mut page = Reply::new(body);
+        let mut page = Reply::default();
+        if request.method() == Method::GET {
+            let Self { store, origin, with_times, .. } = self.clone();
+            // Whoever scrapes sends the same request each time.
+            let again = Again::new(move || {
+                Page::new(Arc::clone(&store), origin, format, with_times, is_compressed).into_body()
+            });
+            *page.body_mut() = again.body();
+            page.extensions_mut().insert(again);
+        }
         let headers = page.headers_mut();
         let content_type = HeaderValue::try_from(format.content_type());
         headers.insert(CONTENT_TYPE, content_type.expect("content types are plain text"));

@@ -7,6 +7,7 @@
 
 mod family;
 mod order;
+mod pattern;
 mod print;
 mod repeats;
 
@@ -23,6 +24,7 @@ use translate::{Exemplars, SeriesLabels, SeriesRef};
 pub(super) use family::Conflict;
 use family::{Families, exposed};
 use order::Order;
+use pattern::Pattern;
 pub(super) use print::{Place, Printing};
 pub(super) use repeats::Goal;
 use repeats::Repeats;
@@ -120,6 +122,8 @@ pub(super) struct Store {
     /// Series that have ended since the store was made.
     n_forgotten: u64,
     repeats: Repeats,
+    /// The last page that can be written again with other values.
+    pattern: Option<Pattern>,
 }
 
 impl Store {
@@ -141,6 +145,7 @@ impl Store {
             has_grown: false,
             n_forgotten: 0,
             repeats: Repeats::default(),
+            pattern: None,
         }
     }
 
@@ -310,6 +315,7 @@ impl Store {
         }
         let expiration = self.expiration;
         self.repeats.expire(|seen| now.0.saturating_sub(seen.0) > expiration);
+        self.forget_old_page();
         let had_gone = !self.gone.is_empty();
         self.purge();
         if self.table.wants_compaction() {

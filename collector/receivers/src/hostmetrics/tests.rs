@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use futures_util::FutureExt as _;
 use model::Timestamp;
 use pipeline::{Component, Life, ScrapeError, Scraper, Site, Stop};
 
-use super::{Config, HostMetrics};
+use super::{Config, HostMetrics, Pace};
 
 fn build(yaml: &str) -> Result<HostMetrics, String> {
     let parsed = config::parse(yaml, "host.yaml").unwrap();
@@ -89,9 +91,9 @@ async fn a_scrape_that_does_not_come_back_is_not_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn after_a_quick_scrape_of_the_kernels_own_files_the_next_one_is_done_in_place() {
     let mut receiver = build("hostmetrics: {scrapers: {load: }}").unwrap();
-    assert!(!receiver.is_quick, "nothing is known of the first one");
+    assert_eq!(receiver.pace, Pace::Slow, "nothing is known of the first one");
     receiver.scrape(Timestamp(1)).await.unwrap();
-    assert!(receiver.is_quick);
+    assert_eq!(receiver.pace, Pace::Quick);
     let answer = receiver.scrape(Timestamp(2)).now_or_never().expect("nobody else is waited for");
     assert_eq!(answer.unwrap().n_items(), 3);
 }
@@ -102,6 +104,23 @@ async fn what_may_have_to_wait_is_always_done_by_a_thread_of_its_own() {
     // Files of somebody else; the memory of processes.
     for mut receiver in [on(&folder, "load: "), build("hostmetrics: {scrapers: {process: }}").unwrap()] {
         receiver.scrape(Timestamp(1)).await.ok();
-        assert!(!receiver.is_quick);
+        assert_eq!(receiver.pace, Pace::Slow);
+    }
+}
+
+#[test]
+fn a_scrape_that_is_held_up_once_is_forgiven_and_one_that_waits_long_is_not() {
+    let [quick, held_up, long] = [1, 10, 11].map(Duration::from_millis);
+    for (from, took, to) in [
+        (Pace::Slow, quick, Pace::Quick),
+        (Pace::Slow, held_up, Pace::Slow),
+        (Pace::Quick, quick, Pace::Quick),
+        (Pace::Quick, held_up, Pace::HeldUp),
+        (Pace::Quick, long, Pace::Slow),
+        (Pace::HeldUp, quick, Pace::Quick),
+        (Pace::HeldUp, held_up, Pace::Slow),
+    ] {
+        assert_eq!(from.after(took, true), to, "{from:?} {took:?}");
+        assert_eq!(from.after(took, false), Pace::Slow);
     }
 }

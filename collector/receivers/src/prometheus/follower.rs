@@ -28,8 +28,8 @@ use net::{Client, PrometheusClientConfig, Request, Response};
 use pipeline::{Life, Site};
 use scrape::Scraper;
 use telemetry::error_chain;
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::TargetAllocatorConfig;
@@ -58,6 +58,13 @@ const EPOCH_HEADER: &str = "x-muster-epoch";
 /// How new an answer is; sent back with the next request.
 const SEEN_HEADER: HeaderName = HeaderName::from_static("x-muster-seen");
 
+/// How long, at the end, it is waited for the allocator to say whose the scrapes are that are held back. With what it takes to deliver
+/// them, that is less than the process waits for a receiver.
+const LAST_WORD: Duration = Duration::from_millis(1500);
+
+/// How often is looked whether it has.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Settings of the client, checked.
 #[derive(Debug)]
 pub(super) struct Follower {
@@ -76,6 +83,8 @@ pub(super) struct Follower {
     news: watch::Sender<Option<Arc<News>>>,
     /// How new the newest answer was.
     seen: Mutex<Option<HeaderValue>>,
+    /// Has lists fetched at once.
+    hurry: Notify,
 }
 
 /// What the allocator said.
@@ -126,24 +135,26 @@ impl Follower {
                 shard: std::env::var("SHARD").unwrap_or_else(|_| "0".to_owned()),
                 news: watch::Sender::new(None),
                 seen: Mutex::default(),
+                hurry: Notify::new(),
             }),
             _ => Err(problems),
         }
     }
 
-    /// Follows until `life` ends. The scraper has its own jobs from the beginning.
+    /// Follows until `life` ends. The scraper has its own jobs from the beginning. Gives back how long the allocator's last word was
+    /// waited for.
     pub(super) async fn follow(
         self,
         scraper: Arc<Scraper>,
         own: Arc<OwnJobs>,
         context: Context,
         life: &Life,
-    ) {
+    ) -> Duration {
         let settings = Arc::new(self);
         tokio::select! {
-            () = Self::keep_up(Arc::clone(&settings), Arc::clone(&scraper), own, context, life) => {}
-            () = settings.listen() => {}
-            () = settings.tell_errors(Arc::downgrade(&scraper)) => {}
+            waited = Self::keep_up(Arc::clone(&settings), Arc::clone(&scraper), own, context, life) => waited,
+            () = settings.listen() => Duration::ZERO,
+            () = settings.tell_errors(Arc::downgrade(&scraper)) => Duration::ZERO,
         }
     }
 
@@ -153,7 +164,7 @@ impl Follower {
         own: Arc<OwnJobs>,
         context: Context,
         life: &Life,
-    ) {
+    ) -> Duration {
         let mut bulletin = settings.news.subscribe();
         let mut changes = own.changes();
         let mut following = Following {
@@ -174,7 +185,7 @@ impl Follower {
             following.heard = told(&bulletin.borrow_and_update());
             let answer = tokio::select! {
                 answer = following.settings.ask(following.etag.clone()) => answer,
-                () = life.stopped() => return,
+                () = life.stopped() => return following.last_word(life).await,
             };
             let settings = Arc::clone(&following.settings);
             let wait = match answer {
@@ -202,7 +213,7 @@ impl Follower {
             tokio::pin!(rest);
             loop {
                 tokio::select! {
-                    goes_on = &mut rest => if goes_on { break } else { return },
+                    goes_on = &mut rest => if goes_on { break } else { return following.last_word(life).await },
                     // The sender lives in `own`.
                     _changed = changes.changed() => drop(following.reload().await),
                     Ok(()) = bulletin.changed() => {
@@ -408,6 +419,25 @@ impl Following {
         }
         let n_jobs = self.reload().await;
         info!(receiver = %life.id(), jobs = n_jobs, "jobs were taken up");
+    }
+
+    /// Asks once more whose the scrapes are that are held back, and gives back how long that took. Those of which nobody says it are sent
+    /// when the scraper ends.
+    async fn last_word(&self, life: &Life) -> Duration {
+        if !self.scraper.is_in_doubt() {
+            return Duration::ZERO;
+        }
+        let began = Instant::now();
+        self.settings.hurry.notify_waiters();
+        let said = async {
+            while self.scraper.is_in_doubt() {
+                sleep(LOOK).await;
+            }
+        };
+        if timeout(LAST_WORD, said).await.is_err() {
+            warn!(receiver = %life.id(), allocator = self.settings.endpoint, limit = ?LAST_WORD, "the allocator does not say whose targets are that it was moving: their last scrapes are sent, and another scraper may send them, too");
+        }
+        began.elapsed()
     }
 
     /// Scrapes our own jobs and our shares of the allocator's; gives their number. Where both have a job of the same name,

@@ -72,6 +72,41 @@ async fn a_changed_target_costs_itself_and_the_lists_it_is_in_and_moves_no_other
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_lone_change_is_looked_at_at_once_and_a_thousand_in_a_second_in_a_hundred_rounds() {
+    let world = World::start(&with_jobs("{static: [s-0]}", &[fixed_job("a", 0..3)]));
+    world.ready().await;
+    tokio::time::sleep(SECOND).await;
+    let api = world.allocator.api();
+    let mut views = api.views();
+    views.mark_unchanged();
+    let mut rounds = async |n_changes: u32, pause: Duration| {
+        let began = Instant::now();
+        let (mut n_rounds, mut first) = (0, None);
+        let changing = async {
+            for _ in 0..n_changes {
+                api.changed.notify_one();
+                tokio::time::sleep(pause).await;
+            }
+            tokio::time::sleep(SECOND).await;
+        };
+        tokio::pin!(changing);
+        loop {
+            tokio::select! {
+                () = &mut changing => return (n_rounds, first),
+                changed = views.changed() => {
+                    changed.unwrap();
+                    n_rounds += 1;
+                    first.get_or_insert(began.elapsed());
+                }
+            }
+        }
+    };
+    assert_eq!(rounds(1, SECOND).await, (1, Some(Duration::ZERO)));
+    let (n_rounds, first) = rounds(1_000, Duration::from_millis(1)).await;
+    assert!((90..=105).contains(&n_rounds) && first == Some(Duration::ZERO), "{n_rounds}, {first:?}");
+}
+
 /// The hashes behind the validators of all lists of the job.
 fn validators(view: &View) -> Vec<Option<u64>> {
     (0..view.placement.roster.len()).map(|at| view.jobs["a"].list_hash(at)).collect()

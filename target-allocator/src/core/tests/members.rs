@@ -72,3 +72,17 @@ async fn pollers_that_have_gathered_keep_their_places_through_a_reload() {
     let view = world.until(|view| view.placement.roster.len() == 2).await;
     assert!(!view.is_polling && view.why_no_lists().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn without_collectors_nothing_is_answered_and_the_selector_that_is_missing_is_named() {
+    let text = format!("collector_selector: null\nconfig: {{scrape_configs: [{}]}}\n", fixed_job("a", 0..3));
+    let world = World::start(&text);
+    world.until(|view| view.waits_for.is_empty()).await;
+    for path in ["/readyz", "/readyz?verbose", "/jobs/a/targets?collector_id=s-0"] {
+        let (status, body) = world.get(path).await;
+        assert!(status == 503 && body.contains("(collector_selector)"), "{path}: {status} {body}");
+    }
+    world.reload(&with_jobs("{static: [s-0]}", &[fixed_job("a", 0..3)])).await.unwrap();
+    world.ready().await;
+    assert_eq!(world.list("a", "s-0").await.len(), 3);
+}

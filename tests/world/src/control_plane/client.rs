@@ -201,6 +201,14 @@ impl Client {
         self.delete_within(object, 0).await
     }
 
+    /// Deletes many objects, 64 at a time and in no order.
+    pub async fn delete_all(&self, objects: &[Value]) -> Result<()> {
+        let deleted = futures_util::stream::iter(objects)
+            .map(Ok)
+            .try_for_each_concurrent(AT_ONCE, |object| self.delete(object));
+        deleted.await
+    }
+
     /// Deletes it and gives it so many seconds: a pod on a node keeps standing with a `deletionTimestamp`, since no kubelet ends it.
     pub async fn delete_within(&self, object: &Value, seconds: u32) -> Result<()> {
         let options = json!({ "apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": seconds });

@@ -20,13 +20,10 @@ use super::selector::Selector;
 use super::subscriber::{Change, GroupFilter, Made, News, Subscriber, Totals, View};
 use super::world::{Askers, Asking, World};
 use super::{AttachMetadata, KubernetesSdConfig, Role, Sharing};
-use crate::Group;
+use crate::{Group, Pace};
 
 /// More groups than this are made on a thread that may be kept busy.
 const MANY_GROUPS: usize = 100;
-
-/// How long changes are gathered behind those that were applied at once.
-const GATHER: Duration = Duration::from_millis(10);
 
 /// How long jobs may not know how many targets they pass over.
 const TELL_NUMBERS: Duration = Duration::from_secs(5);
@@ -232,6 +229,8 @@ async fn alarm(due: Option<Instant>) {
 async fn keep_up<T: Object>(mut groups: Groups<T>, mut joins: mpsc::UnboundedReceiver<Subscriber>) {
     let mut audience = Audience::default();
     let mut numbers_due: Option<Instant> = None;
+    let mut pace = Pace::default();
+    let mut told = None;
     loop {
         let mut new = Vec::new();
         tokio::select! {
@@ -242,14 +241,18 @@ async fn keep_up<T: Object>(mut groups: Groups<T>, mut joins: mpsc::UnboundedRec
             () = groups.changed() => {}
             () = alarm(numbers_due) => {}
         }
+        pace.rest().await;
+        let began = Instant::now();
         while let Ok(joined) = joins.try_recv() {
             new.push(joined);
         }
         let is_whole = groups.is_synced();
         let (problems, is_forbidden) = (groups.problems(), groups.is_forbidden());
+        let mut has_work = !new.is_empty();
         // Before everything is there, groups would be made several times.
         if is_whole {
             let keys = groups.begin();
+            has_work |= !keys.is_empty();
             let changes;
             if keys.len() <= MANY_GROUPS {
                 changes = groups.update(keys);
@@ -272,6 +275,12 @@ async fn keep_up<T: Object>(mut groups: Groups<T>, mut joins: mpsc::UnboundedRec
             audience.join(new, &groups.all());
         }
         let are_numbers_due = numbers_due.is_some_and(|due| due <= Instant::now());
+        let state = (Arc::clone(&problems), is_whole, is_forbidden);
+        if !has_work && !are_numbers_due && told.as_ref() == Some(&state) {
+            // No group is made of most pods. A round without work is not worth a rest.
+            continue;
+        }
+        told = Some(state);
         let news = News { problems, is_whole, is_forbidden, are_numbers_due };
         let is_any_waiting = audience.show(&news, &groups.totals);
         numbers_due = match numbers_due {
@@ -279,6 +288,6 @@ async fn keep_up<T: Object>(mut groups: Groups<T>, mut joins: mpsc::UnboundedRec
             Some(due) if !are_numbers_due => Some(due),
             _ => Some(Instant::now() + TELL_NUMBERS),
         };
-        tokio::time::sleep(GATHER).await;
+        pace.ended(began);
     }
 }

@@ -171,9 +171,17 @@ async fn jobs_share_watches_and_namespaces_are_selected_here() {
         let app = label.trim_start_matches("app=");
         assert_eq!(sources, [format!("endpointslice/ns-{number}/{app}-00000")]);
     }
-    let n_watches: usize =
-        ["endpointslices", "services", "pods"].iter().map(|plural| scene.api.n_watches(plural)).sum();
-    assert_eq!(n_watches, 3, "for {} jobs", jobs.len());
+    let n_watches = || -> usize {
+        ["endpointslices", "services", "pods"].iter().map(|plural| scene.api.n_watches(plural)).sum()
+    };
+    // Jobs settle with the lists, and the watches begin behind these.
+    let all_begun = async {
+        while n_watches() < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), all_begun).await.unwrap();
+    assert_eq!(n_watches(), 3, "for {} jobs", jobs.len());
 }
 
 #[tokio::test]

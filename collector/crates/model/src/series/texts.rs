@@ -159,6 +159,11 @@ impl Texts {
         number
     }
 
+    /// For tables of texts that do not lie here.
+    pub(super) fn hash_of(&self, text: &str) -> u64 {
+        self.hasher.hash_one(text)
+    }
+
     /// Gives back what finds texts again.
     pub(super) fn rest(&mut self) {
         self.index = None;

@@ -3,17 +3,21 @@
 //! Who scrapes a page sends one such request after the other, each in one packet, and there is little to do for it. Everything
 //! else is hyper's, from the first byte of the request on and for the rest of the connection: other methods than GET, other versions,
 //! bodies, heads that come in pieces or are broken, and headers that ask for more than an answer.
+//!
+//! Who scrapes a page sends the same bytes each time: where the answer says so ([`Again`]), a request that repeats the one before it is
+//! neither read nor understood anew.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, DATE, EXPECT, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, DATE, EXPECT, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::{StatusCode, Uri};
 use http_body_util::BodyExt;
@@ -22,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Received, Reply, Shared};
+use super::{Again, Received, Reply, Shared};
 use crate::body::Body;
 use crate::error::BoxError;
 
@@ -54,19 +58,42 @@ impl Shared {
         // Set anew when it rings, not for each request.
         let mut silence = pin!(tokio::time::sleep(limit.unwrap_or_default()));
         let mut received = BytesMut::new();
-        let mut head = Vec::new();
+        let (mut room, mut lines) = (Vec::new(), Vec::new());
+        let mut known: Option<Known> = None;
         loop {
             while !received.is_empty() {
-                let Some((request, n_bytes)) = parse(&received) else { return Ok(Some(received.freeze())) };
-                received.advance(n_bytes);
-                let mut reply = self.respond(request, peer).await;
                 let is_last = *is_stopped.borrow();
-                if is_last {
-                    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                self.write(io, reply, &mut head).await?;
-                if is_last {
-                    return Ok(None);
+                if let Some(known) =
+                    known.as_ref().filter(|known| !is_last && received.starts_with(&known.request))
+                {
+                    received.advance(known.request.len());
+                    match panic::catch_unwind(AssertUnwindSafe(|| known.again.body())) {
+                        Ok(body) => self.write(io, &known.head, body, &mut room).await?,
+                        Err(panic) => {
+                            let (head, body) = Head::of(self.panicked(&*panic), Vec::new());
+                            self.write(io, &head, body, &mut room).await?;
+                        }
+                    }
+                } else {
+                    let Some((request, bytes)) = parse(&received) else {
+                        return Ok(Some(received.freeze()));
+                    };
+                    received.advance(bytes.len());
+                    let mut reply = self.respond(request, peer).await;
+                    let is_last = *is_stopped.borrow();
+                    if is_last {
+                        reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    let again = reply.extensions_mut().remove::<Again>();
+                    let (head, body) = Head::of(reply, std::mem::take(&mut lines));
+                    self.write(io, &head, body, &mut room).await?;
+                    if is_last {
+                        return Ok(None);
+                    }
+                    match again {
+                        Some(again) => known = Some(Known { request: bytes, head, again }),
+                        None => (known, lines) = (None, head.lines),
+                    }
                 }
                 since = Instant::now();
             }
@@ -89,19 +116,25 @@ impl Shared {
         }
     }
 
-    /// Writes an answer, its head together with the first piece. `head` is room that is used again.
-    async fn write<I>(&self, io: &mut I, reply: Reply, head: &mut Vec<u8>) -> Result<(), BoxError>
+    /// Writes an answer, its head together with the first piece. `room` is used again.
+    async fn write<I>(
+        &self,
+        io: &mut I,
+        head: &Head,
+        mut body: Body,
+        room: &mut Vec<u8>,
+    ) -> Result<(), BoxError>
     where
         I: AsyncWrite + Unpin,
     {
-        let (parts, mut body) = reply.into_parts();
-        let framing = Framing::of(parts.status, &body);
-        head.clear();
-        framing.write_head(parts.status, &parts.headers, head);
-        if !parts.headers.contains_key(DATE) {
-            self.date.line(head);
+        let framing = Framing::of(head.status, &body);
+        room.clear();
+        room.extend_from_slice(&head.lines);
+        framing.write_line(room);
+        if !head.is_dated {
+            self.date.line(room);
         }
-        head.extend_from_slice(b"\r\n");
+        room.extend_from_slice(b"\r\n");
         let mut n_left = framing.length();
         while let Some(frame) = body.frame().await {
             // Trailers are for those who ask for them, which is hyper's.
@@ -113,23 +146,23 @@ impl Shared {
             let end: &[u8] = if framing == Framing::Chunked { b"\r\n" } else { b"" };
             if framing == Framing::Chunked {
                 // Writing to memory cannot fail.
-                write!(head, "{:x}\r\n", piece.len()).ok();
+                write!(room, "{:x}\r\n", piece.len()).ok();
             }
-            io.write_all_buf(&mut Buf::chain(Buf::chain(head.as_slice(), piece), end)).await?;
-            head.clear();
+            io.write_all_buf(&mut Buf::chain(Buf::chain(room.as_slice(), piece), end)).await?;
+            room.clear();
         }
         match framing {
-            Framing::Chunked => head.extend_from_slice(b"0\r\n\r\n"),
+            Framing::Chunked => room.extend_from_slice(b"0\r\n\r\n"),
             Framing::Length(_) if n_left > 0 => return Err("a body is shorter than it says".into()),
             Framing::Length(_) | Framing::Nothing => {}
         }
-        io.write_all(head).await?;
+        io.write_all(room).await?;
         Ok(io.flush().await?)
     }
 }
 
-/// The request at the beginning of what was read, and its length. Nothing where it is not for here.
-fn parse(bytes: &[u8]) -> Option<(Received, usize)> {
+/// The request at the beginning of what was read, and its bytes. Nothing where it is not for here.
+fn parse(bytes: &[u8]) -> Option<(Received, Bytes)> {
     let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut head = httparse::Request::new(&mut lines);
     let Ok(httparse::Status::Complete(n_bytes)) = head.parse(bytes) else { return None };
@@ -156,7 +189,7 @@ fn parse(bytes: &[u8]) -> Option<(Received, usize)> {
         };
         request.headers_mut().append(name, value);
     }
-    Some((request, n_bytes))
+    Some((request, copy))
 }
 
 /// How the end of a body is known.
@@ -188,18 +221,8 @@ impl Framing {
         }
     }
 
-    /// Status line and headers. Headers of the answer do not say how it is framed; the body does.
-    fn write_head(self, status: StatusCode, headers: &HeaderMap, head: &mut Vec<u8>) {
-        let reason = status.canonical_reason().unwrap_or("<none>");
-        for text in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\n"] {
-            head.extend_from_slice(text.as_bytes());
-        }
-        let is_framing = |name: &HeaderName| *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING;
-        for (name, value) in headers.iter().filter(|(name, _)| !is_framing(name)) {
-            for text in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                head.extend_from_slice(text);
-            }
-        }
+    /// The header that says it.
+    fn write_line(self, head: &mut Vec<u8>) {
         // Writing to memory cannot fail.
         match self {
             Self::Nothing => {}
@@ -207,6 +230,43 @@ impl Framing {
             Self::Chunked => head.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         }
     }
+}
+
+/// What stands above the body of an answer, but for how it is framed.
+struct Head {
+    status: StatusCode,
+    /// The status line and the headers.
+    lines: Vec<u8>,
+    /// Whether the headers tell the date.
+    is_dated: bool,
+}
+
+impl Head {
+    /// The head of an answer, and its body; `lines` is room that may be used again. Headers of the answer do not say how it is framed;
+    /// the body does.
+    fn of(reply: Reply, mut lines: Vec<u8>) -> (Self, Body) {
+        let (parts, body) = reply.into_parts();
+        lines.clear();
+        let reason = parts.status.canonical_reason().unwrap_or("<none>");
+        for text in ["HTTP/1.1 ", parts.status.as_str(), " ", reason, "\r\n"] {
+            lines.extend_from_slice(text.as_bytes());
+        }
+        let is_framing = |name: &HeaderName| *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING;
+        for (name, value) in parts.headers.iter().filter(|(name, _)| !is_framing(name)) {
+            for text in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                lines.extend_from_slice(text);
+            }
+        }
+        (Self { status: parts.status, lines, is_dated: parts.headers.contains_key(DATE) }, body)
+    }
+}
+
+/// A request that was answered by [`Again`].
+struct Known {
+    /// Its bytes. Nothing follows on them that belongs to it.
+    request: Bytes,
+    head: Head,
+    again: Again,
 }
 
 /// The header `Date`, made once a second.

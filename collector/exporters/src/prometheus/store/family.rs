@@ -137,6 +137,8 @@ pub(super) struct Families {
     all: Vec<Option<Family>>,
     free: Vec<u32>,
     by_name: BTreeMap<Box<str>, u32>,
+    /// Series that came or ended, and types that changed.
+    n_changes: u64,
 }
 
 impl Families {
@@ -147,6 +149,7 @@ impl Families {
         family: &FamilyRef<'_>,
         histogram: Option<&Histogram>,
     ) -> Result<u32, Conflict> {
+        self.n_changes += 1;
         let (name, kind) = exposed(name, family, histogram);
         if let Some(index) = self.by_name.get(name).copied()
             && let Some(known) = self.get_mut(index)
@@ -182,7 +185,23 @@ impl Families {
 
     /// Whether a series may stay in its family with this type.
     pub(super) fn stay(&mut self, family: u32, kind: Kind) -> Result<(), Conflict> {
-        self.get_mut(family).map_or(Ok(()), |family| family.accept(kind))
+        let Some(family) = self.get_mut(family) else { return Ok(()) };
+        let before = family.kind;
+        let outcome = family.accept(kind);
+        if family.kind != before {
+            self.n_changes += 1;
+        }
+        outcome
+    }
+
+    /// How often it changed what is shown, but for values.
+    pub(super) fn n_changes(&self) -> u64 {
+        self.n_changes
+    }
+
+    /// All families by name.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = &Family> {
+        self.by_name.values().filter_map(|index| self.get(*index))
     }
 
     pub(super) fn add(&mut self, family: u32, series: u32) {
@@ -212,6 +231,7 @@ impl Families {
     }
 
     pub(super) fn note_gone(&mut self, family: u32) {
+        self.n_changes += 1;
         if let Some(family) = self.get_mut(family) {
             family.n_gone += 1;
         }

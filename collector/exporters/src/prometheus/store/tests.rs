@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use exposition::Protocol;
-use exposition::print::Printer;
+use exposition::print::{Negotiated, Printer};
 use model::Scrape;
 use translate::{Scratch, ToSeries};
 
@@ -25,6 +25,9 @@ fn put(store: &mut Store, scrape: &Scrape, now: Tick) {
 /// Those of the exporter, without a series of the target.
 static OPTIONS: LazyLock<ToSeries> =
     LazyLock::new(|| ToSeries { target_info: false, ..exporter("").to_series.clone() });
+
+const TEXT: Negotiated =
+    Negotiated { protocol: Protocol::PrometheusText0, escaping: exposition::Escaping::AllowUtf8 };
 
 fn page(store: &mut Store, now: Tick) -> String {
     let mut printer = Printer::new(Protocol::PrometheusText0, exposition::Escaping::AllowUtf8);
@@ -217,9 +220,74 @@ proptest::proptest! {
                 last = Some(name);
                 expected.push_str(&format!("m{name}{{instance=\"h:1\",job=\"j\",l=\"{label}\"}} {value}\n"));
             }
-            proptest::prop_assert_eq!(page(&mut store, Tick(now)), expected);
+            let again = store.page_again(TEXT, Tick(now));
+            proptest::prop_assert_eq!(page(&mut store, Tick(now)), &*expected);
+            match again {
+                Some(again) => proptest::prop_assert_eq!(again, &expected),
+                // Only once: then every page comes of the one before it.
+                None => store.learn_page(TEXT, &expected.into(), Tick(now)),
+            }
         }
     }
+}
+
+#[test]
+fn a_page_of_the_same_series_is_the_one_before_with_other_values() {
+    let with = |names: &[&str], value: f64| {
+        let mut builder = Builder::new();
+        for name in names {
+            let help = "what it is\nand  why # 1";
+            builder = builder
+                .described(model::Family { name: (*name).into(), help: help.into(), ..Default::default() })
+                .sample(name, &[("a", "x y} 1\n2")], value)
+                .sample(name, &[("b", "")], -value);
+        }
+        builder.scrape()
+    };
+    let mut store = store();
+    assert_eq!(store.page_again(TEXT, Tick(0)), None);
+    put(&mut store, &with(&["m", "n"], 1.5), Tick(0));
+    let first = page(&mut store, Tick(0));
+    store.learn_page(TEXT, &first.into(), Tick(0));
+    for value in [1.5, 2e9, f64::NAN, f64::INFINITY, 0.0, -1e-7, 1.5] {
+        put(&mut store, &with(&["m"], value), Tick(0));
+        let again = store.page_again(TEXT, Tick(0)).unwrap();
+        assert_eq!(again, page(&mut store, Tick(0)));
+        // Nothing has changed: it is not even copied.
+        assert_eq!(store.page_again(TEXT, Tick(0)).unwrap().as_ptr(), again.as_ptr());
+    }
+    let is_known = |store: &mut Store, now: u32| store.page_again(TEXT, Tick(now)).is_some();
+    let learn = |store: &mut Store, now: u32| {
+        let written = page(store, Tick(now));
+        store.learn_page(TEXT, &written.into(), Tick(now));
+        is_known(store, now)
+    };
+    assert!(is_known(&mut store, 600) && !is_known(&mut store, 601), "expired, though nobody has swept yet");
+    assert!(!learn(&mut store, 601), "what has expired may come again before it is swept");
+    let other = Negotiated { protocol: Protocol::OpenMetricsText1, ..TEXT };
+    assert_eq!(store.page_again(other, Tick(0)), None);
+    store.learn_page(other, &"# EOF\n".into(), Tick(0));
+    assert_eq!(store.page_again(other, Tick(0)), None);
+    assert!(learn(&mut store, 0));
+    // A series comes, and one ends.
+    put(&mut store, &with(&["o"], 1.0), Tick(0));
+    assert!(!is_known(&mut store, 0) && learn(&mut store, 0));
+    put(&mut store, &with(&["o"], f64::from_bits(model::STALE_BITS)), Tick(0));
+    assert!(!is_known(&mut store, 0) && learn(&mut store, 0));
+    // A type becomes known.
+    put(
+        &mut store,
+        &Builder::new().family("n", Kind::Gauge).sample("n", &[("b", "")], 1.0).scrape(),
+        Tick(0),
+    );
+    assert!(!is_known(&mut store, 0) && learn(&mut store, 0));
+    // What is not of these series is not learned.
+    store.learn_page(TEXT, &"m 1\n".into(), Tick(0));
+    assert!(!is_known(&mut store, 0));
+    // Parts of histograms are shown, or not, as the times of others want it.
+    assert!(learn(&mut store, 0));
+    put(&mut store, &of_pod(1), Tick(0));
+    assert!(!learn(&mut store, 0));
 }
 
 #[test]

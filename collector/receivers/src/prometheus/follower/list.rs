@@ -50,7 +50,8 @@ impl List {
 
     /// Fetches until it is dropped.
     pub(super) async fn run(mut self) {
-        let refresh = self.settings.refresh.as_duration();
+        let settings = Arc::clone(&self.settings);
+        let refresh = settings.refresh.as_duration();
         let (mut retry, mut is_spread) = (FIRST_RETRY, false);
         loop {
             self.heard = self.told();
@@ -66,6 +67,7 @@ impl List {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.changed() => {}
+                () = settings.hurry.notified() => retry = FIRST_RETRY,
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Requests that are heads, with hyper as the oracle: a server that speaks HTTP/2, too, leaves everything to hyper.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::body::Body;
 use crate::testing::Log;
@@ -111,6 +112,54 @@ async fn answers_are_those_of_hyper_and_handlers_see_the_same() {
     };
     assert_eq!(seen(&our_log), seen(&their_log));
     assert_eq!(our_log.all().len(), 11);
+}
+
+#[tokio::test]
+async fn a_request_that_repeats_the_one_before_it_is_answered_again_with_another_body() {
+    for (http2, n_asked) in [(false, 5), (true, 7)] {
+        let (log, n_bodies) = (Log::default(), Arc::new(AtomicUsize::new(0)));
+        let answer = log.clone().answer(move |seen| {
+            let counter = Arc::clone(&n_bodies);
+            let body = move || match counter.fetch_add(1, Ordering::Relaxed) {
+                2 => panic!("as asked"),
+                n_before => format!("body {n_before}\n").into(),
+            };
+            let mut reply =
+                reply(StatusCode::NOT_FOUND, if seen.uri == "/again" { body() } else { "-".into() });
+            if seen.uri == "/again" {
+                reply.extensions_mut().insert(Again::new(body));
+            }
+            reply
+        });
+        let response_headers =
+            HeaderMap::from_iter([(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"))]);
+        let server =
+            Server::start(ServeOptions { http2, response_headers, ..ServeOptions::default() }, answer);
+        let [again, longer, other] = [
+            "GET /again HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /again HTTP/1.1\r\nHost: x\r\nAccept: a/b\r\n\r\n",
+            "GET /other HTTP/1.1\r\nHost: x\r\n\r\n",
+        ];
+        // Two of them at once, then what differs, and the first one anew.
+        let pieces = [again, &again.repeat(2), longer, other, other, &again.repeat(2)];
+        let answers = converse(&server, &pieces, "body 5\n").await;
+        let (starts, bodies): (Vec<_>, Vec<_>) = answers
+            .split("HTTP/1.1 ")
+            .skip(1)
+            .map(|answer| {
+                let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+                assert!(head.contains("\r\ncontent-type: text/plain; charset=utf-8"), "{head}");
+                assert!(head.contains("\r\nx-frame-options: DENY") && head.contains("\r\ndate: "), "{head}");
+                assert!(head.contains(&format!("\r\ncontent-length: {}", body.len())), "{head}");
+                (&head[..3], body)
+            })
+            .unzip();
+        let ok = "404";
+        assert_eq!(starts, [ok, ok, "500", ok, ok, ok, ok, ok]);
+        let first = ["body 0\n", "body 1\n", "internal error\n", "body 3\n", "-", "-"];
+        assert_eq!(bodies, [&first[..], &["body 4\n", "body 5\n"]].concat());
+        assert_eq!(log.all().len(), n_asked);
+    }
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ impl World {
     }
 }
 
+const SECONDS_3: Duration = Duration::from_secs(3);
 const UNTIL: &str = "__meta_muster_until";
 const FROM: &str = "__meta_muster_from";
 
@@ -116,4 +117,45 @@ async fn a_scrape_that_failed_is_held_back_as_well() {
     let expected: Vec<_> =
         slots[n_before..before(&slots, 58.0)].iter().map(|slot| slot.replace("s 1", "s 0")).collect();
     assert!(n_old >= n_before && downs == expected, "{downs:?} {expected:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scraper_that_ends_sends_what_it_holds_back_and_may_be_its_own() {
+    for scrape_on_shutdown in [false, true] {
+        let (mut old, mut new) =
+            [(); 2].map(|()| World::configured(Options { scrape_on_shutdown, ..Options::default() })).into();
+        old.discover(&["a:1"]);
+        old.reload(&[TEN]).await;
+        new.reload(&[TEN]).await;
+        old.until(15.0).await;
+        let phase = old.phase("a:1");
+        let slots: Vec<String> = (0..8).map(|n| format!("{:.1}s 1", phase + f64::from(n) * 10.0)).collect();
+        old.hand_over(UNTIL, 25, true);
+        new.hand_over(FROM, 25, true);
+        old.until(65.0).await;
+        assert!(old.scraper().is_in_doubt() && new.scraper().is_in_doubt());
+        // The new owner hears that the turn was put off. The old one hears nothing.
+        new.hand_over(FROM, 95, true);
+        old.until(65.1).await;
+        assert!(!new.scraper().is_in_doubt());
+        for world in [&mut old, &mut new] {
+            world.scraper.take().unwrap().shutdown(SECONDS_3).await;
+        }
+        let own = slots[..before(&slots, 65.0)].join(", ");
+        let last = if scrape_on_shutdown { format!("{own}, 65.1s 1") } else { own };
+        assert_eq!((old.ups("a:1"), new.ups("a:1")), (last, String::new()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_back_is_sent_even_where_the_end_comes_during_a_scrape() {
+    let (mut old, _, slots) = two().await;
+    old.hand_over(UNTIL, 25, true);
+    old.until(59.0).await;
+    old.answer("a:1", "5s", Some("a 1\n"));
+    let n_before = before(&slots, 59.0);
+    let next: f64 = slots[n_before].split('s').next().unwrap().parse().unwrap();
+    old.until(next + 1.0).await;
+    old.scraper.take().unwrap().shutdown(SECONDS_3).await;
+    assert_eq!(old.ups("a:1"), slots[..n_before].join(", "), "the scrape under way is given up");
 }

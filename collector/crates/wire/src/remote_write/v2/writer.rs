@@ -108,16 +108,45 @@ impl<const N: usize> Short<N> {
     }
 }
 
-/// Place in which one series after the other is put together, if, as nearly always, all its lengths have one byte. What is
-/// copied has a fixed length, and what follows overwrites what was too much: cheaper than copying a number of bytes
-/// that varies.
-#[derive(Debug)]
+/// What series of a scrape have behind their labels, and how they are written if, as nearly always, all their lengths have one byte.
+/// What is copied has a fixed length, and what follows overwrites what was too much: cheaper than copying a number of bytes that varies.
+#[derive(Debug, Default)]
 struct Piece {
-    bytes: [u8; PIECE_BYTES],
     /// What follows the labels of a series whose value is not zero, with a hole for the value.
     tail: Short<TAIL_BYTES>,
     /// What follows the labels of one whose value is zero.
     zero_tail: Short<TAIL_BYTES>,
+}
+
+/// Series that are being appended; behind them is room for the next one, which holds anything.
+#[derive(Debug)]
+struct Room<'a> {
+    bytes: &'a mut Vec<u8>,
+    n_bytes: usize,
+}
+
+/// How much room is made at a time.
+const ROOM_BYTES: usize = 4 << 10;
+
+impl<'a> Room<'a> {
+    fn behind(bytes: &'a mut Vec<u8>) -> Self {
+        Self { n_bytes: bytes.len(), bytes }
+    }
+
+    /// Room for a piece.
+    #[inline]
+    fn next(&mut self) -> &mut [u8; PIECE_BYTES] {
+        if self.bytes.len() < self.n_bytes + PIECE_BYTES {
+            self.bytes.resize(self.n_bytes + ROOM_BYTES, 0);
+        }
+        self.bytes[self.n_bytes..].first_chunk_mut().expect("room was made")
+    }
+
+    /// The bytes, without the room.
+    fn close(self) -> &'a mut Vec<u8> {
+        self.bytes.truncate(self.n_bytes);
+        self.bytes
+    }
 }
 
 /// Bytes of a series all of whose lengths have one byte, at most.
@@ -133,11 +162,9 @@ const TAIL_BYTES: usize = 2 + 9 + 2 * SHORT_BYTES;
 /// Of the value in a tail.
 const VALUE_AT: usize = 3;
 
-impl Default for Piece {
+impl Default for Short<TAIL_BYTES> {
     fn default() -> Self {
-        let mut bytes = [0; PIECE_BYTES];
-        bytes[..HEAD_BYTES].copy_from_slice(&[tag::SERIES, 0, tag::LABELS, 0]);
-        Self { bytes, tail: Short::of(&[]), zero_tail: Short::of(&[]) }
+        Self::of(&[])
     }
 }
 
@@ -151,13 +178,19 @@ impl Piece {
         self.zero_tail = Short::joined(&[&[tag::SAMPLES, n_time], time, metadata]);
     }
 
-    /// The series, unless it is too long for this.
+    /// Writes the series and says how many bytes it has, unless it is too long for this.
     #[inline]
-    fn write(&mut self, table: &SeriesTable, id: SeriesId, bits: u64) -> Option<&[u8]> {
-        let labels = self.bytes[HEAD_BYTES..].first_chunk_mut::<LABEL_BYTES>()?;
+    fn write(
+        &self,
+        room: &mut [u8; PIECE_BYTES],
+        table: &SeriesTable,
+        id: SeriesId,
+        bits: u64,
+    ) -> Option<usize> {
+        let labels = room[HEAD_BYTES..].first_chunk_mut::<LABEL_BYTES>()?;
         let n_labels = table.put_label_refs(id, labels)?;
         let tail_at = HEAD_BYTES + n_labels;
-        let place = self.bytes.get_mut(tail_at..)?.first_chunk_mut::<TAIL_BYTES>()?;
+        let place = room.get_mut(tail_at..)?.first_chunk_mut::<TAIL_BYTES>()?;
         let tail = if bits == 0 { &self.zero_tail } else { &self.tail };
         *place = tail.bytes;
         if bits != 0 {
@@ -167,9 +200,8 @@ impl Piece {
         if end > MAX_SHORT_BYTES {
             return None;
         }
-        self.bytes[1] = (end - 2) as u8;
-        self.bytes[3] = n_labels as u8;
-        Some(&self.bytes[..end])
+        room[..HEAD_BYTES].copy_from_slice(&[tag::SERIES, (end - 2) as u8, tag::LABELS, n_labels as u8]);
+        Some(end)
     }
 }
 
@@ -300,26 +332,33 @@ impl SeriesWriter {
         let max_bytes = max_bytes.saturating_sub(self.symbols.encoded().len() + MAX_SHORT_BYTES);
         let mut piece = Piece::default();
         let mut last_family = None;
-        for (index, Point { series: id, bits }) in points.iter().copied().enumerate() {
-            if self.series.len() > max_bytes {
-                return index;
+        let mut series = std::mem::take(&mut self.series);
+        let mut room = Room::behind(&mut series);
+        let mut n_taken = 0;
+        for Point { series: id, bits } in points.iter().copied() {
+            if room.n_bytes > max_bytes {
+                break;
             }
             let family = table.family_of(id);
             if last_family != Some(family) {
                 last_family = Some(family);
-                let kind = table.family(id).map_or(Kind::Unknown, |family| family.kind);
-                self.resolve_metadata(table, id, kind);
+                self.resolve_metadata(table, id, table.kind(id));
                 piece.set_tail(self.last_time.of(at), self.metadata.encoded);
             }
-            if let Some(series) = piece.write(table, id, bits) {
-                self.series.extend_from_slice(series);
+            if let Some(n_bytes) = piece.write(room.next(), table, id, bits) {
+                room.n_bytes += n_bytes;
             } else {
                 self.resolve_labels(table, id);
                 let stamp = Stamp { at, start: 0 };
-                append_series(&mut self.series, &self.labels, bits, stamp, self.metadata.encoded.get());
+                let out = room.close();
+                append_series(out, &self.labels, bits, stamp, self.metadata.encoded.get());
+                room = Room::behind(out);
             }
+            n_taken += 1;
         }
-        points.len()
+        room.close();
+        self.series = series;
+        n_taken
     }
 
     #[inline]
