@@ -14,6 +14,7 @@ mod hostile;
 mod http_sd;
 mod kubelets;
 mod kubernetes;
+mod machine;
 mod messages;
 mod native;
 mod otlp;
@@ -34,6 +35,9 @@ use libtest_mimic::{Arguments, Trial};
 
 /// Stands among the needs of a test that mounts a file system, in a namespace of its own.
 const PERMISSION_TO_MOUNT: &str = "permission to mount";
+
+/// Areas whose cases judge by the clock.
+const TIMED: [&str; 3] = ["following", "side_by_side", "outages"];
 
 /// One test: what it states, what it needs beside the programs, how it is run.
 struct Case {
@@ -61,7 +65,8 @@ impl Case {
             [] => format!("{area}::{}", self.name),
             missing => format!("{area}::{} (skipped: without {})", self.name, missing.join(", ")),
         };
-        let run = self.run;
+        let (run, label, is_timed) = (self.run, self.name, TIMED.contains(&area));
+        let run = move || if is_timed { machine::undisturbed(label, run) } else { run() };
         Trial::test(name, move || run().map_err(|error| format!("{error:#}").into()))
             .with_ignored_flag(!missing.is_empty())
     }

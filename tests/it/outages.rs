@@ -6,7 +6,6 @@
 mod beside;
 mod clock;
 mod full_disk;
-mod halts;
 mod limits;
 mod process;
 mod receiver;

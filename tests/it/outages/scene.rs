@@ -11,7 +11,7 @@ use world::now_ms;
 use world::sink::Sink;
 use world::verdict::{Verdict, Window, verdict};
 
-use super::halts::Halts;
+use crate::machine::Watch;
 use crate::programs::{Collector, Manner, eventually};
 
 /// How often targets are scraped: a scale of 1 to 50 and more.
@@ -68,7 +68,7 @@ pub(super) struct Scene {
     pub(super) gate: Gate,
     pub(super) collector: Collector,
     interval: Duration,
-    halts: Halts,
+    watch: Watch,
     /// How long the process took to end, the last time.
     pub(super) last_end: Duration,
     /// What is scraped from here on is judged.
@@ -96,7 +96,7 @@ impl Scene {
             gate,
             collector,
             interval: setup.interval,
-            halts: Halts::watch(),
+            watch: Watch::start(),
             last_end: Duration::ZERO,
             from: now_ms(),
         })
@@ -148,13 +148,13 @@ impl Scene {
         self.end().await?;
         let verdict = self.verdict(to);
         self.faultless(&verdict)?;
-        let halted = self.halts.scrapes(self.interval) * verdict.series;
+        let taken = self.watch.taken();
+        let halted = taken.scrapes(self.interval) * verdict.series;
         let allowed = verdict.expected * MAX_UNSCRAPED_PERCENT / 100 + halted;
         ensure!(
             verdict.missing <= allowed,
-            "scraping did not go on, {allowed} samples allowed: {}\n{}",
-            told(&verdict),
-            self.halts.told()
+            "scraping did not go on, {allowed} samples allowed: {}\n{taken}",
+            told(&verdict)
         );
         Ok(())
     }
