@@ -8,6 +8,7 @@ use bytes::Bytes;
 use discovery::{Discovery, Group, Snapshot};
 use exporters::{Prometheus, PrometheusRemoteWrite};
 use futures_util::future::BoxFuture;
+use http::HeaderValue;
 use model::{Batch, Labels, Metrics, Scrape, Timestamp};
 use pipeline::{Bodies, Component, Exporter, Site};
 use receivers::HostMetrics;
@@ -105,8 +106,8 @@ impl Fetch for Page {
     fn fetch<'a>(&'a self, _target: &'a Target, _kept: usize) -> BoxFuture<'a, Result<Fetched, FetchError>> {
         let turn = self.n_served.fetch_add(1, Ordering::Relaxed) % 2;
         Box::pin(std::future::ready(Ok(Fetched {
-            content_type: Some("text/plain; version=0.0.4; charset=utf-8".to_owned()),
-            content_encoding: Some("gzip".to_owned()),
+            content_type: Some(HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8")),
+            content_encoding: Some(HeaderValue::from_static("gzip")),
             body: self.bodies[usize::from(turn == 1)].clone(),
         })))
     }

@@ -403,7 +403,7 @@ impl PrometheusRemoteWrite {
             let repacked =
                 self.sealer.repack(&payload).map_err(|error| ExportError::never("unreadable", error))?;
             let mut request = self.request(Protocol::V1, repacked, n_before);
-            VmProtocol::set_headers(&mut request.headers);
+            VmProtocol::set_headers(request.headers_mut());
             let answer = self.client.send(request).await.map_err(ExportError::later)?;
             if !self.vm_protocol.is_unknown(answer.status) {
                 return Ok(answer);
@@ -424,7 +424,7 @@ impl PrometheusRemoteWrite {
     fn request(&self, protocol: Protocol, payload: Bytes, n_before: u32) -> net::Request {
         let request = net::Request::post(self.destination.clone(), payload, Duration::ZERO, MAX_ANSWER_BYTES);
         let mut request = net::Request { timeout: None, keeps_to_host: true, cuts_answer: true, ..request };
-        let headers = &mut request.headers;
+        let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(protocol.content_type()));
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(remote_write::CONTENT_ENCODING));
         headers.insert(

@@ -43,7 +43,7 @@ pub(crate) struct Endpoint {
     url: String,
     client: net::Client,
     timeout: Duration,
-    headers: HeaderMap,
+    headers: Arc<HeaderMap>,
 }
 
 /// Asks until the task is dropped.
@@ -174,12 +174,12 @@ impl Endpoint {
             HeaderName::from_static("x-prometheus-refresh-interval-seconds"),
             seconds.expect("digits are a header value"),
         );
-        Self { url: config.url.to_string(), client, timeout: refresh, headers }
+        Self { url: config.url.to_string(), client, timeout: refresh, headers: Arc::new(headers) }
     }
 
     async fn fetch(&self) -> Result<Vec<Group>, Problem> {
         let request = net::Request {
-            headers: self.headers.clone(),
+            headers: Arc::clone(&self.headers),
             ..net::Request::get(&self.url, self.timeout, MAX_GROUPS_BYTES)
         };
         let response =

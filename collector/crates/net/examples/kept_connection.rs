@@ -7,6 +7,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
@@ -26,11 +27,12 @@ fn main() {
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     let timeout = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
     headers.insert(timeout, HeaderValue::from_static("10"));
+    let headers = Arc::new(headers);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         for _ in 0..n_requests {
             let request = net::Request::get(destination.clone(), Duration::from_secs(10), 1 << 20);
-            let request = net::Request { headers: headers.clone(), ..request };
+            let request = net::Request { headers: Arc::clone(&headers), ..request };
             let answer = client.send(request).await.expect("an answer");
             assert_eq!(answer.body.len(), 2000);
         }

@@ -13,12 +13,13 @@ mod lane;
 mod link_local;
 mod progress;
 
-use std::borrow::Cow;
+use std::future::{Future, ready};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::Either;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use http_body_util::Full;
@@ -43,7 +44,7 @@ use destination::Place;
 use hop::{Hop, is_redirect};
 use http1::{AnswerHead, Lane, RequestHead};
 use lane::Lanes;
-use progress::{BodyLimits, Progress, read_answer, was_stale};
+use progress::{BodyLimits, Progress, read_body, was_stale};
 
 /// Redirects that are followed for one request, as in Go.
 const MAX_REDIRECTS: usize = 10;
@@ -58,8 +59,9 @@ pub struct Request {
     pub method: Method,
     /// `http` or `https`; a user and password in it are used and not shown.
     pub url: Destination,
-    /// Sent as they are, beside what the client's configuration adds.
-    pub headers: HeaderMap,
+    /// Sent as they are, beside what the client's configuration adds. Who asks for the same again and again shares them between
+    /// requests; [`Self::headers_mut`] changes those of this one.
+    pub headers: Arc<HeaderMap>,
     /// Sent as it is; compression is the caller's.
     pub body: Bytes,
     /// For everything together: connecting, redirects, the whole body. Without one, that of the configuration
@@ -88,7 +90,10 @@ impl Request {
     /// A GET.
     #[must_use]
     pub fn get(url: impl Into<Destination>, timeout: Duration, body_limit: usize) -> Self {
-        let (headers, body) = (HeaderMap::new(), Bytes::new());
+        // Shared, so that who has headers of its own pays nothing for none.
+        static NO_HEADERS: LazyLock<Arc<HeaderMap>> = LazyLock::new(Arc::default);
+
+        let (headers, body) = (Arc::clone(&NO_HEADERS), Bytes::new());
         let (method, timeout, unix_socket) = (Method::GET, Some(timeout), None);
         Self {
             method,
@@ -119,8 +124,13 @@ impl Request {
     /// With one more header; replaces one of the same name.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers_mut().insert(name, value);
         self
+    }
+
+    /// The headers, to be changed for this request alone.
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        Arc::make_mut(&mut self.headers)
     }
 }
 
@@ -157,6 +167,25 @@ struct Inner {
 }
 
 type Connections = Pool<Connector, Full<Bytes>>;
+
+/// A request on its way.
+struct Asked {
+    hop: Hop,
+    limits: BodyLimits,
+    progress: Progress,
+    buffer: BytesMut,
+}
+
+impl Asked {
+    fn of(mut request: Request) -> Result<Self, NetError> {
+        let place = request.url.place()?;
+        let limits =
+            BodyLimits { most: request.body_limit, kept: request.kept_limit, is_cut: request.cuts_answer };
+        let progress = Progress::new(&place);
+        let buffer = std::mem::take(&mut request.buffer);
+        Ok(Self { hop: Hop::first(request, place), limits, progress, buffer })
+    }
+}
 
 /// An answer whose body is still to be read.
 enum Answer {
@@ -255,38 +284,37 @@ impl Client {
     ///
     /// # Errors
     /// When there is no answer, see [`NetError`].
-    pub async fn send(&self, mut request: Request) -> Result<Response, NetError> {
-        let place = request.url.place()?;
+    pub fn send(&self, request: Request) -> impl Future<Output = Result<Response, NetError>> + Send {
         let limit = request.timeout.or(self.inner.settings.timeout);
-        let limits =
-            BodyLimits { most: request.body_limit, kept: request.kept_limit, is_cut: request.cuts_answer };
-        let progress = Progress::new(&place);
-        let buffer = std::mem::take(&mut request.buffer);
-        let mut hop = Hop::first(request, place);
-        let exchange = self.exchange(&mut hop, limits, &progress, buffer);
-        match limit {
-            None => exchange.await,
-            Some(limit) => match tokio::time::timeout(limit, exchange).await {
-                Ok(result) => result,
-                Err(_) => Err(NetError::Timeout { peer: progress.peer(), limit, during: progress.phase() }),
-            },
-        }
+        let mut asked = match Asked::of(request) {
+            Ok(asked) => asked,
+            Err(error) => return Either::Left(ready(Err(error))),
+        };
+        // Borrowed, not moved: what a future takes out of what it has caught stands in it twice.
+        Either::Right(async move {
+            let exchange = self.exchange(&mut asked);
+            match limit {
+                None => exchange.await,
+                Some(limit) => match tokio::time::timeout(limit, exchange).await {
+                    Ok(result) => result,
+                    Err(_) => {
+                        let progress = &asked.progress;
+                        Err(NetError::Timeout { peer: progress.peer(), limit, during: progress.phase() })
+                    }
+                },
+            }
+        })
     }
 
-    async fn exchange(
-        &self,
-        hop: &mut Hop,
-        limits: BodyLimits,
-        progress: &Progress,
-        buffer: BytesMut,
-    ) -> Result<Response, NetError> {
+    async fn exchange(&self, asked: &mut Asked) -> Result<Response, NetError> {
+        let Asked { hop, limits, progress, buffer } = asked;
         let _slot = match &self.inner.slots {
             Some(slots) => Some(slots.acquire().await.expect("the semaphore is never closed")),
             None => None,
         };
         for _ in 0..=MAX_REDIRECTS {
             progress.enter(&hop.place);
-            let answer = if self.inner.goes_by_lane(hop) {
+            let mut answer = if self.inner.goes_by_lane(hop) {
                 self.hop_by_lane(hop, progress).await?
             } else {
                 // In a box like everything that is rare and large: a future is moved as a whole.
@@ -300,16 +328,22 @@ impl Client {
                     hop.redirect(status, location)?;
                     Box::pin(self.inner.check_redirect(hop, progress)).await?;
                 }
-                None => match answer {
-                    Answer::Pooled(answer) => {
-                        return Box::pin(read_answer(answer, limits, progress, buffer)).await;
-                    }
-                    Answer::Lane(head, mut lane) => {
-                        let response = lane.read(head, limits, progress).await?;
-                        self.inner.park(hop.place.peer(), lane);
-                        return Ok(response);
-                    }
-                },
+                None => {
+                    let (body, trailers) = match &mut answer {
+                        Answer::Pooled(answer) => {
+                            Box::pin(read_body(answer.body_mut(), *limits, progress, buffer)).await?
+                        }
+                        Answer::Lane(head, lane) => lane.read(head, *limits, progress).await?,
+                    };
+                    let (status, headers) = match answer {
+                        Answer::Pooled(answer) => (answer.status(), answer.into_parts().0.headers),
+                        Answer::Lane(head, lane) => {
+                            self.inner.park(hop.place.peer(), lane);
+                            (head.status, head.headers)
+                        }
+                    };
+                    return Ok(Response { status: status.as_u16(), headers, body, trailers });
+                }
             }
         }
         let reason = format!("more than the limit of {MAX_REDIRECTS} redirects");
@@ -343,7 +377,7 @@ impl Client {
                 user_agent: USER_AGENT,
                 headers: &headers,
             };
-            match lane.send(head, hop.body.clone()).await {
+            match lane.send(&head, &hop.body).await {
                 Ok(head) => return Ok(Answer::Lane(head, lane)),
                 Err(failed)
                     if was_used
@@ -361,8 +395,7 @@ impl Client {
     /// One request to one host. A kept connection that the server closed at the same moment is no reason to
     /// fail a request that may be repeated (as in Go).
     async fn hop(&self, hop: &Hop, progress: &Progress) -> Result<http::Response<Incoming>, NetError> {
-        let headers = self.inner.headers(hop).await?;
-        let mut headers = headers.into_owned();
+        let mut headers = Arc::unwrap_or_clone(self.inner.headers(hop).await?);
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
         let connections = match &hop.unix_socket {
             None => self.inner.connections(&hop.place)?,
@@ -401,34 +434,34 @@ impl std::fmt::Debug for Client {
 
 impl Inner {
     /// Everything the request carries but for what HTTP itself adds. On foreign ground, only what is no secret.
-    async fn headers<'a>(&self, hop: &'a Hop) -> Result<Cow<'a, HeaderMap>, NetError> {
+    async fn headers(&self, hop: &Hop) -> Result<Arc<HeaderMap>, NetError> {
         // Most requests carry nothing but what the caller gave.
-        let mut headers = Cow::Borrowed(&hop.headers);
+        let mut headers = Arc::clone(&hop.headers);
         let refused = |error: AuthError| unsendable(&hop.place, error);
         if hop.is_at_home {
             for extra in &self.settings.headers {
                 let value = extra.value().map_err(refused)?;
                 if extra.appends {
-                    headers.to_mut().append(extra.name.clone(), value);
+                    Arc::make_mut(&mut headers).append(extra.name.clone(), value);
                 } else {
-                    headers.to_mut().insert(extra.name.clone(), value);
+                    Arc::make_mut(&mut headers).insert(extra.name.clone(), value);
                 }
             }
             if !headers.contains_key(header::AUTHORIZATION)
                 && let Some(value) = self.settings.auth.header().await.map_err(refused)?
             {
-                headers.to_mut().insert(header::AUTHORIZATION, value);
+                Arc::make_mut(&mut headers).insert(header::AUTHORIZATION, value);
             }
         }
         if !headers.contains_key(header::AUTHORIZATION)
             && let Some(value) = hop.place.authorization()
         {
-            headers.to_mut().insert(header::AUTHORIZATION, value);
+            Arc::make_mut(&mut headers).insert(header::AUTHORIZATION, value);
         }
         if hop.unix_socket.is_none()
             && let Some(value) = self.proxy_authorization(&hop.place)
         {
-            headers.to_mut().insert(header::PROXY_AUTHORIZATION, value);
+            Arc::make_mut(&mut headers).insert(header::PROXY_AUTHORIZATION, value);
         }
         Ok(headers)
     }

@@ -164,7 +164,7 @@ impl TokenSource {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         Request {
             method: Method::POST,
-            headers,
+            headers: headers.into(),
             body: Bytes::from(form),
             ..Request::get(&self.token_url, TOKEN_TIMEOUT, MAX_TOKEN_BYTES)
         }

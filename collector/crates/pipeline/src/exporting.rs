@@ -209,7 +209,8 @@ impl Exporting {
         }
         let outcome = match &self.waiting {
             Some(waiting) => self.enqueue(waiting, &mut bodies).await,
-            None if self.sender.exporter.sends() => self.send_now(&mut bodies).await,
+            // In a box, since most exporters have a queue: a future has room for whatever may happen in it.
+            None if self.sender.exporter.sends() => Box::pin(self.send_now(&mut bodies)).await,
             None => {
                 self.sender.counters.sent(bodies.iter().map(|(_, body)| body.n_items as u64).sum());
                 Ok(())

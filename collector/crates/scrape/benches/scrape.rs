@@ -15,6 +15,7 @@ use discovery::{Discovery, Group, Snapshot};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use futures_util::future::BoxFuture;
+use http::HeaderValue;
 use model::{Labels, Scrape};
 use scrape::{
     Clock, Feed, Fetch, FetchError, Fetched, GlobalConfig, Job, Options, Refused, Scraper, Sink, Target,
@@ -112,7 +113,7 @@ impl Clock for Jumping {
 /// Two bodies a target, with the same series and other values, that are served by turns.
 struct Bodies {
     of_targets: Vec<[Bytes; 2]>,
-    encoding: Option<String>,
+    encoding: Option<HeaderValue>,
     n_served: AtomicU64,
 }
 
@@ -130,7 +131,7 @@ impl Bodies {
         };
         Self {
             of_targets: (0..n_targets).map(|target| [body(target, 0), body(target, 1)]).collect(),
-            encoding: is_zipped.then(|| encoding.to_owned()),
+            encoding: is_zipped.then(|| encoding.parse().expect("a header value")),
             n_served: AtomicU64::new(0),
         }
     }
@@ -142,7 +143,7 @@ impl Fetch for Bodies {
         let number = address.trim_start_matches('t').trim_end_matches(":1").parse::<usize>();
         let turn = self.n_served.fetch_add(1, Ordering::Relaxed) as usize / self.of_targets.len() % 2;
         let fetched = Fetched {
-            content_type: Some("text/plain".to_owned()),
+            content_type: Some(HeaderValue::from_static("text/plain")),
             content_encoding: self.encoding.clone(),
             body: self.of_targets[number.expect("addresses are ours")][turn].clone(),
         };

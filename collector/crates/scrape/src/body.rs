@@ -89,7 +89,8 @@ fn take(
     buffer: &mut Buffer,
     proven: usize,
 ) -> Result<usize, Failed> {
-    let format = exposition::format_of(fetched.content_type.as_deref(), job.fallback());
+    let content_type = fetched.content_type.as_ref().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let format = exposition::format_of(content_type.as_deref(), job.fallback());
     let is_lines = format.as_ref().is_ok_and(|(format, _)| *format != Format::Protobuf);
     let bounds = Bounds::of(job, is_lines);
     let body = buffer.inflate(fetched, bounds, proven)?;
@@ -143,7 +144,7 @@ impl Buffer {
         proven: usize,
     ) -> Result<&'a [u8], ScrapeError> {
         let max_bytes = bounds.max_bytes();
-        if fetched.content_encoding.as_deref() != Some("gzip") {
+        if fetched.content_encoding.as_ref().is_none_or(|encoding| encoding != "gzip") {
             let is_small = fetched.body.len() <= max_bytes;
             return if is_small { Ok(&fetched.body) } else { Err(bounds.too_large()) };
         }

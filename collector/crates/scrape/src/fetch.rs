@@ -4,10 +4,11 @@
 //! `gzip` unless `enable_compression` is off, the timeout in a header. The loop knows only the trait
 //! [`Fetch`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use config::Problem;
+use config::{Period, Problem};
 use futures_util::future::BoxFuture;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
@@ -27,9 +28,9 @@ pub const MAX_WIRE_BYTES: u64 = 64 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fetched {
     /// Its content type.
-    pub content_type: Option<String>,
+    pub content_type: Option<HeaderValue>,
     /// How it is compressed.
-    pub content_encoding: Option<String>,
+    pub content_encoding: Option<HeaderValue>,
     /// The body as it came.
     pub body: Bytes,
 }
@@ -91,7 +92,9 @@ pub trait Fetch: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct HttpFetch {
     client: net::Client,
-    headers: HeaderMap,
+    /// With the timeout of the job.
+    headers: Arc<HeaderMap>,
+    timeout: Duration,
     /// Largest body as it comes over the wire.
     body_limit: usize,
 }
@@ -110,17 +113,19 @@ impl HttpFetch {
         headers.insert(ACCEPT, accept);
         let encoding = if config.enable_compression { "gzip" } else { "identity" };
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
+        let timeout = config.scrape_timeout.map_or(Duration::ZERO, Period::as_duration);
+        set_timeout(&mut headers, timeout);
         let limit = config.limits.body_size_limit.map_or(MAX_WIRE_BYTES, |limit| limit.as_u64());
         // A body that reaches the limit is too large already.
         let body_limit = usize::try_from(limit.saturating_sub(1)).unwrap_or(usize::MAX);
-        Ok(Self { client, headers, body_limit })
+        Ok(Self { client, headers: Arc::new(headers), timeout, body_limit })
     }
 
     async fn get(&self, target: &Target, kept: usize) -> Result<Fetched, FetchError> {
-        let mut headers = self.headers.clone();
-        let seconds = target.timeout.as_secs_f64().to_string();
-        let seconds = HeaderValue::try_from(seconds).expect("digits are a header value");
-        headers.insert(HeaderName::from_static("x-prometheus-scrape-timeout-seconds"), seconds);
+        let mut headers = Arc::clone(&self.headers);
+        if target.timeout != self.timeout {
+            set_timeout(Arc::make_mut(&mut headers), target.timeout);
+        }
         let request = net::Request {
             headers,
             kept_limit: kept,
@@ -138,16 +143,18 @@ impl HttpFetch {
         if response.status != 200 {
             return Err(FetchError::Status(response.status));
         }
-        let text = |name: HeaderName| {
-            let value = response.headers.get(name)?;
-            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
-        };
         Ok(Fetched {
-            content_type: text(CONTENT_TYPE),
-            content_encoding: text(CONTENT_ENCODING),
+            content_type: response.headers.get(CONTENT_TYPE).cloned(),
+            content_encoding: response.headers.get(CONTENT_ENCODING).cloned(),
             body: response.body,
         })
     }
+}
+
+fn set_timeout(headers: &mut HeaderMap, timeout: Duration) {
+    let seconds = timeout.as_secs_f64().to_string();
+    let seconds = HeaderValue::try_from(seconds).expect("digits are a header value");
+    headers.insert(HeaderName::from_static("x-prometheus-scrape-timeout-seconds"), seconds);
 }
 
 impl Fetch for HttpFetch {

@@ -230,11 +230,11 @@ impl Follower {
         let id = query_escaped(&self.collector_id);
         let url = format!("{}/scrape_configs?collector_id={id}", self.endpoint);
         let mut request = Request::get(url, ANSWER_TIMEOUT, MAX_ANSWER_BYTES);
-        request.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        request.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         let is_known = etag.is_some();
         if let Some(etag) = etag {
-            request.headers.insert(IF_NONE_MATCH, etag);
+            request.headers_mut().insert(IF_NONE_MATCH, etag);
         }
         let response = match self.send(request).await {
             Ok(response) => response,
@@ -272,7 +272,7 @@ impl Follower {
 
     async fn send_by(&self, client: &Client, mut request: Request) -> Result<Response, String> {
         if let Some(seen) = lock(&self.seen).clone() {
-            request.headers.insert(SEEN_HEADER, seen);
+            request.headers_mut().insert(SEEN_HEADER, seen);
         }
         let response = client.send(request).await.map_err(|error| error_chain(&error))?;
         if let Some(seen) = response.headers.get(&SEEN_HEADER) {

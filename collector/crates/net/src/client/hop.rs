@@ -16,7 +16,7 @@ use crate::error::NetError;
 pub(super) struct Hop {
     pub(super) method: Method,
     pub(super) place: Arc<Place>,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Arc<HeaderMap>,
     pub(super) body: Bytes,
     /// This is the host that the caller named, reached as safely as the caller asked, and no hop on the way here was
     /// another one.
@@ -70,17 +70,19 @@ impl Hop {
         if !keeps_request(status) && !self.method.is_safe() {
             self.method = Method::GET;
             self.body = Bytes::new();
+            let headers = Arc::make_mut(&mut self.headers);
             for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
-                self.headers.remove(name);
+                headers.remove(name);
             }
         }
         self.is_at_home &= self.is_home(self.place.url());
         if !self.is_at_home {
             // Once away, what the caller sent as a credential does not come back either.
+            let headers = Arc::make_mut(&mut self.headers);
             for name in
                 [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION, header::WWW_AUTHENTICATE]
             {
-                self.headers.remove(name);
+                headers.remove(name);
             }
         }
         Ok(())
@@ -132,7 +134,7 @@ mod tests {
         ) {
             let first = format!("{first_scheme}://home.example/");
             let mut request = Request::get(&first, Duration::ZERO, 0);
-            request.headers.insert(header::AUTHORIZATION, HeaderValue::from_static("secret"));
+            request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static("secret"));
             let mut hop = Hop::first(request, Arc::new(Place::parse(&first).unwrap()));
             let mut is_still_home = true;
             for (scheme, host) in places {

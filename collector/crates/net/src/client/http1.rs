@@ -85,10 +85,10 @@ impl Lane {
 
     /// Sends a request and reads the head of its answer. The answer may begin before the request has left; the rest is sent
     /// while it is read then.
-    pub(super) async fn send(&mut self, head: RequestHead<'_>, body: Bytes) -> Result<AnswerHead, Failed> {
+    pub(super) async fn send(&mut self, head: &RequestHead<'_>, body: &Bytes) -> Result<AnswerHead, Failed> {
         let mut buffer = buffers::take();
         head.write(body.len(), &mut buffer);
-        self.sending = Some(Sending { head: buffer, body, n_sent: 0 });
+        self.sending = Some(Sending { head: buffer, body: body.clone(), n_sent: 0 });
         let mut n_received = 0;
         match self.read_head(head.method, &mut n_received).await {
             Ok(answer) => {

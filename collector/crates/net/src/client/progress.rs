@@ -11,7 +11,6 @@ use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::Error as PoolError;
 use hyper_util::client::legacy::connect::CaptureConnection;
 
-use super::Response;
 use super::destination::Place;
 use super::http1::AnswerError;
 use crate::connect::Uses;
@@ -104,22 +103,22 @@ pub(super) struct BodyLimits {
     pub(super) is_cut: bool,
 }
 
-pub(super) async fn read_answer(
-    answer: http::Response<Incoming>,
+/// Reads a body to its end, and what is said behind it. `buffer` is taken for a body of several pieces.
+pub(super) async fn read_body(
+    body: &mut Incoming,
     limits: BodyLimits,
     progress: &Progress,
-    buffer: BytesMut,
-) -> Result<Response, NetError> {
+    buffer: &mut BytesMut,
+) -> Result<(Bytes, HeaderMap), NetError> {
     progress.reading();
     let limit = limits.most;
     let too_large = || NetError::BodyTooLarge { peer: progress.peer(), limit };
-    let (head, mut body) = answer.into_parts();
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > limit && !limits.is_cut {
         return Err(too_large());
     }
     let mut whole = Bytes::new();
-    let mut pieces = buffer;
+    let mut pieces = std::mem::take(buffer);
     pieces.clear();
     let mut trailers = HeaderMap::new();
     while let Some(frame) = body.frame().await {
@@ -155,11 +154,11 @@ pub(super) async fn read_answer(
         }
     }
     let body = if pieces.is_empty() { whole } else { pieces.freeze() };
-    Ok(Response { status: head.status.as_u16(), headers: head.headers, body, trailers })
+    Ok((body, trailers))
 }
 
 /// Reads on without keeping anything. Gives the size as the error that it is, or the error that came before.
-async fn count(mut body: Incoming, mut n_read: usize, limits: BodyLimits, progress: &Progress) -> NetError {
+async fn count(body: &mut Incoming, mut n_read: usize, limits: BodyLimits, progress: &Progress) -> NetError {
     while let Some(frame) = body.frame().await {
         match frame {
             Ok(frame) => n_read += frame.data_ref().map_or(0, Bytes::len),

@@ -44,7 +44,7 @@ impl Scraped {
     }
 
     fn scrape_as(&mut self, content_type: &str, body: Vec<u8>) -> String {
-        let content_type = Some(content_type.to_owned());
+        let content_type = Some(content_type.parse().unwrap());
         self.digest(Ok(Fetched { content_type, content_encoding: None, body: body.into() }))
     }
 
@@ -653,8 +653,8 @@ fn body_limits_and_content_types_are_kept() {
         let job = job(config);
         let mut cache = Cache::new(&job, &target(&job, &[]), &Arc::default());
         let fetched = Fetched {
-            content_type: content_type.map(str::to_owned),
-            content_encoding: encoding.map(str::to_owned),
+            content_type: content_type.map(|text| text.parse().unwrap()),
+            content_encoding: encoding.map(|text| text.parse().unwrap()),
             body: body.into(),
         };
         let digested = digest(Ok(fetched), &job, Timestamp(1), &mut cache, &buffers, 0);

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use discovery::{Discovery, Group, Snapshot};
 use expect_test::expect;
 use futures_util::future::BoxFuture;
+use http::HeaderValue;
 use model::{Labels, STALE_BITS, Scrape};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -74,7 +75,7 @@ impl Fetch for ScriptedFetch {
             self.in_flight.lock().unwrap().0 -= 1;
             let body = body.ok_or(FetchError::Status(500))?;
             Ok(Fetched {
-                content_type: Some("text/plain".to_owned()),
+                content_type: Some(HeaderValue::from_static("text/plain")),
                 content_encoding: None,
                 body: body.into(),
             })

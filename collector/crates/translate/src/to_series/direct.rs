@@ -70,6 +70,7 @@ struct Direct<'a, 'r, 'e> {
     /// The native histogram that the point is which is being emitted.
     histogram: Option<Cow<'a, Histogram>>,
     resources: Vec<Resource<'a>>,
+    /// Where each of them is, once there are two.
     by_identity: HashMap<(&'a str, &'a str), usize>,
     /// The resource of the series before.
     last: usize,
@@ -178,7 +179,12 @@ impl<'a> Direct<'a, '_, '_> {
             return self.last;
         }
         let next = self.resources.len();
-        self.last = *self.by_identity.entry((job, instance)).or_insert(next);
+        if next > 0 && self.by_identity.is_empty() {
+            let first = &self.resources[0];
+            self.by_identity.insert((first.job, first.instance), 0);
+        }
+        // Most scrapes have one resource, which needs no index.
+        self.last = if next == 0 { 0 } else { *self.by_identity.entry((job, instance)).or_insert(next) };
         if self.last == next {
             self.resources.push(Resource { job, instance, info: Vec::new(), seen: Seen::default() });
         }

@@ -105,10 +105,10 @@ impl List {
         // As Prometheus: an answer is good for as long as the interval.
         let mut request =
             Request::get(self.url.clone(), refresh.max(Duration::from_secs(1)), MAX_GROUPS_BYTES);
-        request.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        request.headers.insert(INTERVAL_HEADER, seconds);
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        request.headers_mut().insert(INTERVAL_HEADER, seconds);
         if let Some(etag) = &self.etag {
-            request.headers.insert(IF_NONE_MATCH, etag.clone());
+            request.headers_mut().insert(IF_NONE_MATCH, etag.clone());
         }
         let fail = |why: String| Problem::error("", format!("the list at {} has no answer: {why}", self.url));
         let response = self.settings.send_for_list(request).await.map_err(fail)?;

@@ -51,7 +51,7 @@ impl Follower {
             let began = Instant::now();
             let mut request = Request::get(url.clone(), HELD + ANSWER_TIMEOUT, MAX_ANSWER_BYTES);
             if let Some(etag) = &etag {
-                request.headers.insert(IF_NONE_MATCH, etag.clone());
+                request.headers_mut().insert(IF_NONE_MATCH, etag.clone());
             }
             let answer = self.send(request).await;
             let status = answer.as_ref().map_or(0, |response| response.status);

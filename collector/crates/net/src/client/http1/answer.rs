@@ -6,7 +6,6 @@ use http::HeaderMap;
 use super::chunked::Chunked;
 use super::head::Framing;
 use super::{AnswerError, AnswerHead, Lane};
-use crate::client::Response;
 use crate::client::progress::{BodyLimits, MAX_RESERVED, Progress};
 use crate::error::NetError;
 
@@ -24,21 +23,19 @@ impl<T: Into<AnswerError>> From<T> for BodyError {
 }
 
 impl Lane {
-    /// Reads the answer to its end.
+    /// Reads the answer to its end: its body, and what was said behind it.
     ///
     /// # Errors
     /// When it breaks off, or is larger than the limits.
     pub(in crate::client) async fn read(
         &mut self,
-        head: AnswerHead,
+        head: &AnswerHead,
         limits: BodyLimits,
         progress: &Progress,
-    ) -> Result<Response, NetError> {
+    ) -> Result<(Bytes, HeaderMap), NetError> {
         progress.reading();
         match self.read_body(head.framing, limits).await {
-            Ok((body, trailers)) => {
-                Ok(Response { status: head.status.as_u16(), headers: head.headers, body, trailers })
-            }
+            Ok(answer) => Ok(answer),
             Err(BodyError::Answer(error)) => Err(progress.broken(error)),
             Err(BodyError::TooLarge) => {
                 Err(NetError::BodyTooLarge { peer: progress.peer(), limit: limits.most })

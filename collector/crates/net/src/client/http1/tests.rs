@@ -82,9 +82,11 @@ fn read<'a>(
     let head = RequestHead { method, path: "/", host: "a", user_agent: "test", headers: &headers };
     let mut lane = Lane::new(Conn::new(TokioIo::new(Script::new(pieces)), None));
     block_on(async {
-        let head = lane.send(head, Bytes::new()).await.map_err(|failed| innermost(&failed.error))?;
-        let response = lane.read(head, limits, &Progress::new(&place)).await;
-        let response = response.map_err(|error| innermost(&error))?;
+        let sent = lane.send(&head, &Bytes::new()).await;
+        let head = sent.map_err(|failed| innermost(&failed.error))?;
+        let read = lane.read(&head, limits, &Progress::new(&place)).await;
+        let (body, trailers) = read.map_err(|error| innermost(&error))?;
+        let response = Response { status: head.status.as_u16(), headers: head.headers, body, trailers };
         Ok((response, lane.may_be_parked()))
     })
 }
