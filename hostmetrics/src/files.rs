@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{PROC_SUPER_MAGIC, fstatfs};
+use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, openat};
 
 /// Largest file that is read.
 pub const MAX_FILE_BYTES: usize = 16 << 20;
@@ -28,6 +29,8 @@ pub(crate) struct Files {
     buffer: Vec<u8>,
     /// Files that every scrape reads, by path.
     kept: Vec<(String, File)>,
+    /// Where files of processes are found.
+    processes: Option<(String, OwnedFd)>,
     /// Whether a file was not the kernel's own, so that somebody else may have to answer: `lxcfs` for one puts files of its own over
     /// those of `/proc`.
     has_others: bool,
@@ -47,7 +50,7 @@ impl Files {
     /// The file, and whether it is the kernel's own.
     fn open(&mut self, path: &str) -> io::Result<(File, bool)> {
         let file = File::open(path)?;
-        let is_own = fstatfs(&file).is_ok_and(|told| [PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&told.f_type));
+        let is_own = is_of_the_kernel(&file);
         self.has_others |= !is_own;
         Ok((file, is_own))
     }
@@ -58,10 +61,27 @@ impl Files {
         fill(&mut self.buffer, &mut Pieces::Many, |piece, _at| file.read(piece))
     }
 
-    /// The whole of a file that the kernel writes in one piece, as those of a process: an answer that does not fill
-    /// the buffer is all there is, and needs no second question.
-    pub(crate) fn read_piece(&mut self, path: &str) -> io::Result<&[u8]> {
-        let (mut file, _) = self.open(path)?;
+    /// Opens a `/proc` whose processes are read next, anew in every scrape: from there on [`Files::read_of_process`] finds its way, and
+    /// whose files they are is asked once for all of them.
+    pub(crate) fn enter(&mut self, proc: &str) -> io::Result<()> {
+        let folder = openat(CWD, proc, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        self.has_others |= !is_of_the_kernel(&folder);
+        match &mut self.processes {
+            Some((path, known)) if path == proc => *known = folder,
+            other => *other = Some((proc.to_owned(), folder)),
+        }
+        Ok(())
+    }
+
+    /// The whole of a file of a process. The kernel writes it in one piece: an answer that does not fill the buffer is all there is,
+    /// and needs no second question.
+    pub(crate) fn read_of_process(&mut self, path: &str) -> io::Result<&[u8]> {
+        let inside = self.processes.as_ref().and_then(|(proc, folder)| {
+            let inside = path.strip_prefix(proc.as_str())?.strip_prefix('/')?;
+            Some((folder.as_fd(), inside))
+        });
+        let (folder, inside) = inside.unwrap_or((CWD, path));
+        let mut file = File::from(openat(folder, inside, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
         fill(&mut self.buffer, &mut Pieces::One, |piece, _at| file.read(piece))
     }
 
@@ -124,6 +144,11 @@ impl Files {
             kept = if start == 0 && len == self.buffer.len() { 0 } else { len - start };
         }
     }
+}
+
+/// Whether a file is one that the kernel makes up when it is read.
+fn is_of_the_kernel(file: impl AsFd) -> bool {
+    fstatfs(file).is_ok_and(|told| [PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&told.f_type))
 }
 
 /// How the kernel hands a file out, and how much of it is wanted.
@@ -204,7 +229,7 @@ mod tests {
         let file = file(&text);
         let mut files = Files::default();
         assert_eq!(files.read(file.path().to_str().unwrap()).unwrap().len(), text.len());
-        assert_eq!(files.read_piece(file.path().to_str().unwrap()).unwrap().len(), text.len());
+        assert_eq!(files.read_of_process(file.path().to_str().unwrap()).unwrap().len(), text.len());
     }
 
     #[test]
@@ -215,6 +240,31 @@ mod tests {
         assert!(!files.has_others());
         files.read(file(b"x").path().to_str().unwrap()).unwrap();
         assert!(files.has_others());
+    }
+
+    #[test]
+    fn files_of_processes_are_found_from_their_folder_and_nowhere_else() {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let path = |place: usize| folders[place].path().join("7/stat").to_str().unwrap().to_owned();
+        for (place, text) in ["first", "second"].into_iter().enumerate() {
+            std::fs::create_dir(folders[place].path().join("7")).unwrap();
+            std::fs::write(path(place), text).unwrap();
+        }
+        let mut files = Files::default();
+        files.enter("/proc").unwrap();
+        assert!(!files.has_others());
+        assert_eq!(files.read_of_process(&path(0)).unwrap(), b"first");
+        files.enter(folders[0].path().to_str().unwrap()).unwrap();
+        assert!(files.has_others());
+        // The folder is gone by its name: only who has it open finds what is in it.
+        let moved = folders[1].path().join("moved");
+        std::fs::rename(folders[0].path(), &moved).unwrap();
+        assert_eq!(files.read_of_process(&path(0)).unwrap(), b"first");
+        assert_eq!(files.read_of_process(&path(1)).unwrap(), b"second");
+        assert_eq!(
+            files.enter(folders[0].path().to_str().unwrap()).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 
     #[test]

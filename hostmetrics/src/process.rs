@@ -275,7 +275,8 @@ impl Scraper for Process {
     fn scrape(&mut self, turn: &mut Turn<'_>, out: &mut Out) {
         let folder = turn.root.proc_folder();
         let mut pids = std::mem::take(&mut self.pids);
-        if let Err(error) = self.folders.processes(folder, &mut pids) {
+        if let Err(error) = turn.files.enter(folder).and_then(|()| self.folders.processes(folder, &mut pids))
+        {
             return turn.failures.add(("process", "list of processes"), folder, &error, "");
         }
         if self.wanted.has(Fact::Owner)
@@ -347,7 +348,7 @@ impl Process {
         // Stat files are a few hundred bytes; a copy on the stack leaves the buffer to the files that follow.
         let mut copy = [0; 1024];
         turn.root.process(&mut self.path, pid, "stat");
-        let n_bytes = match turn.files.read_piece(&self.path) {
+        let n_bytes = match turn.files.read_of_process(&self.path) {
             Ok(text) => {
                 let n_bytes = text.len().min(copy.len());
                 copy[..n_bytes].copy_from_slice(&text[..n_bytes]);
@@ -458,7 +459,7 @@ impl Process {
     fn put_memory(&mut self, pid: u32, turn: &mut Turn<'_>, around: &Surroundings) -> Option<()> {
         const PERCENT: f64 = 100.0;
         turn.root.process(&mut self.path, pid, "statm");
-        match turn.files.read_piece(&self.path).map(pages) {
+        match turn.files.read_of_process(&self.path).map(pages) {
             Ok(Some((all, resident))) => {
                 let page_bytes = rustix::param::page_size() as u64;
                 let resident = resident.saturating_mul(page_bytes);
@@ -479,7 +480,7 @@ impl Process {
 
     fn put_io(&mut self, pid: u32, turn: &mut Turn<'_>) -> Option<()> {
         turn.root.process(&mut self.path, pid, "io");
-        match turn.files.read_piece(&self.path).map(Io::parse) {
+        match turn.files.read_of_process(&self.path).map(Io::parse) {
             Ok(Some(io)) => {
                 let (read, written) = if turn.has_upstream_values {
                     (io.read_chars, io.written_chars)
@@ -511,7 +512,7 @@ impl Process {
 
     fn put_signals(&mut self, pid: u32, turn: &mut Turn<'_>) -> Option<()> {
         turn.root.process(&mut self.path, pid, "status");
-        match turn.files.read_piece(&self.path).map(Status::parse) {
+        match turn.files.read_of_process(&self.path).map(Status::parse) {
             Ok(Status { pending, .. }) => {
                 let value = if turn.has_upstream_values { pending } else { u64::from(pending.count_ones()) };
                 self.points.int(SIGNALS, value, &[]);
@@ -530,7 +531,7 @@ impl Process {
         let outcome = self.folders.list(&folder, |thread| {
             let path = format!("{folder}/{}/status", String::from_utf8_lossy(thread));
             // A thread that has ended meanwhile counts as none.
-            if let Ok(text) = turn.files.read_piece(&path) {
+            if let Ok(text) = turn.files.read_of_process(&path) {
                 let status = Status::parse(text);
                 voluntary = voluntary.saturating_add(status.voluntary);
                 involuntary = involuntary.saturating_add(status.involuntary);

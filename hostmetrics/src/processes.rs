@@ -168,7 +168,8 @@ impl Processes {
     /// Looks at every process itself.
     fn look(&mut self, turn: &mut Turn<'_>) -> Option<Tally> {
         let folder = turn.root.proc_folder();
-        if let Err(error) = self.folders.processes(folder, &mut self.pids) {
+        let listed = turn.files.enter(folder).and_then(|()| self.folders.processes(folder, &mut self.pids));
+        if let Err(error) = listed {
             turn.failures.add(("processes", "list of processes"), folder, &error, "");
             return None;
         }
@@ -176,7 +177,7 @@ impl Processes {
         let mut n_there = self.pids.len();
         for pid in &self.pids {
             turn.root.process(&mut self.path, *pid, "stat");
-            match turn.files.read_piece(&self.path) {
+            match turn.files.read_of_process(&self.path) {
                 Ok(text) => {
                     if let Some(stat) = Stat::parse(text) {
                         tally.add(stat.state);

@@ -165,7 +165,7 @@ impl Reader<'_> {
 
     fn owner(&mut self, pid: u32, turn: &mut Turn<'_>) -> String {
         turn.root.process(self.path, pid, "status");
-        let user = match turn.files.read_piece(self.path) {
+        let user = match turn.files.read_of_process(self.path) {
             Ok(text) => Status::parse(text).user,
             Err(error) if is_gone(&error) => return String::new(),
             Err(error) => {

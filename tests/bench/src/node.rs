@@ -39,9 +39,18 @@ pub(crate) struct Args {
     /// Seconds for which the agent with all scrapers runs at its default interval.
     #[arg(long, default_value_t = 150, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
-    /// Only these scrapers, and nothing else; may be given again.
-    #[arg(long, value_parser = PossibleValuesParser::new(MATCHING.map(|(scrapers, _)| scrapers)))]
+    /// Only these scrapers, the many processes (`process`) or the agent as a whole (`agent`); may be given again.
+    #[arg(long, value_parser = PossibleValuesParser::new(parts()))]
     only: Vec<String>,
+}
+
+/// Parts of the bench that compare with nobody.
+const PROCESS: &str = "process";
+const AGENT: &str = "agent";
+
+/// What can be measured alone.
+fn parts() -> impl Iterator<Item = &'static str> {
+    MATCHING.into_iter().map(|(scrapers, _)| scrapers).chain([PROCESS, AGENT])
 }
 
 /// Scrapers and node_exporter's collectors for the same things.
@@ -82,6 +91,19 @@ const SLICE: u32 = 20;
 /// Until Go's runtime and ours have what they need.
 const WARM_UP: Duration = Duration::from_secs(2);
 
+const HEAD: [&str; 10] = [
+    "scraper",
+    "into",
+    "points",
+    "allocations",
+    "alone, us",
+    "muster, us",
+    "requests sent",
+    "node_exporter, us",
+    "ratio",
+    "at most 1/3",
+];
+
 pub(crate) async fn run(args: &Args) -> Result<()> {
     print(&format!("### The host agent\n\n{}\n", machine::describe()))?;
     let mut rows = Vec::new();
@@ -94,26 +116,18 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             rows.push(row(way, scrapers, &own, &beside));
         }
     }
-    let head = [
-        "scraper",
-        "into",
-        "points",
-        "allocations",
-        "alone, us",
-        "muster, us",
-        "requests sent",
-        "node_exporter, us",
-        "ratio",
-        "at most 1/3",
-    ];
-    print(&markdown(&head, &rows))?;
-    if !args.only.is_empty() {
-        return Ok(());
+    if !rows.is_empty() {
+        print(&markdown(&HEAD, &rows))?;
     }
-    say(&format!("{} processes are started", args.processes));
-    print(&processes(args.processes)?)?;
-    say(&format!("the agent runs for {} s", args.seconds));
-    print(&agent(Duration::from_secs(args.seconds)).await?)
+    if is_wanted(PROCESS) {
+        say(&format!("{} processes are started", args.processes));
+        print(&processes(args.processes)?)?;
+    }
+    if is_wanted(AGENT) {
+        say(&format!("the agent runs for {} s", args.seconds));
+        print(&agent(Duration::from_secs(args.seconds)).await?)?;
+    }
+    Ok(())
 }
 
 fn verdict(is_met: bool) -> &'static str {
