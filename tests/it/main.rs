@@ -14,7 +14,6 @@ mod hostile;
 mod http_sd;
 mod kubelets;
 mod kubernetes;
-mod machine;
 mod messages;
 mod native;
 mod otlp;
@@ -66,7 +65,7 @@ impl Case {
             missing => format!("{area}::{} (skipped: without {})", self.name, missing.join(", ")),
         };
         let (run, label, is_timed) = (self.run, self.name, TIMED.contains(&area));
-        let run = move || if is_timed { machine::undisturbed(label, run) } else { run() };
+        let run = move || if is_timed { world::machine::undisturbed(label, run) } else { run() };
         Trial::test(name, move || run().map_err(|error| format!("{error:#}").into()))
             .with_ignored_flag(!missing.is_empty())
     }

@@ -3,6 +3,7 @@
 //! The fleet writes down when each request arrives. Two requests for a target that follow each other should be an interval
 //! apart; jitter is how far they are from it, the fleet's own delay included. The samples' timestamps are judged alike.
 
+use std::slice;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -84,9 +85,10 @@ async fn measure(program: &str, setting: &Setting) -> Result<(Figures, Vec<Strin
     let stand = fleet::start(setting.n_targets, setting.n_series, setting.gzip).await?;
     let sink = Sink::start().await?;
     let url = sink.url();
-    let task = Task { fleet: &stand.fleet, interval: setting.interval, gzip: setting.gzip, sink: &url };
+    let groups = stand.groups();
+    let task = Task { groups: &groups, interval: setting.interval, gzip: setting.gzip, sink: &url };
     let running = programs::start(program, &task).await?;
-    delivered_once(&running, &sink, setting).await?;
+    delivered_once(slice::from_ref(&running), &sink, setting).await?;
     say(&format!("jitter: {program} is measured for {:?}", setting.measured));
     let (since, began, before) = (now_ms(), Instant::now(), running.usage()?);
     let most = watch_files(&running, began + setting.measured).await?;

@@ -55,6 +55,9 @@ enum Bench {
     RemoteWrite(RemoteWriteArgs),
     /// Long runs that have to end without a fault.
     Soak(SoakArgs),
+    /// A part of a fleet; `scrape` starts it where one process may not have all connections.
+    #[command(hide = true)]
+    Fleet(fleet::Args),
     /// Work for a program that counts what it does: `cargo xtask release` builds by that.
     Train,
 }
@@ -233,6 +236,7 @@ async fn run(bench: Bench) -> Result<()> {
             let script = args.script.script();
             remote_write::run(&script.setting(Duration::from_secs(args.seconds)), &script).await
         }
+        Bench::Fleet(args) => fleet::serve(&args).await,
         Bench::Train => train::run().await,
         Bench::Soak(SoakArgs { soak: Soak::Outage(args) }) => soak::outage(&args.script()).await,
     }

@@ -1,6 +1,7 @@
 //! One program, one fleet, one sink: what a sample costs.
 //!
-//! A program runs alone. When every target has been delivered once, and then as much in an interval as is due in one, CPU time
+//! A program runs alone; where the system allows fewer open files than there are targets, in several processes that share them, and figures are
+//! those of all of them in sum. When every target has been delivered once, and then as much in an interval as is due in one, CPU time
 //! (user and system), samples and bytes that the sink acknowledged, and context switches are counted over the measured time; peak memory is
 //! that of the whole run, open files are those at its end. Samples are all that arrive, `up` and its like included.
 
@@ -106,12 +107,19 @@ struct Reading {
     wire_bytes: u64,
 }
 
-fn read(running: &Running, sink: &Sink) -> Result<Reading> {
-    let usage = running.usage()?;
+fn read(running: &[Running], sink: &Sink) -> Result<Reading> {
+    let mut usage = Usage::default();
+    for one in running {
+        let Usage { cpu, rss_bytes, peak_rss_bytes } = one.usage()?;
+        usage.cpu += cpu;
+        usage.rss_bytes += rss_bytes;
+        usage.peak_rss_bytes += peak_rss_bytes;
+    }
+    let switches = running.iter().filter_map(|one| process::context_switches(one.id()));
     let totals = sink.ledger().totals();
     Ok(Reading {
         usage,
-        n_switches: process::context_switches(running.id()).unwrap_or_default(),
+        n_switches: switches.sum(),
         n_samples: totals.delivered,
         n_requests: totals.requests,
         wire_bytes: sink.body_bytes(),
@@ -121,11 +129,14 @@ fn read(running: &Running, sink: &Sink) -> Result<Reading> {
 /// Measures one program; gives its figures, and what the fleet had to leave out.
 pub(crate) async fn measure(program: &str, setting: &Setting) -> Result<(Figures, Vec<String>)> {
     say(&format!("{}: {program} starts", setting.name()));
-    let stand = fleet::start(setting.n_targets, setting.n_series, setting.gzip).await?;
+    let parts = fleet::in_parts(setting.n_targets, setting.n_series, setting.gzip).await?;
     let sink = Sink::start().await?;
     let url = sink.url();
-    let task = Task { fleet: &stand.fleet, interval: setting.interval, gzip: setting.gzip, sink: &url };
-    let running = programs::start(program, &task).await?;
+    let mut running = Vec::new();
+    for part in &parts {
+        let task = Task { groups: &part.groups, interval: setting.interval, gzip: setting.gzip, sink: &url };
+        running.push(programs::start(program, &task).await?);
+    }
     delivered_once(&running, &sink, setting).await?;
     settled(&sink, setting).await;
     say(&format!("{}: {program} is measured for {:?}", setting.name(), setting.measured));
@@ -134,6 +145,7 @@ pub(crate) async fn measure(program: &str, setting: &Setting) -> Result<(Figures
     let after = read(&running, &sink)?;
     let n_samples = after.n_samples - before.n_samples;
     ensure!(n_samples > 0, "{program} delivered nothing in the measured time");
+    let open = running.iter().filter_map(|one| process::descriptors(one.id()));
     let figures = Figures {
         program: program.to_owned(),
         n_samples,
@@ -142,11 +154,15 @@ pub(crate) async fn measure(program: &str, setting: &Setting) -> Result<(Figures
         cpu: after.usage.cpu.saturating_sub(before.usage.cpu),
         n_switches: after.n_switches.saturating_sub(before.n_switches),
         peak_rss_bytes: after.usage.peak_rss_bytes,
-        descriptors: process::descriptors(running.id()).unwrap_or_default(),
+        descriptors: open.fold(Descriptors::default(), Descriptors::plus),
     };
     let cost = figures.cpu_per_million();
     say(&format!("{}: {program} took {cost:.3} CPU s a million samples", setting.name()));
-    Ok((figures, stand.remarks))
+    let mut remarks = parts[0].remarks.clone();
+    if parts.len() > 1 {
+        remarks.insert(0, format!("shared by {} processes of each program", parts.len()));
+    }
+    Ok((figures, remarks))
 }
 
 /// Waits for an interval in which nothing is caught up or left behind; a program that has none of these is measured as it is.
@@ -162,7 +178,7 @@ async fn settled(sink: &Sink, setting: &Setting) {
 
 /// Waits until as many samples have arrived as all targets have. vmagent spreads first scrapes over the interval, and
 /// Prometheus sends only when it has looked at its log.
-pub(crate) async fn delivered_once(running: &Running, sink: &Sink, setting: &Setting) -> Result<()> {
+pub(crate) async fn delivered_once(running: &[Running], sink: &Sink, setting: &Setting) -> Result<()> {
     let patience = setting.interval * 4 + START;
     let deadline = Instant::now() + patience;
     loop {
@@ -170,7 +186,7 @@ pub(crate) async fn delivered_once(running: &Running, sink: &Sink, setting: &Set
         if delivered >= setting.n_active() {
             return Ok(());
         }
-        running.usage()?;
+        running.iter().try_for_each(|one| one.usage().map(drop))?;
         ensure!(
             Instant::now() < deadline,
             "{delivered} of {} samples were delivered in the first {patience:?}; a longer --interval gives it more time",

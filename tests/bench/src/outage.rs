@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::slice;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -101,9 +102,10 @@ pub(crate) async fn play(program: &str, script: &Script, receiver: &Receiver<'_>
     say(&format!("outage: {program} starts, {:.0} samples/s", script.rate()));
     let stand = fleet::start(script.n_targets, script.n_series, true).await?;
     let url = receiver.gate.url("/api/v1/write");
-    let task = Task { fleet: &stand.fleet, interval: script.interval, gzip: true, sink: &url };
+    let groups = stand.groups();
+    let task = Task { groups: &groups, interval: script.interval, gzip: true, sink: &url };
     let mut running = programs::start(program, &task).await?;
-    delivered_once(&running, receiver.sink, &script.setting(script.outage)).await?;
+    delivered_once(slice::from_ref(&running), receiver.sink, &script.setting(script.outage)).await?;
     let stage = Stage {
         script,
         receiver,

@@ -11,6 +11,11 @@ pub(crate) struct Descriptors {
 }
 
 impl Descriptors {
+    /// Those of two processes.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self { open: self.open + other.open, sockets: self.sockets + other.sockets }
+    }
+
     /// The larger of each count.
     pub(crate) fn max(self, other: Self) -> Self {
         Self { open: self.open.max(other.open), sockets: self.sockets.max(other.sockets) }

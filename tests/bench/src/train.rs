@@ -3,6 +3,7 @@
 //! Work is what most users have: targets with many series and with few, compressed and plain, both protocols of remote
 //! write, a host that is read, and pages that show it. The program ends as it does in service, because it writes its counts down then.
 
+use std::slice;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -46,9 +47,10 @@ async fn scraping(setting: &Setting) -> Result<()> {
     let stand = fleet::start(setting.n_targets, setting.n_series, setting.gzip).await?;
     let sink = Sink::start().await?;
     let url = sink.url();
-    let task = Task { fleet: &stand.fleet, interval: setting.interval, gzip: setting.gzip, sink: &url };
+    let groups = stand.groups();
+    let task = Task { groups: &groups, interval: setting.interval, gzip: setting.gzip, sink: &url };
     let mut running = programs::start(program, &task).await?;
-    delivered_once(&running, &sink, setting).await?;
+    delivered_once(slice::from_ref(&running), &sink, setting).await?;
     sleep(WORK).await;
     running.end(GRACE).await
 }

@@ -7,11 +7,11 @@ use world::child::Signal;
 use world::fleet::{Fleet, even};
 use world::gate::Gate;
 use world::ledger::Ledger;
+use world::machine::Watch;
 use world::now_ms;
 use world::sink::Sink;
 use world::verdict::{Verdict, Window, verdict};
 
-use crate::machine::Watch;
 use crate::programs::{Collector, Manner, eventually};
 
 /// How often targets are scraped: a scale of 1 to 50 and more.

@@ -15,6 +15,7 @@ mod tests;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use libdeflater::{CompressionLvl, Compressor};
@@ -39,6 +40,8 @@ const SEQUENCES: u32 = STEP as u32;
 /// How a fleet stands on its host, and what it offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
+    /// Where it listens; Linux has all of 127.0.0.0/8 on the loopback device, and each address has ports of its own.
+    pub host: Ipv4Addr,
     /// Whether clients that ask for gzip get it.
     pub gzip: bool,
     /// Whether a connection stays open after an answer.
@@ -51,7 +54,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { gzip: true, keep_alive: true, max_listeners: usize::MAX, max_connections: usize::MAX }
+        Self {
+            host: Ipv4Addr::LOCALHOST,
+            gzip: true,
+            keep_alive: true,
+            max_listeners: usize::MAX,
+            max_connections: usize::MAX,
+        }
     }
 }
 
@@ -117,7 +126,7 @@ impl Fleet {
         for listener in 0..n_listeners {
             let shared = shared.clone();
             let handler = move |request| answer(shared.clone(), listener, request);
-            servers.push(Server::start_limited(permits.clone(), handler).await?);
+            servers.push(Server::start_limited(options.host, permits.clone(), handler).await?);
         }
         Ok(Fleet { shared, servers })
     }

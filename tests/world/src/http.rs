@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -57,14 +57,18 @@ impl Server {
         Server::listen("127.0.0.1:0", handler).await
     }
 
-    /// Listens on a free loopback port and serves no more connections at a time than there are permits, which servers may
+    /// Listens on a free port of a host and serves no more connections at a time than there are permits, which servers may
     /// share; one connection more is accepted and waits, the others are left to the system's backlog.
-    pub async fn start_limited<H, F>(permits: Arc<Semaphore>, handler: H) -> io::Result<Server>
+    pub async fn start_limited<H, F>(
+        host: Ipv4Addr,
+        permits: Arc<Semaphore>,
+        handler: H,
+    ) -> io::Result<Server>
     where
         H: Fn(Request) -> F + Clone + Send + 'static,
         F: Future<Output = Result<Reply, Hangup>> + Send + 'static,
     {
-        Server::serve("127.0.0.1:0", permits, handler).await
+        Server::serve((host, 0), permits, handler).await
     }
 
     /// Listens on the given `host:port`.
@@ -76,7 +80,11 @@ impl Server {
         Server::serve(address, Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)), handler).await
     }
 
-    async fn serve<H, F>(address: &str, permits: Arc<Semaphore>, handler: H) -> io::Result<Server>
+    async fn serve<H, F>(
+        address: impl ToSocketAddrs,
+        permits: Arc<Semaphore>,
+        handler: H,
+    ) -> io::Result<Server>
     where
         H: Fn(Request) -> F + Clone + Send + 'static,
         F: Future<Output = Result<Reply, Hangup>> + Send + 'static,

@@ -13,7 +13,7 @@
 //! - [`kubelet`]: a kubelet, and an API server, over TLS that ask who is there, and what a real node answers.
 //! - [`control_plane`]: a real Kubernetes API server with etcd behind it, objects to put there, a client.
 //! - [`fake_api`]: an API server in this process that goes wrong on command; [`recording`] makes its objects.
-//! - [`child`], [`peers`], [`browser`]: processes.
+//! - [`child`], [`peers`], [`browser`]: processes; [`machine`]: what the machine took from a test that judges by the clock.
 //! - [`http`]: the small server and client under all of these; [`https`] shows a certificate.
 
 pub mod browser;
@@ -26,6 +26,7 @@ pub mod http;
 pub mod https;
 pub mod kubelet;
 pub mod ledger;
+pub mod machine;
 pub mod pages;
 pub mod peers;
 pub mod recording;

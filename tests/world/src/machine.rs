@@ -23,11 +23,17 @@ const N_TRIES: usize = 3;
 
 /// Runs a test that judges by the clock. Where it fails, and the machine stood still or its host gave the processors to others
 /// meanwhile, it is run again, up to [`N_TRIES`] times in all; where neither was so, the first failure counts.
-pub(crate) fn undisturbed(name: &str, run: fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    for n in 1.. {
+pub fn undisturbed(name: &str, run: fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    tried(name, || {
         let watch = Watch::start();
-        let Err(error) = run() else { break };
-        let taken = watch.taken();
+        run().map_err(|error| (error, watch.taken()))
+    })
+}
+
+/// Tries until a failure counts; each comes with what the machine took meanwhile.
+fn tried(name: &str, mut run: impl FnMut() -> Result<(), (anyhow::Error, Taken)>) -> anyhow::Result<()> {
+    for n in 1.. {
+        let Err((error, taken)) = run() else { break };
         if n == N_TRIES || taken.is_little() {
             return Err(error.context(format!("try {n} of {name}; {taken}")));
         }
@@ -39,19 +45,21 @@ pub(crate) fn undisturbed(name: &str, run: fn() -> anyhow::Result<()>) -> anyhow
 }
 
 /// A thread that naps and notes how much longer each nap was than it had to be.
-pub(crate) struct Watch {
+#[derive(Debug)]
+pub struct Watch {
     shared: Arc<Shared>,
     processors: Processors,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shared {
     halts: Mutex<Vec<Duration>>,
     is_over: AtomicBool,
 }
 
 impl Watch {
-    pub(crate) fn start() -> Self {
+    /// Begins to watch, until it is dropped.
+    pub fn start() -> Self {
         let shared = Arc::new(Shared::default());
         let watched = shared.clone();
         thread::spawn(move || {
@@ -68,7 +76,7 @@ impl Watch {
     }
 
     /// What was taken since the start.
-    pub(crate) fn taken(&self) -> Taken {
+    pub fn taken(&self) -> Taken {
         let halts = self.shared.halts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let stolen = self.processors.stolen_until(Processors::now());
         Taken { halts, stolen }
@@ -82,7 +90,8 @@ impl Drop for Watch {
 }
 
 /// What a test did not get.
-pub(crate) struct Taken {
+#[derive(Debug, Default)]
+pub struct Taken {
     halts: Vec<Duration>,
     /// The share of the processors' time that the host gave to others while somebody here wanted it, 0 to 1.
     stolen: f64,
@@ -90,7 +99,7 @@ pub(crate) struct Taken {
 
 impl Taken {
     /// How many scrapes of one target the halts may have cost: all that were due in a halt, and the one under way.
-    pub(crate) fn scrapes(&self, interval: Duration) -> u64 {
+    pub fn scrapes(&self, interval: Duration) -> u64 {
         let per_halt = |halt: &Duration| (halt.as_millis() / interval.as_millis()) as u64 + 1;
         self.halts.iter().map(per_halt).sum()
     }
@@ -112,7 +121,7 @@ impl fmt::Display for Taken {
 }
 
 /// Sums over all processors since the machine's start, in its ticks.
-#[derive(Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Processors {
     all: u64,
     stolen: u64,
@@ -134,5 +143,64 @@ impl Processors {
     fn stolen_until(self, later: Self) -> f64 {
         let all = later.all.saturating_sub(self.all).max(1);
         later.stolen.saturating_sub(self.stolen) as f64 / all as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    fn halts(millis: &[u64]) -> Taken {
+        Taken { halts: millis.iter().copied().map(Duration::from_millis).collect(), stolen: 0.0 }
+    }
+
+    #[test]
+    fn a_failure_on_a_machine_that_was_there_counts_at_once() {
+        for taken in [halts(&[]), halts(&[60]), Taken { stolen: 0.02, ..Taken::default() }] {
+            let mut taken = Some(taken);
+            let outcome = tried("a test", || Err((anyhow!("wrong"), taken.take().expect("one try"))));
+            let told = format!("{:#}", outcome.unwrap_err());
+            assert!(told.starts_with("try 1 of a test; halts of the machine: "), "{told}");
+            assert!(told.ends_with(": wrong"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_failure_on_a_machine_that_was_away_counts_the_third_time() {
+        for (millis, stolen) in [(&[60, 60][..], 0.0), (&[], 0.03)] {
+            let mut n = 0;
+            let outcome = tried("a test", || {
+                n += 1;
+                Err((anyhow!("wrong"), Taken { stolen, ..halts(millis) }))
+            });
+            assert!(outcome.is_err());
+            assert_eq!(n, N_TRIES);
+        }
+    }
+
+    #[test]
+    fn a_test_that_passes_is_not_run_again() {
+        let mut outcomes = vec![Ok(()), Err((anyhow!("late"), halts(&[900])))];
+        assert!(tried("a test", || outcomes.pop().expect("two tries")).is_ok());
+        assert!(outcomes.is_empty());
+    }
+
+    #[test]
+    fn a_halt_costs_what_was_due_in_it_and_the_scrape_under_way() {
+        assert_eq!(halts(&[]).scrapes(Duration::from_millis(200)), 0);
+        assert_eq!(halts(&[60, 450]).scrapes(Duration::from_millis(200)), 1 + 3);
+    }
+
+    #[test]
+    fn what_the_host_took_is_a_share_of_all_ticks() {
+        let before = Processors::of("cpu  10 1 5 100 2 0 3 4 7 7\ncpu0 1\n").unwrap();
+        assert_eq!(before, Processors { all: 125, stolen: 4 });
+        let after = Processors::of("cpu  20 1 5 160 2 0 3 34 7 7\n").unwrap();
+        assert!((before.stolen_until(after) - 0.3).abs() < 1e-9);
+        for text in ["", "cpu  1 2 3", "intr 1 2 3 4 5 6 7 8"] {
+            assert_eq!(Processors::of(text), None, "{text}");
+        }
     }
 }
