@@ -21,6 +21,9 @@ pub(crate) const MOST_CPU: Duration = Duration::from_millis(5);
 /// Between two scrapes: enough for a busy machine to keep up.
 const INTERVAL: Duration = Duration::from_millis(100);
 
+/// Time to end in.
+const GRACE: Duration = Duration::from_secs(30);
+
 /// Scrapes before the measured ones.
 const WARM_UP: usize = 10;
 
@@ -70,6 +73,18 @@ pub(crate) async fn run(n_pods: usize, n_scrapes: usize) -> Result<()> {
     ))
 }
 
+/// Reads a usual node in each way, for a program that counts what it does.
+pub(crate) async fn train() -> Result<()> {
+    const PODS: usize = 100;
+    const SCRAPES: usize = 100;
+    let (summary, pods) = (node::summary(PODS), node::pods(PODS));
+    for variant in &VARIANTS {
+        say(&format!("kubelet: muster is trained for {SCRAPES} scrapes, {}", variant.name));
+        measure(variant, &summary, &pods, SCRAPES).await?;
+    }
+    Ok(())
+}
+
 /// CPU time a scrape, and what the process has used.
 async fn measure(
     variant: &Variant,
@@ -88,6 +103,8 @@ async fn measure(
     scraped(&kubelet, &mut child, n_before + n_scrapes).await?;
     let after = usage(&child)?;
     let n = u32::try_from(n_seen(&kubelet) - n_before).context("as many scrapes as fit")?;
+    let status = child.terminate(GRACE).await?;
+    ensure!(status.success(), "muster: {status}: {}", child.last_words());
     Ok((after.cpu.saturating_sub(before.cpu) / n, after))
 }
 

@@ -22,8 +22,10 @@ const MUSTERS: [(&str, &str); 5] = [
     ("muster-1.0", ", protobuf_message: prometheus.WriteRequest"),
     ("muster-2.0", ", protobuf_message: io.prometheus.write.v2.Request"),
     ("muster-zstd", ", vm_protocol: true"),
-    ("muster-disk", ", sending_queue: {storage: file_storage}"),
+    ("muster-disk", ON_DISK),
 ];
+/// Keys of the exporter that queues on the disk.
+pub(crate) const ON_DISK: &str = ", sending_queue: {storage: file_storage}";
 
 /// What a program is to do.
 pub(crate) struct Task<'a> {
@@ -119,7 +121,8 @@ fn scrape_configs(program: &str, task: &Task<'_>) -> String {
     )
 }
 
-fn muster(scrape: &str, sink: &str, keys: &str) -> Result<Running> {
+/// Our own program with these scrape configurations, and these keys of its exporter beside the endpoint.
+pub(crate) fn muster(scrape: &str, sink: &str, keys: &str) -> Result<Running> {
     let folder = tempfile::tempdir().context("making a folder")?;
     let indented: Vec<String> = scrape.lines().map(|line| format!("      {line}")).collect();
     let config = format!(

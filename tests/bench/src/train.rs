@@ -1,7 +1,8 @@
 //! `train`: work for a program that counts what it does, so that the next build can be optimised for it.
 //!
-//! Work is what most users have: targets with many series and with few, compressed and plain, both protocols of remote
-//! write, a host that is read, and pages that show it. The program ends as it does in service, because it writes its counts down then.
+//! Work is what most users have: targets with many series and with few, compressed and plain, in both text formats, rules, both protocols of
+//! remote write, queues in memory and on the disk, a host and a kubelet that are read, and pages that show them. What it does not do is taken for
+//! rare, and built small instead of fast. The program ends as it does in service, because it writes its counts down then.
 
 use std::slice;
 use std::time::Duration;
@@ -9,12 +10,13 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use tokio::time::sleep;
 use world::child::free_port;
+use world::fleet::{Fleet, demo};
 use world::http::Connection;
 use world::sink::Sink;
 
 use crate::measure::{Setting, delivered_once};
 use crate::programs::{self, Task};
-use crate::{fleet, node, say};
+use crate::{fleet, kubelet, node, say};
 
 /// How long each piece of work takes once it runs evenly.
 const WORK: Duration = Duration::from_secs(20);
@@ -37,8 +39,10 @@ pub(crate) async fn run() -> Result<()> {
         scraping(&Setting { n_targets, n_series, gzip, interval: INTERVAL, measured: WORK, programs })
             .await?;
     }
+    all_kinds().await?;
     host().await?;
-    page().await
+    page().await?;
+    kubelet::train().await
 }
 
 async fn scraping(setting: &Setting) -> Result<()> {
@@ -53,6 +57,31 @@ async fn scraping(setting: &Setting) -> Result<()> {
     delivered_once(slice::from_ref(&running), &sink, setting).await?;
     sleep(WORK).await;
     running.end(GRACE).await
+}
+
+/// Targets of all sizes in both text formats, some of which fail, by the rules of a usual job, with a queue on the disk.
+async fn all_kinds() -> Result<()> {
+    const RULES: &str = r"relabel_configs:
+        [{source_labels: [__address__], regex: '(.+):(\d+)', target_label: port, replacement: '$$2'},
+         {action: labelmap, regex: '__meta_kubernetes_pod_label_(.+)'}],
+        metric_relabel_configs:
+        [{source_labels: [__name__], regex: 'go_(gc|memstats)_.*', action: drop},
+         {regex: 'pod_template_hash|uid', action: labeldrop}]";
+    say(&format!("targets of all kinds: muster is trained for {WORK:?}"));
+    let fleet = Fleet::start(demo(60, INTERVAL)).await?;
+    let sink = Sink::start().await?;
+    let job = |name: &str| format!("{{job_name: {name}, static_configs: {}, {RULES}}}", fleet.groups(name));
+    let jobs: Vec<String> = fleet.jobs().into_iter().map(job).collect();
+    let seconds = INTERVAL.as_secs();
+    let scrape = format!(
+        "global: {{scrape_interval: {seconds}s, scrape_timeout: {seconds}s}}\nscrape_configs: [{}]",
+        jobs.join(", ")
+    );
+    let mut running = programs::muster(&scrape, &sink.url(), programs::ON_DISK)?;
+    sleep(WORK).await;
+    running.end(GRACE).await?;
+    ensure!(sink.ledger().series() > 0, "nothing was written");
+    Ok(())
 }
 
 async fn host() -> Result<()> {
