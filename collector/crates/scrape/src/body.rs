@@ -15,6 +15,7 @@ use wire::compress::{DecompressError, Decompressor, Encoding, Limit};
 
 use crate::bounds::Bounds;
 use crate::cache::Cache;
+use crate::counting::Counter;
 use crate::large::allowance;
 use crate::output::Counts;
 use crate::{Fetched, Job, ScrapeError};
@@ -91,8 +92,8 @@ fn take(
 ) -> Result<usize, Failed> {
     let content_type = fetched.content_type.as_ref().map(|value| String::from_utf8_lossy(value.as_bytes()));
     let format = exposition::format_of(content_type.as_deref(), job.fallback());
-    let is_lines = format.as_ref().is_ok_and(|(format, _)| *format != Format::Protobuf);
-    let bounds = Bounds::of(job, is_lines);
+    let is_protobuf = format.as_ref().is_ok_and(|(format, _)| *format == Format::Protobuf);
+    let bounds = Bounds::of(job, if is_protobuf { Counter::messages() } else { Counter::lines() });
     let body = buffer.inflate(fetched, bounds, proven)?;
     let n_bytes = Some(body.len());
     if body.is_empty() {

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use exposition::{Event, Format, HistogramSample, Parser, Sample, series_labels};
+use exposition::{Event, Format, HistogramSample, Parser, RawExemplar, Sample, series_labels};
 use model::{Kind, Labels, Point, Scrape, SeriesId, TargetInfo, Timestamp, canonical_bits};
 
 use crate::families::Families;
@@ -65,8 +65,8 @@ pub(crate) struct Cache {
     n_quiet: u32,
     /// Last times of series that are exposed with times.
     times: HashMap<SeriesId, Timestamp>,
-    /// Hashes of the last exemplars of series that have any.
-    exemplars: HashMap<SeriesId, u64>,
+    /// The last exemplars of series that have any.
+    exemplars: HashMap<SeriesId, LastExemplar>,
     round: u32,
     /// The round, for what is noted of every series.
     mark: Mark,
@@ -116,6 +116,15 @@ impl Trial {
     }
 }
 
+/// The newest exemplar that was told of a series.
+#[derive(Clone, Copy, Debug)]
+struct LastExemplar {
+    /// Its time, or that of the scrape where it has none.
+    at: Timestamp,
+    /// Of its labels, value and own time.
+    hash: u64,
+}
+
 /// What holds only once the last scrape was delivered.
 #[derive(Debug, Default)]
 struct Unsent {
@@ -127,7 +136,7 @@ struct Unsent {
     /// New entries of `times`.
     times: HashMap<SeriesId, Timestamp>,
     /// New entries of `exemplars`.
-    exemplars: HashMap<SeriesId, u64>,
+    exemplars: HashMap<SeriesId, LastExemplar>,
     /// Series whose end could not be told yet.
     owed: Vec<SeriesId>,
 }
@@ -437,8 +446,9 @@ impl Cache {
             return Ok(());
         }
         // An exemplar without a time could not be told from those of the scrape before.
-        let exemplars: Vec<_> =
+        let mut exemplars: Vec<_> =
             sample.exemplars.iter().filter(|exemplar| exemplar.timestamp.is_some()).copied().collect();
+        exemplars.sort_by_key(|exemplar| exemplar.timestamp);
         let more = Beside {
             exposed_at: sample.timestamp.filter(|_| self.options.honor_timestamps),
             start: sample.start.filter(|_| self.options.parsing.start_timestamps),
@@ -547,10 +557,11 @@ impl Cache {
             state.tracked = self.mark;
         }
         self.out.counts.added += u64::from(is_new);
-        if more.exemplars.is_empty() || more.histogram.is_some() || self.is_news(id, more) {
+        if more.exemplars.is_empty() {
             self.out.push(id, value, more);
         } else {
-            self.out.push(id, value, &Beside { exemplars: &[], ..*more });
+            let exemplars = self.news_of(id, more.exemplars);
+            self.out.push(id, value, &Beside { exemplars, ..*more });
         }
     }
 
@@ -576,21 +587,30 @@ impl Cache {
         true
     }
 
-    /// Whether the exemplar is another one than the series had before. Targets show an exemplar until they have the next
-    /// one; Prometheus takes it once.
-    fn is_news(&mut self, id: SeriesId, more: &Beside<'_>) -> bool {
-        let mut hasher = DefaultHasher::new();
-        for exemplar in more.exemplars {
+    /// Those exemplars of a series, in the order of their times, that are newer than what was told of it. Targets show an exemplar until
+    /// they have the next one: Prometheus takes it once, and drops those that come out of order.
+    fn news_of<'e>(&mut self, id: SeriesId, exemplars: &'e [RawExemplar<'e>]) -> &'e [RawExemplar<'e>] {
+        let now = self.out.at;
+        let last_of = |exemplar: &RawExemplar<'_>| {
+            let mut hasher = DefaultHasher::new();
             exemplar.labels().for_each(|label| label.hash(&mut hasher));
             (exemplar.value.to_bits(), exemplar.timestamp).hash(&mut hasher);
-        }
-        let hash = hasher.finish();
+            LastExemplar { at: exemplar.timestamp.unwrap_or(now), hash: hasher.finish() }
+        };
         let told = self.unsent.exemplars.get(&id).or_else(|| self.exemplars.get(&id));
-        let is_news = told != Some(&hash);
-        if is_news {
-            self.unsent.exemplars.insert(id, hash);
+        let is_one = exemplars.len() == 1;
+        let n_told = told.map_or(0, |told| {
+            exemplars.partition_point(|exemplar| {
+                let last = last_of(exemplar);
+                // Of several at one time it is not known which was told.
+                last.at < told.at || last.hash == told.hash || (last.at == told.at && !is_one)
+            })
+        });
+        let news = &exemplars[n_told..];
+        if let Some(newest) = news.last() {
+            self.unsent.exemplars.insert(id, last_of(newest));
         }
-        is_news
+        news
     }
 
     fn is_over_limit(&self) -> bool {

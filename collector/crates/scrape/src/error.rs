@@ -49,9 +49,13 @@ pub enum ScrapeError {
         /// The limit.
         limit: u64,
     },
-    /// More samples than are taken where `sample_limit` is not set.
-    #[error("the answer has more than MAX_SAMPLES ({limit}) samples; set sample_limit if that is meant")]
+    /// More samples than are read, whether rules drop them or not.
+    #[error(
+        "the answer has more than {name} ({limit}) samples, those included that rules drop; set sample_limit higher if that is meant"
+    )]
     TooManySamples {
+        /// Which limit it is.
+        name: &'static str,
         /// The limit.
         limit: u64,
     },

@@ -13,6 +13,7 @@ mod body;
 mod bounds;
 mod cache;
 mod config;
+mod counting;
 mod doubt;
 mod early;
 mod error;

@@ -56,11 +56,11 @@ pub(crate) fn show(scrape: &Scrape, with_reports: bool) -> String {
             (None, bits) => f64::from_bits(bits).to_string(),
         };
         let time = if at == scrape.at { String::new() } else { format!(" @{at}") };
-        let exemplar = scrape.exemplars.iter().find(|(of, _)| *of as usize == index);
-        let exemplar = exemplar.map(|(_, it)| format!(" # {} {}", it.labels, it.value)).unwrap_or_default();
+        let exemplars = scrape.exemplars.iter().filter(|(of, _)| *of as usize == index);
+        let exemplars: String = exemplars.map(|(_, it)| format!(" # {} {}", it.labels, it.value)).collect();
         let start = scrape.starts.iter().find(|(of, _)| *of as usize == index);
         let start = start.map(|(_, start)| format!(" since {start}")).unwrap_or_default();
-        lines.push(format!("{name}{braces} {value}{time}{start}{exemplar}"));
+        lines.push(format!("{name}{braces} {value}{time}{start}{exemplars}"));
     }
     lines.join("\n")
 }

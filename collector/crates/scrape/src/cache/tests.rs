@@ -693,6 +693,19 @@ fn an_exemplar_that_stands_still_is_told_once() {
 }
 
 #[test]
+fn an_exemplar_that_is_older_than_the_one_before_is_dropped() {
+    let body = |trace: &str, at: u32| {
+        format!("# TYPE c counter\nc_total 7 # {{trace_id=\"{trace}\"}} 1 {at}\n# EOF\n")
+    };
+    let mut scraped = Scraped::new("");
+    assert_eq!(scraped.scrape(&body("a", 20)), "c_total 7 # {trace_id=\"a\"} 1\nup 1");
+    assert_eq!(scraped.scrape(&body("b", 10)), "c_total 7\nup 1");
+    assert_eq!(scraped.scrape(&body("a", 20)), "c_total 7\nup 1");
+    assert_eq!(scraped.scrape(&body("b", 20)), "c_total 7 # {trace_id=\"b\"} 1\nup 1");
+    assert_eq!(scraped.scrape(&body("c", 30)), "c_total 7 # {trace_id=\"c\"} 1\nup 1");
+}
+
+#[test]
 fn a_type_that_changes_adds_no_series() {
     let mut scraped = Scraped::new("");
     scraped.scrape("# TYPE r histogram\nr_bucket{le=\"3.0\"} 1\n");

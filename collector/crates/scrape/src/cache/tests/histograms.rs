@@ -207,27 +207,43 @@ fn hidden_labels_switch_histograms_for_one_target() {
     assert!(switched.histograms.native_histograms && !target(&job, &[]).histograms.native_histograms);
 }
 
-#[test]
-fn exemplars_of_a_native_histogram_need_a_time() {
-    let exemplar = |histogram: &mut Vec<u8>, value: f64, at: Option<u64>| {
-        put_message(histogram, 16, |exemplar| {
-            put_double(exemplar, 2, value);
-            if let Some(at) = at {
-                put_message(exemplar, 3, |time| put_uint(time, 1, at));
-            }
-        });
-    };
-    let mut scraped = Scraped::new(NATIVE);
-    let body = family("h", HISTOGRAM, |metric| {
+/// A native histogram with exemplars of these values and times.
+fn with_exemplars(exemplars: &[(f64, Option<u64>)]) -> Vec<u8> {
+    family("h", HISTOGRAM, |metric| {
         put_message(metric, 7, |histogram| {
             put_uint(histogram, 1, 1);
             put_fixed64(histogram, 6, 0.001f64.to_bits());
-            exemplar(histogram, 4.0, None);
-            exemplar(histogram, 5.0, Some(6));
+            for (value, at) in exemplars {
+                put_message(histogram, 16, |exemplar| {
+                    put_double(exemplar, 2, *value);
+                    if let Some(at) = at {
+                        put_message(exemplar, 3, |time| put_uint(time, 1, *at));
+                    }
+                });
+            }
         });
-    });
+    })
+}
+
+#[test]
+fn exemplars_of_a_native_histogram_need_a_time() {
+    let mut scraped = Scraped::new(NATIVE);
     expect![[r#"
         h histogram(schema 0, count 1, sum 0) # {} 5
         up 1"#]]
-    .assert_eq(&scrape(&mut scraped, body));
+    .assert_eq(&scrape(&mut scraped, with_exemplars(&[(4.0, None), (5.0, Some(6))])));
+}
+
+#[test]
+fn exemplars_of_a_native_histogram_are_told_once_in_the_order_of_their_times() {
+    let mut scraped = Scraped::new(NATIVE);
+    let mut told = |exemplars: &[(f64, Option<u64>)]| {
+        let text = scrape(&mut scraped, with_exemplars(exemplars));
+        text.lines().next().unwrap().replace("h histogram(schema 0, count 1, sum 0)", "")
+    };
+    let (first, second, third) = ((1.0, Some(10)), (2.0, Some(20)), (3.0, Some(30)));
+    assert_eq!(told(&[second, first]), " # {} 1 # {} 2");
+    assert_eq!(told(&[first, second]), "");
+    assert_eq!(told(&[second, third, first]), " # {} 3");
+    assert_eq!(told(&[second]), "");
 }
