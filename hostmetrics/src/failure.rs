@@ -38,8 +38,10 @@ impl Failure {
     }
 }
 
-/// Most failures of one scrape that are told one by one.
+/// Most failures of one scrape that are told one by one, and most of those that are alike: each of a thousand mounts may fail, and something
+/// else as well.
 const MAX_FAILURES: usize = 64;
+const MAX_ALIKE: usize = 8;
 
 /// The failures of one scrape.
 #[derive(Debug, Default)]
@@ -55,9 +57,12 @@ impl Failures {
         remedy: &'static str,
     ) {
         let kind = error.kind();
-        if self.0.len() >= MAX_FAILURES {
-            // Beyond the limit only those that are already known are counted.
+        if self.0.iter().filter(|known| known.is((scraper, what), kind)).count() >= MAX_ALIKE {
             return self.count((scraper, what), kind);
+        }
+        if self.0.len() >= MAX_FAILURES {
+            // What is not told is counted with what was told last.
+            return self.0[MAX_FAILURES - 1].n += 1;
         }
         let (file, reason) = (file.to_owned(), error.to_string());
         self.0.push(Failure { scraper, what, file, reason, remedy, n: 1, kind });
@@ -99,6 +104,35 @@ pub(crate) fn is_gone(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_that_are_alike_hide_no_other_and_all_are_counted() {
+        let mut failures = Failures::default();
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        for number in 0..1000 {
+            failures.add(("filesystem", "space of a mount"), &format!("/mnt/{number}"), &denied, "");
+        }
+        failures.add(("memory", "usage"), "/proc/meminfo", &denied, "");
+        let all = failures.take();
+        assert_eq!(all.len(), MAX_ALIKE + 1);
+        assert_eq!((all[MAX_ALIKE].scraper, &*all[MAX_ALIKE].file), ("memory", "/proc/meminfo"));
+        assert_eq!(all.iter().map(|failure| failure.n).sum::<u64>(), 1001);
+    }
+
+    #[test]
+    fn no_more_than_the_limit_are_told_and_all_are_counted() {
+        const WHAT: [&str; 20] = [
+            "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s",
+            "t",
+        ];
+        let mut failures = Failures::default();
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        for number in 0..5 * WHAT.len() {
+            failures.add(("x", WHAT[number % WHAT.len()]), "/proc/x", &denied, "");
+        }
+        let all = failures.take();
+        assert_eq!((all.len(), all.iter().map(|failure| failure.n).sum::<u64>()), (MAX_FAILURES, 100));
+    }
 
     #[test]
     fn failures_of_many_processes_are_one_with_a_count() {

@@ -145,7 +145,7 @@ impl Scraper for Filesystem {
     }
 
     fn is_quick(&self) -> bool {
-        self.mounts.are_quick
+        self.mounts.asked.iter().all(|mount| mount.is_quick)
     }
 }
 
@@ -178,17 +178,20 @@ impl Filesystem {
         if !mounts.read(turn, |mount| wanted.takes(mount)) {
             return;
         }
-        let paths = mounts.asked.iter().map(|mount| turn.root.host(&mount.point));
-        let answers = if mounts.are_quick {
-            paths.map(|path| space::ask(&path)).collect()
-        } else {
-            asking.ask(paths.collect())
-        };
-        for (mount, answer) in mounts.asked.iter().zip(answers) {
+        // Mounts that hang take nothing from those that cannot.
+        let (quick, slow): (Vec<&Mount>, Vec<&Mount>) = mounts.asked.iter().partition(|mount| mount.is_quick);
+        let path = |mount: &Mount| turn.root.host(&mount.point);
+        let of_quick = quick.iter().map(|mount| space::ask(&path(mount)));
+        let answers: Vec<_> =
+            of_quick.chain(asking.ask(slow.iter().map(|mount| path(mount)).collect())).collect();
+        for (mount, answer) in quick.into_iter().chain(slow).zip(answers) {
             match answer {
                 Ok(space) => put(points, mount, &space),
                 // Unmounted since the table was read.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !turn.root.is_mounted() => {}
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound
+                        && !turn.root.is_mounted()
+                        && mount.has_exact_point() => {}
                 Err(error) => {
                     let remedy = "leave it out by exclude_mount_points, or mount the host with its mounts (HostToContainer)";
                     turn.failures.add(("filesystem", "space of a mount"), &mount.point, &error, remedy);

@@ -129,10 +129,11 @@ pub(crate) struct MemInfo {
 }
 
 impl MemInfo {
-    /// Reads the file's text; `None` where it does not say how much memory there is.
-    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+    /// Reads the file's text. Where a line is missing that every kernel writes, and without which numbers would be wrong, its name.
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, &'static str> {
         const BYTES_PER_KIB: u64 = 1024;
         let mut info = Self::default();
+        let (mut total, mut free, mut buffers, mut cached) = (None, None, None, None);
         for line in text::lines(text) {
             let Some(colon) = memchr::memchr(b':', line) else { continue };
             let Some(number) = text::words(&line[colon + 1..]).next().and_then(text::number) else {
@@ -140,11 +141,11 @@ impl MemInfo {
             };
             let bytes = number.saturating_mul(BYTES_PER_KIB);
             match &line[..colon] {
-                b"MemTotal" => info.total = bytes,
-                b"MemFree" => info.free = bytes,
+                b"MemTotal" => total = Some(bytes),
+                b"MemFree" => free = Some(bytes),
                 b"MemAvailable" => info.available = Some(bytes),
-                b"Buffers" => info.buffers = bytes,
-                b"Cached" => info.cached = bytes,
+                b"Buffers" => buffers = Some(bytes),
+                b"Cached" => cached = Some(bytes),
                 b"SReclaimable" => info.reclaimable = bytes,
                 b"SUnreclaim" => info.unreclaimable = bytes,
                 b"Dirty" => info.dirty = bytes,
@@ -157,7 +158,11 @@ impl MemInfo {
                 _ => {}
             }
         }
-        (info.total > 0).then_some(info)
+        info.total = total.filter(|total| *total > 0).ok_or("MemTotal")?;
+        info.free = free.ok_or("MemFree")?;
+        info.buffers = buffers.ok_or("Buffers")?;
+        info.cached = cached.ok_or("Cached")?;
+        Ok(info)
     }
 
     /// What can be had without swapping; kernels before 3.14 do not tell.
@@ -196,9 +201,9 @@ impl Memory {
         self.points.begin(turn.boot, turn.now_nanos());
         let path = turn.root.proc("meminfo");
         let info = match turn.files.read_again(&path, Pieces::One).map(MemInfo::parse) {
-            Ok(Some(info)) => info,
-            Ok(None) => {
-                let error = malformed("there is no line `MemTotal: NUMBER kB`");
+            Ok(Ok(info)) => info,
+            Ok(Err(name)) => {
+                let error = malformed(format_args!("there is no line `{name}: NUMBER kB`"));
                 return turn.failures.add(("memory", "usage"), &path, &error, "");
             }
             Err(error) => return turn.failures.add(("memory", "usage"), &path, &error, ""),
@@ -242,5 +247,22 @@ impl Memory {
                 points.double(HUGE_UTILIZATION, pages as f64 / info.huge_total as f64, &[state]);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_cut_is_refused_by_the_name_of_the_line_that_is_missing() {
+        let lines = ["MemTotal: 100 kB\n", "MemFree: 20 kB\n", "Buffers: 5 kB\n", "Cached: 30 kB\n"];
+        let names = ["MemTotal", "MemFree", "Buffers", "Cached"];
+        for (n_lines, name) in names.into_iter().enumerate() {
+            assert_eq!(MemInfo::parse(lines[..n_lines].concat().as_bytes()).unwrap_err(), name);
+        }
+        let info = MemInfo::parse(lines.concat().as_bytes()).unwrap();
+        assert_eq!((info.total, info.free, info.buffers, info.cached), (102_400, 20_480, 5120, 30_720));
+        assert_eq!(MemInfo::parse(b"MemTotal: 0 kB\n").unwrap_err(), "MemTotal");
     }
 }

@@ -108,10 +108,16 @@ impl Table for Network {
     const METRICS: &'static [Metric] = METRICS;
     const DECISIONS: &'static [Decision] = &[
         Decision {
-            about: "all metrics, root_path",
-            upstream: "without the host's network it reads interfaces and sockets of its own container",
+            about: "interfaces and connections, root_path",
+            upstream: "without the host's network it reads those of its own container",
             verdict: Verdict::Mended,
             test: "the_network_is_that_of_the_host",
+        },
+        Decision {
+            about: "system.network.conntrack, root_path",
+            upstream: "without the host's network it tells the numbers of its own container",
+            verdict: Verdict::Mended,
+            test: "numbers_of_another_network_are_not_taken_for_the_hosts",
         },
         Decision {
             about: "system.network.connections",
@@ -193,6 +199,14 @@ impl Network {
                 continue;
             }
             let path = turn.root.proc(&format!("sys/net/netfilter/{name}"));
+            if turn.root.is_of_another_network(&path) {
+                let error =
+                    io::Error::other("the kernel shows each process the numbers of its own network only");
+                let remedy =
+                    "let the pod have the host's network (hostNetwork: true), or switch the metric off";
+                turn.failures.add(("network", "connection tracking"), &path, &error, remedy);
+                continue;
+            }
             match turn.files.read(&path).map(|text| text::number(text.trim_ascii())) {
                 Ok(Some(number)) => self.points.int(metric, number, &[]),
                 Ok(None) => {

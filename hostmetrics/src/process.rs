@@ -331,7 +331,7 @@ impl Process {
         }
         if self.points.is_on(MEMORY_UTILIZATION) {
             let text = turn.files.read(&turn.root.proc("meminfo"));
-            around.memory = text.ok().and_then(MemInfo::parse).map_or(0, |info| info.total);
+            around.memory = text.ok().and_then(|text| MemInfo::parse(text).ok()).map_or(0, |info| info.total);
         }
         around
     }

@@ -83,6 +83,13 @@ impl Root {
         number("/proc/self/net/tcp").is_some_and(|own| number(&self.net("tcp")) == Some(own))
     }
 
+    /// Whether a file below `/proc/sys/net`, which shows each process what its own network has, tells of another network than the host's. A
+    /// folder that only looks like `/proc` tells whatever it holds.
+    pub(crate) fn is_of_another_network(&self, path: &str) -> bool {
+        let is_proc = rustix::fs::statfs(path).is_ok_and(|told| told.f_type == rustix::fs::PROC_SUPER_MAGIC);
+        self.is_mounted() && is_proc && !self.is_own_network()
+    }
+
     /// A path of the host.
     pub(crate) fn host(&self, path: &str) -> String {
         if !self.is_mounted()
@@ -131,6 +138,18 @@ mod tests {
         std::fs::write(folder.path().join("proc/net/tcp"), "").unwrap();
         assert!(!Root::at(folder.path()).is_own_network());
         assert!(!Root::new("/no/such", |_| None).is_own_network());
+    }
+
+    #[test]
+    fn numbers_of_another_network_are_not_taken_for_the_hosts() {
+        let file = "/proc/sys/net/core/somaxconn";
+        let mounted = Root::new("/proc/self/root", |_| None);
+        assert_eq!(mounted.is_of_another_network(file), !mounted.is_own_network());
+        // A mount in which there is no network of the host to be found.
+        assert!(Root::new("/no/such", |_| None).is_of_another_network(file));
+        assert!(!Root::new("", |_| None).is_of_another_network(file));
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!Root::at(folder.path()).is_of_another_network(&folder.path().to_string_lossy()));
     }
 
     #[test]

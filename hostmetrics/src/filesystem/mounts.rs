@@ -21,6 +21,8 @@ pub(super) struct Mount {
     pub(super) mode: &'static str,
     /// Whether the whole filesystem is mounted, not a folder of it.
     is_whole: bool,
+    /// Whether it can be asked without waiting for anybody: it, and what is mounted on the way to it.
+    pub(super) is_quick: bool,
 }
 
 /// Filesystems that tell how full they are from what the kernel has in memory: those on a disk of this host and those without any. Of
@@ -76,6 +78,11 @@ impl Mount {
         below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
+    /// Whether its point is what the kernel says, and not what is left of bytes that are no UTF-8: no path leads there.
+    pub(super) fn has_exact_point(&self) -> bool {
+        !self.point.contains(char::REPLACEMENT_CHARACTER)
+    }
+
     /// Whether it stands for a disk.
     pub(super) fn is_physical(&self) -> bool {
         self.device.starts_with('/') && self.is_whole
@@ -95,6 +102,7 @@ impl Mount {
             kind: String::from_utf8_lossy(kind).into_owned(),
             mode: mode(options).or_else(|| mode(super_options)).unwrap_or("unknown"),
             is_whole: root == b"/",
+            is_quick: false,
         })
     }
 }
@@ -117,8 +125,6 @@ pub(super) struct Mounts {
     read_at: Timestamp,
     /// Those that are asked how full they are.
     pub(super) asked: Vec<Mount>,
-    /// Whether all of them can be asked without waiting for anybody.
-    pub(super) are_quick: bool,
 }
 
 impl Mounts {
@@ -161,7 +167,7 @@ impl Mounts {
         }
         self.asked = all.iter().filter(|mount| takes(mount)).cloned().collect();
         keep_first_of_each(&mut self.asked);
-        self.are_quick = are_quick(&self.asked, &all);
+        find_quick(&mut self.asked, &all);
         // A broken table is looked at, and told of, every time.
         self.text = if is_broken { Vec::new() } else { text };
         true
@@ -181,10 +187,12 @@ fn resolved(turn: &Turn<'_>, device: String) -> String {
     }
 }
 
-/// Whether all of these can be asked without waiting for anybody: they, and what is mounted on the way to them.
-pub(super) fn are_quick(asked: &[Mount], all: &[Mount]) -> bool {
-    let mut slow = all.iter().filter(|mount| !mount.is_from_memory());
-    !slow.any(|slow| asked.iter().any(|mount| slow.holds(&mount.point)))
+/// Marks those of `asked` that nobody has to be waited for.
+pub(super) fn find_quick(asked: &mut [Mount], all: &[Mount]) {
+    let slow: Vec<&Mount> = all.iter().filter(|mount| !mount.is_from_memory()).collect();
+    for mount in asked {
+        mount.is_quick = !slow.iter().any(|slow| slow.holds(&mount.point));
+    }
 }
 
 /// Of mounts of one device at one place only the first is told.

@@ -3,7 +3,7 @@
 //! A call that asks a dead NFS server cannot be given up. The thread that made it is left behind; another one goes on with
 //! the mounts after it. A mount that hangs is not asked again before the thread that hangs on it comes back, and at
 //! most [`MAX_HANGING`] threads are left behind: then everything that would need a new one is refused by the name of that
-//! limit. These threads keep nothing from ending: the process does not wait for them.
+//! limit. Mounts that answer from memory need none. These threads keep nothing from ending: the process does not wait for them.
 
 use std::collections::HashMap;
 use std::io;

@@ -1,7 +1,7 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::mounts::{Mount, are_quick, keep_first_of_each};
+use super::mounts::{Mount, find_quick, keep_first_of_each};
 use super::space::{Asking, MAX_HANGING, Space};
 
 fn mount(line: &str) -> Mount {
@@ -15,7 +15,9 @@ fn a_line_of_the_table_is_read_with_its_escapes() {
         (&*disk.device, &*disk.point, &*disk.kind, disk.mode),
         ("/dev/sda1", "/mnt/my disk", "ext3", "rw")
     );
-    assert!(disk.is_physical());
+    assert!(disk.is_physical() && disk.has_exact_point());
+    let broken = b"36 35 98:0 / /mnt/\xff rw - ext3 /dev/sda1 rw";
+    assert!(!Mount::parse(broken).unwrap().has_exact_point());
     let bind = mount("37 35 98:0 /sub /mnt/b rw - ext3 /dev/sda1 rw");
     let virtual_one = mount("38 35 0:5 / /run ro shared:1 master:2 - tmpfs tmpfs rw,size=1k");
     assert!(!bind.is_physical() && !virtual_one.is_physical());
@@ -36,20 +38,24 @@ fn of_two_mounts_of_a_device_at_one_place_one_is_told() {
 }
 
 #[test]
-fn only_mounts_that_answer_from_memory_all_the_way_are_asked_without_a_thread() {
+fn mounts_that_answer_from_memory_all_the_way_are_asked_without_a_thread_whatever_hangs_elsewhere() {
     let line = |point: &str, kind: &str| mount(&format!("36 35 98:0 / {point} rw - {kind} /dev/x rw"));
     let root = line("/", "ext4");
     let data = line("/srv/data", "xfs");
     let quick = |others: &[Mount]| {
-        let asked = [root.clone(), data.clone()];
-        are_quick(&asked, &[&asked, others].concat())
+        let mut asked = [root.clone(), data.clone()];
+        let all = [&asked, others].concat();
+        find_quick(&mut asked, &all);
+        asked.map(|mount| mount.is_quick)
     };
-    assert!(quick(&[]));
-    assert!(quick(&[line("/run", "tmpfs"), line("/srv/database", "nfs4"), line("/proc/sys/x", "autofs")]));
-    // Asked itself, on the way, over the whole host, and unknown.
-    for (point, kind) in [("/srv/data", "nfs"), ("/srv", "fuse.sshfs"), ("/", "9p"), ("/srv/data", "zfs")] {
-        assert!(!quick(&[line(point, kind)]), "{kind} at {point}");
+    assert_eq!(quick(&[]), [true, true]);
+    let elsewhere = [line("/run", "tmpfs"), line("/srv/database", "nfs4"), line("/proc/sys/x", "autofs")];
+    assert_eq!(quick(&elsewhere), [true, true]);
+    // Asked itself, on the way, and unknown; over the whole host.
+    for (point, kind) in [("/srv/data", "nfs"), ("/srv", "fuse.sshfs"), ("/srv/data", "zfs")] {
+        assert_eq!(quick(&[line(point, kind)]), [true, false], "{kind} at {point}");
     }
+    assert_eq!(quick(&[line("/", "9p")]), [false, false]);
 }
 
 #[test]

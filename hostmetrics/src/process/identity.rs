@@ -116,10 +116,13 @@ impl Reader<'_> {
         Some(identity)
     }
 
-    /// An attribute without text is not sent.
+    /// An attribute without text is not sent; its filters see it as empty.
     fn put(&self, fact: Fact, value: &str, identity: &mut Identity) {
-        let Some(key) = self.wanted.key(fact).filter(|_| !value.is_empty()) else { return };
+        let Some(key) = self.wanted.key(fact) else { return };
         identity.is_taken &= self.wanted.takes(fact, value);
+        if value.is_empty() {
+            return;
+        }
         write::attribute(&mut identity.resource, write::RESOURCE_ATTRIBUTES, key, value);
     }
 

@@ -160,6 +160,29 @@ fn processes_are_filtered_by_the_name_of_their_executable_and_by_their_attribute
 }
 
 #[test]
+fn filters_see_an_attribute_that_has_no_text_as_empty() {
+    use crate::tree::{Fake, KERNEL_THREAD};
+    let tree = Tree::new();
+    tree.process(&Fake { pid: 7, comm: "nginx", cmdline: "nginx\0", ..Fake::default() });
+    tree.process(&Fake {
+        pid: 8,
+        comm: "kswapd0",
+        flags: KERNEL_THREAD,
+        cmdline: "",
+        exe: "",
+        ..Fake::default()
+    });
+    let pids = |rest: &str| {
+        let keys = format!("process: {{resource_attributes: {{process.command: {{{rest}}}}}}}");
+        let told = tree.scrape(&keys);
+        told.of("process.memory.usage").map(|point| point.resource["process.pid"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(pids("metrics_include: [{strict: nginx}]"), ["int 7"]);
+    assert!(pids("metrics_include: [{strict: ''}]").contains(&"int 8".to_owned()));
+    assert!(!pids("metrics_exclude: [{regexp: '^$'}]").contains(&"int 8".to_owned()));
+}
+
+#[test]
 fn resource_attributes_can_be_switched() {
     let told = Tree::new().scrape(
         "process: {resource_attributes: {process.cgroup: {enabled: true}, process.pid: {enabled: false}, \
