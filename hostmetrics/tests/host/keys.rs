@@ -161,7 +161,8 @@ fn processes_are_filtered_by_the_name_of_their_executable_and_by_their_attribute
 
 #[test]
 fn filters_see_an_attribute_that_has_no_text_as_empty() {
-    use crate::tree::{Fake, KERNEL_THREAD};
+    use crate::tree::Fake;
+    const KERNEL_THREAD: u64 = 0x0020_0000;
     let tree = Tree::new();
     tree.process(&Fake { pid: 7, comm: "nginx", cmdline: "nginx\0", ..Fake::default() });
     tree.process(&Fake {
