@@ -3,7 +3,7 @@
 use hostmetrics::Options;
 use model::Timestamp;
 
-use crate::tree::{BOOT, LATER_STAT, NOW, Told, Tree};
+use crate::tree::{BOOT, Fake, LATER_STAT, NOW, Told, Tree};
 
 #[test]
 fn cpu_time_is_seconds_a_cpu_and_state() {
@@ -142,6 +142,42 @@ fn processes_are_counted_by_state() {
         ]
     );
     assert_eq!(told.value("system.processes.created", &[]), 4321.0);
+}
+
+#[test]
+fn every_letter_of_the_kernel_is_counted_as_its_state() {
+    let tree = Tree::new();
+    (2..=4).for_each(|pid| tree.remove(&format!("proc/{pid}")));
+    for (letter, state) in [
+        ('S', "sleeping"),
+        ('D', "blocked"),
+        ('U', "blocked"),
+        ('R', "running"),
+        ('Z', "zombies"),
+        ('I', "idle"),
+        ('T', "stopped"),
+        ('t', "stopped"),
+        ('W', "paging"),
+        ('L', "locked"),
+        ('A', "daemon"),
+        ('E', "detached"),
+        ('O', "orphan"),
+        ('Y', "system"),
+        ('X', "unknown"),
+        ('P', "unknown"),
+        ('?', "unknown"),
+    ] {
+        // These two are overwritten by the kernel's own counts, which agree here.
+        let [running, blocked] = ["running", "blocked"].map(|name| u8::from(name == state));
+        let stat = format!("btime {BOOT}\nprocesses 9\nprocs_running {running}\nprocs_blocked {blocked}\n");
+        tree.write("proc/stat", stat);
+        tree.process(&Fake { state: letter, ..Fake::default() });
+        for scrapers in ["{processes: }", "{process: , processes: }"] {
+            let mut counted = tree.scrape(scrapers).values("system.processes.count");
+            counted.retain(|line| !line.ends_with(" 0"));
+            assert_eq!(counted, [format!("{{status={state}}} 1")], "{letter}, {scrapers}");
+        }
+    }
 }
 
 #[test]
