@@ -7,6 +7,7 @@ mod bad_input;
 mod decisions;
 mod goldens;
 mod keys;
+mod nfs;
 mod processes;
 mod tables;
 mod tree;
