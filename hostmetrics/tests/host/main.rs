@@ -8,6 +8,7 @@ mod decisions;
 mod goldens;
 mod keys;
 mod nfs;
+mod opt_in;
 mod processes;
 mod tables;
 mod tree;
