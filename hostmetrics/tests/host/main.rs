@@ -10,5 +10,6 @@ mod keys;
 mod nfs;
 mod opt_in;
 mod processes;
+mod scopes;
 mod tables;
 mod tree;
