@@ -162,6 +162,52 @@ async fn a_kubeconfig_leads_through_the_api_server() {
     assert!(error.ends_with(expected) && error.starts_with("kubeconfig /"), "{error}");
 }
 
+/// A scraper of the golden pod's volume by the read-only port, which asks the API server in this way.
+async fn scraper_of_volumes(api: &str, surroundings: &Surroundings) -> (FakeKubelet, Scraper) {
+    let kubelet = FakeKubelet::start_read_only().await.unwrap();
+    kubelet.answer("/stats/summary", Answer::json(testdata("summary.json")));
+    kubelet.answer("/pods", Answer::json(testdata("pods.json")));
+    let yaml = format!(
+        "auth_type: none\nendpoint: {}\nmetric_groups: [volume]\nextra_metadata_labels: [k8s.volume.type]\n\
+         k8s_api_config: {api}\n",
+        kubelet.address()
+    );
+    let scraper = built(&config(&yaml), surroundings);
+    (kubelet, scraper)
+}
+
+#[tokio::test]
+async fn claims_are_looked_up_as_the_kubeconfig_says() {
+    let api = golden_kubelet().await;
+    api.answer("/api/v1/persistentvolumes/pv-7", Answer::json(r#"{"spec":{"local":{"path":"/mnt"}}}"#));
+    let folder = tempfile::tempdir().unwrap();
+    let surroundings = kube_config(folder.path(), &api.url());
+    let (_kubelet, mut scraper) =
+        scraper_of_volumes("{auth_type: kubeConfig, context: here}", &surroundings).await;
+    let scraped = scraper.scrape(NOW, PATIENCE).await;
+    assert_eq!(errors(&scraped), [""; 0]);
+    assert!(printed(&scraped.frames).contains("k8s.volume.type=local,"));
+    let asked: Vec<_> = api.seen().into_iter().map(|seen| (seen.path, seen.token)).collect();
+    let expected = [CLAIM, "/api/v1/persistentvolumes/pv-7"];
+    assert_eq!(asked, expected.map(|path| (path.to_owned(), Some(TOKEN.to_owned()))));
+}
+
+#[tokio::test]
+async fn claims_are_looked_up_without_credentials_where_none_are_wanted() {
+    let api = golden_kubelet().await;
+    // There is a token, and the authority is another one: neither is looked at.
+    let pod = Pod::with_api_at(&api);
+    std::fs::copy(file("client.pem"), pod.folder.path().join("ca.crt")).unwrap();
+    let (_kubelet, mut scraper) = scraper_of_volumes("{auth_type: none}", &pod.surroundings).await;
+    let scraped = scraper.scrape(NOW, PATIENCE).await;
+    let asked: Vec<_> = api.seen().into_iter().map(|seen| (seen.path, seen.token)).collect();
+    assert_eq!(asked, [(CLAIM.to_owned(), None)]);
+    // This server lets nobody in without credentials.
+    let [error] = &errors(&scraped)[..] else { panic!("one error") };
+    assert!(error.starts_with(&format!("GET {}{CLAIM}: answered 401", api.url())), "{error}");
+    assert!(printed(&scraped.frames).contains("k8s.volume.type=persistentVolumeClaim,"));
+}
+
 #[tokio::test]
 async fn outside_of_a_pod_the_cluster_has_no_address() {
     let yaml = "auth_type: serviceAccount\nendpoint: n1:10250\nk8s_api_config: {auth_type: serviceAccount}\n";

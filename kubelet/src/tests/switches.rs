@@ -202,6 +202,33 @@ async fn an_unknown_start_is_zero_and_has_no_uptime() {
 }
 
 #[tokio::test]
+async fn every_kind_of_volume_that_upstream_has_a_word_for_is_told_by_that_word() {
+    let yaml = "metric_groups: [volume]\nextra_metadata_labels: [k8s.volume.type]\n";
+    for (kind, told) in [
+        ("configMap", ", k8s.volume.type=configMap since"),
+        ("downwardAPI", ", k8s.volume.type=downwardAPI since"),
+        ("emptyDir", ", k8s.volume.type=emptyDir since"),
+        ("secret", ", k8s.volume.type=secret since"),
+        ("hostPath", ", k8s.volume.type=hostPath since"),
+        ("awsElasticBlockStore", ", k8s.volume.type=awsElasticBlockStore since"),
+        ("gcePersistentDisk", ", k8s.volume.type=gcePersistentDisk since"),
+        ("glusterfs", ", k8s.volume.type=glusterfs since"),
+        ("projected", " since"),
+        ("csi", " since"),
+    ] {
+        let claim = "\"persistentVolumeClaim\":{\"claimName\":\"data-web-0\"}";
+        let pods = testdata("pods.json").replace(claim, &format!("\"{kind}\":{{}}"));
+        let kubelet = golden_kubelet().await;
+        kubelet.answer("/pods", Answer::json(pods));
+        let scraped = scraped(&kubelet, yaml).await;
+        assert_eq!(errors(&scraped), [""; 0], "{kind}");
+        assert_eq!(scraped.missing.volume_types, u32::from(told == " since"), "{kind}");
+        let text = printed(&scraped.frames);
+        assert!(text.contains(&format!("k8s.volume.name=data{told}")), "{kind}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_behind_a_claim_is_looked_up_once_a_pod() {
     let all = [
         "aws.volume.id",
