@@ -68,10 +68,55 @@ pub(super) fn holds() -> Result<()> {
     ] {
         is(pod, path, expected)?;
     }
-    for absent in ["hostPID", "hostNetwork", "hostIPC"] {
+    for absent in ["hostPID", "hostNetwork", "hostIPC", "initContainers"] {
         ensure!(pod.get(absent).is_none(), "`{absent}` is not needed");
     }
     ensure!(pod.get("containers").is_some_and(|containers| containers.items().len() == 1), "one container");
+    has_no_more_rights(pod)?;
+    let kinds = documents.iter().map(|document| text(document, "kind")).collect::<Result<Vec<_>>>()?;
+    ensure!(kinds == ["ConfigMap", "ServiceAccount", "DaemonSet"], "no rights at the API server: {kinds:?}");
+    Ok(())
+}
+
+/// What is not written down here, such as `privileged`, is not asked for.
+fn has_no_more_rights(pod: &Node) -> Result<()> {
+    for (path, expected) in [
+        ("securityContext", &["runAsNonRoot", "runAsUser", "runAsGroup", "seccompProfile"][..]),
+        (
+            "containers.0.securityContext",
+            &["allowPrivilegeEscalation", "readOnlyRootFilesystem", "capabilities"],
+        ),
+        // Nothing is added.
+        ("containers.0.securityContext.capabilities", &["drop"]),
+        ("containers.0.ports.0", &["name", "containerPort"]),
+    ] {
+        let keys: Vec<&str> = at(pod, path)?.entries().map(|(key, _)| key).collect();
+        ensure!(keys == expected, "`{path}` has the keys {keys:?} and not {expected:?}");
+    }
+    for (path, expected) in [
+        ("securityContext.runAsUser", "65534"),
+        ("securityContext.runAsGroup", "65534"),
+        ("securityContext.seccompProfile.type", "\"RuntimeDefault\""),
+        ("containers.0.readinessProbe.httpGet.path", "\"/\""),
+        ("containers.0.livenessProbe.httpGet.path", "\"/\""),
+    ] {
+        is(pod, path, expected)?;
+    }
+    let mounts = at(pod, "containers.0.volumeMounts")?.items();
+    let mounts = mounts
+        .map(|mount| {
+            is(mount, "readOnly", "true")?;
+            Ok((text(mount, "name")?, text(mount, "mountPath")?))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let expected = [("config", "/etc/muster"), ("host", "/hostfs")];
+    ensure!(mounts == expected.map(|(name, path)| (name.to_owned(), path.to_owned())), "{mounts:?}");
+    let volumes = at(pod, "volumes")?.items();
+    let on_host: Vec<String> = volumes
+        .filter(|volume| volume.get("hostPath").is_some())
+        .map(|volume| text(volume, "name"))
+        .collect::<Result<_>>()?;
+    ensure!(on_host == ["host"], "of the host only one volume: {on_host:?}");
     Ok(())
 }
 
