@@ -23,6 +23,7 @@ use page::Page;
 pub(crate) const CASES: &[Case] = &[
     Case::needing("values_agree_with_node_exporter", &["prometheus-node-exporter"], || block_on(agrees())),
     Case::new("remote_write_and_the_exporter_tell_the_same_series", || block_on(both_ways())),
+    Case::new("both_spellings_of_the_receiver_tell_the_same_series", || block_on(both_spellings())),
     Case::new("a_file_that_never_answers_keeps_nothing_from_ending", || block_on(hangs())),
     Case::needing("the_tutorials_configurations_run_unmodified", &["unshare"], || block_on(tutorials())),
     Case::new("the_manifest_has_the_example_least_rights_and_probes", manifest::holds),
@@ -68,18 +69,10 @@ service:
 "
     );
     let mut collector = Collector::start("host-agent", &yaml).await?;
-    let (own_url, node_url) = (format!("http://127.0.0.1:{port}/metrics"), format!("{}/metrics", node.url));
-    let before = Page::get(&node_url).await?;
-    let from = world::now_ms();
-    let own = eventually("the agent scrapes once more", WAIT, || async {
-        let page = Page::get(&own_url).await?;
-        let at = page.samples("system_cpu_load_average_1m").next().and_then(|sample| sample.at);
-        Ok(if at > Some(from) { Ok(page) } else { Err(format!("{at:?} and not after {from}")) })
-    })
-    .await?;
-    let after = Page::get(&node_url).await?;
+    let urls = (format!("http://127.0.0.1:{port}/metrics"), format!("{}/metrics", node.url));
+    let Round { own, before, after } = Round::new(&urls).await?;
     let pairs = pairs(&own, &before)?;
-    for kind in ["cpu", "memory", "disk", "network", "filesystem", "load"] {
+    for kind in ["cpu", "disk", "network", "filesystem", "load"] {
         let n_pairs = pairs.iter().filter(|pair| pair.ours.0.starts_with(&format!("system_{kind}_"))).count();
         let n_pairs = if kind == "load" {
             pairs.iter().filter(|pair| pair.ours.0.contains("load_average")).count()
@@ -98,35 +91,78 @@ service:
         }
     }
     ensure!(wrong.is_empty(), "of {} values differ:\n{}", pairs.len(), wrong.join("\n"));
+    // Other programs take and give back memory meanwhile; a quiet moment comes.
+    eventually("memory agrees", WAIT, || async {
+        let wrong = Round::new(&urls).await?.memory_that_differs()?;
+        Ok(if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) })
+    })
+    .await?;
     let ended = collector.child.terminate(Duration::from_secs(15)).await?;
     ensure!(ended.success(), "{}", collector.child.last_words());
     Ok(())
 }
 
-/// Everything that both tell.
+/// A page of ours, and what node_exporter told before and after.
+struct Round {
+    own: Page,
+    before: Page,
+    after: Page,
+}
+
+/// What each state of memory is of node_exporter's numbers, which are added and taken away.
+const MEMORY: &[(&str, &[(f64, &str)])] = &[
+    ("used", &[(1.0, "MemTotal"), (-1.0, "MemAvailable")]),
+    ("free", &[(1.0, "MemFree")]),
+    ("buffered", &[(1.0, "Buffers")]),
+    ("cached", &[(1.0, "Cached"), (1.0, "SReclaimable")]),
+    ("slab_reclaimable", &[(1.0, "SReclaimable")]),
+    ("slab_unreclaimable", &[(1.0, "SUnreclaim")]),
+];
+
+impl Round {
+    /// Waits for one more scrape of ours.
+    async fn new((own_url, node_url): &(String, String)) -> Result<Self> {
+        let before = Page::get(node_url).await?;
+        let from = world::now_ms();
+        let own = eventually("the agent scrapes once more", WAIT, || async {
+            let page = Page::get(own_url).await?;
+            let at = page.samples("system_cpu_load_average_1m").next().and_then(|sample| sample.at);
+            Ok(if at > Some(from) { Ok(page) } else { Err(format!("{at:?} and not after {from}")) })
+        })
+        .await?;
+        Ok(Self { own, before, after: Page::get(node_url).await? })
+    }
+
+    /// States of memory that are not between what node_exporter told before and after, give or take a little.
+    fn memory_that_differs(&self) -> Result<Vec<String>> {
+        const SHARE: f64 = 0.02;
+        const MIB: f64 = 1_048_576.0;
+        let n_states = self.own.samples("system_memory_usage_bytes").count();
+        ensure!(n_states == MEMORY.len(), "{n_states} states of memory");
+        let mut wrong = Vec::new();
+        for (state, parts) in MEMORY {
+            let theirs = |page: &Page| -> Result<f64> {
+                let part = |(sign, name): &(f64, &str)| {
+                    Ok(sign * page.value(&format!("node_memory_{name}_bytes"), &[])?)
+                };
+                parts.iter().map(part).sum()
+            };
+            let (before, after) = (theirs(&self.before)?, theirs(&self.after)?);
+            let slack = before.max(after) * SHARE + MIB;
+            let value = self.own.value("system_memory_usage_bytes", &[("state", (*state).to_owned())])?;
+            if value < before.min(after) - slack || value > before.max(after) + slack {
+                wrong.push(format!("{state}: {value}, node_exporter from {before} to {after}"));
+            }
+        }
+        Ok(wrong)
+    }
+}
+
+/// Everything that both tell, but for states of memory.
 fn pairs(own: &Page, node: &Page) -> Result<Vec<Pair>> {
     // The kernel counts in hundredths; node_exporter reads CPUs one by one.
     const TICKS: f64 = 0.03;
-    let total = own.value("system_memory_limit_bytes", &[])?;
-    let mut pairs = vec![
-        pair(("system_memory_limit_bytes", &[]), ("node_memory_MemTotal_bytes", &[]), 0.0),
-        // Other programs take and give back memory meanwhile.
-        pair(
-            ("system_memory_usage_bytes", &[("state", "free")]),
-            ("node_memory_MemFree_bytes", &[]),
-            total / 20.0,
-        ),
-        pair(
-            ("system_memory_usage_bytes", &[("state", "buffered")]),
-            ("node_memory_Buffers_bytes", &[]),
-            total / 20.0,
-        ),
-        pair(
-            ("system_memory_usage_bytes", &[("state", "slab_unreclaimable")]),
-            ("node_memory_SUnreclaim_bytes", &[]),
-            total / 20.0,
-        ),
-    ];
+    let mut pairs = vec![pair(("system_memory_limit_bytes", &[]), ("node_memory_MemTotal_bytes", &[]), 0.0)];
     for (minutes, theirs) in [("1m", "node_load1"), ("5m", "node_load5"), ("15m", "node_load15")] {
         let ours = match minutes {
             "1m" => "system_cpu_load_average_1m",
@@ -266,6 +302,48 @@ service:
     Ok(())
 }
 
+async fn both_spellings() -> Result<()> {
+    let host = small_host()?;
+    let ports = [free_port()?, free_port()?];
+    let keys = format!(
+        "{{root_path: '{}', collection_interval: 1s, initial_delay: 0s, scrapers: {{cpu: , load: }}}}",
+        host.path().display()
+    );
+    let yaml = format!(
+        "
+receivers: {{hostmetrics/old: {keys}, host_metrics/new: {keys}}}
+exporters:
+  prometheus/old: {{endpoint: '127.0.0.1:{}'}}
+  prometheus/new: {{endpoint: '127.0.0.1:{}'}}
+extensions: {{health_check: {{endpoint: HEALTH}}}}
+service:
+  extensions: [health_check]
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines:
+    metrics/old: {{receivers: [hostmetrics/old], exporters: [prometheus/old]}}
+    metrics/new: {{receivers: [host_metrics/new], exporters: [prometheus/new]}}
+",
+        ports[0], ports[1]
+    );
+    let mut collector = Collector::start("both-spellings", &yaml).await?;
+    // 2 CPUs in 8 states, 3 loads.
+    let n_series = 2 * 8 + 3;
+    let mut told = Vec::new();
+    for port in ports {
+        let url = format!("http://127.0.0.1:{port}/metrics");
+        let series = eventually("everything is told", WAIT, || async {
+            let series = Page::get(&url).await?.of_hosts();
+            Ok(if series.len() == n_series { Ok(series) } else { Err(format!("{series:#?}")) })
+        })
+        .await?;
+        told.push(series);
+    }
+    ensure!(told[0] == told[1], "{told:#?}");
+    let ended = collector.child.terminate(Duration::from_secs(15)).await?;
+    ensure!(ended.success(), "{}", collector.child.last_words());
+    Ok(())
+}
+
 /// Series of the host that were written, as text.
 fn written(sink: &Sink) -> BTreeSet<String> {
     let ledger = sink.ledger();
@@ -298,15 +376,21 @@ service:
         host.path().display()
     );
     let mut collector = Collector::start("hangs", &yaml).await?;
-    for word in
-        ["no answer within the timeout", "the scrape before this one has not come back", "\"data points\":3"]
-    {
+    for word in ["no answer within the timeout", "the scrape before this one has not come back"] {
         eventually(word, WAIT, || async {
             let words = collector.child.stderr();
             Ok(if words.contains(word) { Ok(()) } else { Err(words) })
         })
         .await?;
     }
+    // From here on it hangs, and the other receiver goes on.
+    let n_scrapes = |words: &str| words.matches("\"data points\":3").count();
+    let n_before = n_scrapes(&collector.child.stderr());
+    eventually("the other receiver goes on", WAIT, || async {
+        let words = collector.child.stderr();
+        Ok(if n_scrapes(&words) >= n_before + 3 { Ok(()) } else { Err(words) })
+    })
+    .await?;
     let ended = collector.child.terminate(Duration::from_secs(15)).await?;
     ensure!(ended.success(), "{ended}: {}", collector.child.last_words());
     Ok(())
