@@ -418,7 +418,34 @@ async fn tutorials() -> Result<()> {
     Ok(())
 }
 
+/// A metric of each scraper that tutorials name.
+const OF_SCRAPERS: &[(&str, &str)] = &[
+    ("cpu", "system.cpu.time{"),
+    ("disk", "system.disk.io{"),
+    ("filesystem", "system.filesystem.usage{"),
+    ("load", "system.cpu.load_average.1m{"),
+    ("memory", "system.memory.usage{"),
+    ("network", "system.network.io{"),
+    ("paging", "system.paging.faults{"),
+    ("process", "process.cpu.time{"),
+    ("processes", "system.processes.count{"),
+];
+
+/// A metric of each scraper of a configuration, as its points are printed.
+fn wanted(config: &Path) -> Result<Vec<&'static str>> {
+    let text = std::fs::read_to_string(config).context("reading the configuration")?;
+    let parsed = config::parse(&text, "tutorial").map_err(anyhow::Error::from)?;
+    let scrapers = parsed.root.at(&["receivers", "hostmetrics", "scrapers"]).context("it has no scrapers")?;
+    let metric = |scraper: &str| {
+        let of_scraper = OF_SCRAPERS.iter().find(|(name, _)| *name == scraper);
+        of_scraper.map(|(_, metric)| *metric).with_context(|| format!("no metric of `{scraper}` is known"))
+    };
+    scrapers.entries().map(|(scraper, _)| metric(scraper)).collect()
+}
+
 async fn runs_unmodified(name: &str, config: &Path) -> Result<()> {
+    let wanted = wanted(config)?;
+    ensure!(wanted.len() >= 6, "{wanted:?}");
     let folder = tempfile::tempdir().context("making a folder")?;
     let new: PathBuf = folder.path().join("root");
     std::fs::create_dir(&new)?;
@@ -427,10 +454,16 @@ async fn runs_unmodified(name: &str, config: &Path) -> Result<()> {
     command.arg(&new).arg(muster()).arg("--config").arg(config);
     // Its own metrics would want a port that others may have.
     command.arg("--set=service.telemetry.metrics.level=none");
+    // Points are printed with their names.
+    command.arg("--set=exporters.debug.verbosity=normal");
     let mut child = Child::spawn(name, &mut command, folder.path())?;
-    eventually("points are told", WAIT, || async {
+    eventually("every scraper tells something", WAIT, || async {
         let words = child.stderr();
-        Ok(if words.contains("\"data points\":") { Ok(()) } else { Err(words) })
+        let is_told = |metric: &str| words.lines().any(|line| line.starts_with(metric));
+        let missing: Vec<&str> = wanted.iter().copied().filter(|metric| !is_told(metric)).collect();
+        // Points name what runs on this machine, which is nobody's business; the log does not.
+        let log: Vec<&str> = words.lines().filter(|line| line.starts_with('{')).collect();
+        Ok(if missing.is_empty() { Ok(()) } else { Err(format!("not {missing:?}:\n{}", log.join("\n"))) })
     })
     .await?;
     let ended = child.terminate(Duration::from_secs(15)).await?;
