@@ -33,7 +33,7 @@ use serde::de::{self, Deserializer};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-use crate::{ForeignConfigs, Group, KubernetesSdConfig, dns};
+use crate::{ForeignConfigs, Group, KubernetesSdConfig, check_file_pattern, dns};
 
 /// Where the targets of a job come from; meant to be flattened into the job.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -81,7 +81,7 @@ pub struct StaticConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct FileSdConfig {
     /// Files with lists of target groups, ending in `.json`, `.yml` or `.yaml`; the last element of a path
-    /// may hold `*`. Relative names start at the folder of the configuration.
+    /// may hold `*`, `?` and `[a-z]`. Relative names start at the folder of the configuration.
     pub files: Vec<String>,
 
     /// How often the files are read again even when nothing seems to have changed.
@@ -252,12 +252,9 @@ impl FileSdConfig {
             return vec![Problem::at("files", "at least one file must be named")];
         }
         let wrong = |(index, name): (usize, &String)| {
-            (!is_file_pattern(name)).then(|| {
-                Problem::at(format!("files::{index}"), format!("`{name}` cannot name files with targets"))
-                    .with_hint(
-                        "names end in .json, .yml or .yaml, and only the last element of a path may hold `*`",
-                    )
-            })
+            let remedy = check_file_name(name).err()?;
+            let message = format!("`{name}` cannot name files with targets");
+            Some(Problem::at(format!("files::{index}"), message).with_hint(remedy))
         };
         self.files.iter().enumerate().filter_map(wrong).collect()
     }
@@ -319,12 +316,12 @@ mod as_map {
     }
 }
 
-/// `^[^*]*(\*[^/]*)?\.(json|yml|yaml|JSON|YML|YAML)$`, as upstream.
-fn is_file_pattern(name: &str) -> bool {
-    let stem = ["json", "yml", "yaml", "JSON", "YML", "YAML"]
-        .iter()
-        .find_map(|extension| name.strip_suffix(extension)?.strip_suffix('.'));
-    stem.is_some_and(|stem| stem.split_once('*').is_none_or(|(_, behind)| !behind.contains('/')))
+/// `^[^*]*(\*[^/]*)?\.(json|yml|yaml|JSON|YML|YAML)$`, as upstream, and a pattern that Go can read.
+fn check_file_name(name: &str) -> Result<(), &'static str> {
+    check_file_pattern(name)?;
+    let endings = [".json", ".yml", ".yaml", ".JSON", ".YML", ".YAML"];
+    let is_known = endings.iter().any(|ending| name.ends_with(ending));
+    is_known.then_some(()).ok_or("names end in .json, .yml or .yaml")
 }
 
 #[cfg(test)]
@@ -359,20 +356,31 @@ mod tests {
 
     #[test]
     fn only_the_last_element_of_a_path_may_hold_a_wildcard() {
-        for good in ["a.json", "/etc/x/*.yml", "dir/a*b.YAML", "dir.d/a-*-*.json"] {
-            assert!(is_file_pattern(good), "{good}");
+        for good in
+            ["a.json", "/etc/x/*.yml", "dir/a*b.YAML", "dir.d/a-*-*.json", "a?.json", "a[12].json", ".yml"]
+        {
+            assert_eq!(check_file_name(good), Ok(()), "{good}");
         }
-        for bad in ["a", "a.txt", "dir*/a.json", "*/a.json", "json", "a.Json"] {
-            assert!(!is_file_pattern(bad), "{bad}");
+        for bad in
+            ["a", "a.txt", "dir*/a.json", "*/a.json", "json", "a.Json", "a.json*", "a.[jy]ml", "a?/b.json"]
+        {
+            assert!(check_file_name(bad).is_err(), "{bad}");
         }
-        let sd = read("file_sd_configs: [{files: [ok.json, 'a*/b.json']}, {files: []}]").unwrap();
+        let sd = read("file_sd_configs: [{files: [ok.json, 'a*/b.json', a.txt]}, {files: []}, {files: ['a?/x.yml', '[a.yml']}]")
+            .unwrap();
         let problems: Vec<String> = sd.check().iter().map(ToString::to_string).collect();
         assert_eq!(
             problems,
             [
-                "error: file_sd_configs::0::files::1: `a*/b.json` cannot name files with targets; names end in .json, \
-                 .yml or .yaml, and only the last element of a path may hold `*`",
+                "error: file_sd_configs::0::files::1: `a*/b.json` cannot name files with targets; only the last \
+                 element of a path may hold `*`, `?`, `[` or `\\`",
+                "error: file_sd_configs::0::files::2: `a.txt` cannot name files with targets; names end in .json, .yml \
+                 or .yaml",
                 "error: file_sd_configs::1::files: at least one file must be named",
+                "error: file_sd_configs::2::files::0: `a?/x.yml` cannot name files with targets; only the last \
+                 element of a path may hold `*`, `?`, `[` or `\\`",
+                "error: file_sd_configs::2::files::1: `[a.yml` cannot name files with targets; a list of characters \
+                 ends with `]` and is not empty; `\\` makes the next character stand for itself",
             ]
         );
     }

@@ -1,6 +1,6 @@
 //! Target groups from files.
 //!
-//! As Prometheus `discovery/file`: names with a wildcard in the last element, `__meta_filepath`, everything
+//! As Prometheus `discovery/file`: names with wildcards in the last element, `__meta_filepath`, everything
 //! read again every `refresh_interval`, a broken file keeps what it said last. Changes between refreshes are
 //! heard of by inotify ([`Folders`]) and also seen by looking at modification time, length and inode every second
 //! or so: that costs one `stat` a file and works on every file system.
@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::board::Post;
 use crate::folders::{Complete, Folders};
+use crate::glob::{Glob, has_wildcard};
 use crate::stamp::Stamp;
 use crate::{FileSdConfig, Group, MAX_GROUPS_BYTES, parse_json, parse_yaml};
 
@@ -139,22 +140,29 @@ impl Files {
     }
 }
 
-/// The files that a pattern names, sorted; only its last element may hold `*`. What does not exist is no file, and a
-/// folder that does not exist holds none.
+/// The files that a pattern names, sorted; wildcards count in its last element only, see
+/// [`check_file_pattern`](crate::check_file_pattern). What does not exist is no file, and a folder that does not exist
+/// holds none.
 ///
 /// # Errors
-/// When the folder cannot be listed.
+/// When the folder cannot be listed, or the pattern is malformed.
 pub fn files_named(pattern: &Path) -> Result<Vec<PathBuf>, Problem> {
     let name = pattern.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    if !name.contains('*') {
+    if !has_wildcard(&name) {
         return match fs::symlink_metadata(pattern) {
             Ok(_) => Ok(vec![pattern.to_owned()]),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(unreadable(pattern, &error)),
         };
     }
+    let Ok(glob) = Glob::parse(&name) else {
+        return Err(Problem::error(
+            "",
+            format!("cannot list `{}`: the pattern is malformed", pattern.display()),
+        ));
+    };
     let folder = pattern.parent().unwrap_or(Path::new("."));
-    match matching(folder, &name) {
+    match matching(folder, &glob) {
         Ok(mut found) => {
             found.sort();
             Ok(found)
@@ -233,28 +241,15 @@ fn unreadable(path: &Path, error: &io::Error) -> Problem {
     Problem::error("", format!("cannot read `{}`: {error}", path.display()))
 }
 
-fn matching(folder: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
+fn matching(folder: &Path, glob: &Glob) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        if is_match(pattern, &name.to_string_lossy()) {
+        if glob.is_match(&name.to_string_lossy()) {
             found.push(folder.join(name));
         }
     }
     Ok(found)
-}
-
-/// Whether the name fits the pattern, in which `*` stands for any text.
-fn is_match(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod dns;
 mod file;
 mod folders;
 mod foreign;
+mod glob;
 mod group;
 mod http;
 mod kubernetes;
@@ -32,5 +33,6 @@ pub use self::kubernetes::{
 pub use board::{Context, Discovery, Snapshot, spawn, spawn_filtered};
 pub use file::files_named;
 pub use foreign::ForeignConfigs;
+pub use glob::check_file_pattern;
 pub use group::{Group, MAX_GROUPS_BYTES, parse_json, parse_yaml};
 pub use pace::Pace;

@@ -91,10 +91,9 @@ impl JobSource {
         let mut files = Vec::new();
         for (index, pattern) in self.patterns.iter().enumerate() {
             let place = format!("scrape_config_files::{index}");
-            if pattern.split_once('*').is_some_and(|(_, behind)| behind.contains('/')) {
+            if let Err(remedy) = discovery::check_file_pattern(pattern) {
                 let message = format!("`{pattern}` cannot name files with jobs");
-                let hint = "only the last element of a path may hold `*`";
-                problems.push(Problem::at(place, message).with_hint(hint));
+                problems.push(Problem::at(place, message).with_hint(remedy));
                 continue;
             }
             match discovery::files_named(&self.base_dir.join(pattern)) {

@@ -52,8 +52,9 @@ pub struct PrometheusConfig {
     /// The jobs.
     #[serde(default)]
     pub scrape_configs: Option<Vec<ScrapeConfig>>,
-    /// More jobs, in files that hold `scrape_configs`; the last element of a path may hold `*`. Relative names start at the
-    /// folder of the configuration, names in these files at the folder of the file. They are read again when they change.
+    /// More jobs, in files that hold `scrape_configs`; the last element of a path may hold `*`, `?` and `[a-z]`. Relative names
+    /// start at the folder of the configuration, names in these files at the folder of the file. They are read again when
+    /// they change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scrape_config_files: Option<Vec<String>>,
     /// Belongs to an exporter.

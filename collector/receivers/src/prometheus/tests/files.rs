@@ -41,6 +41,23 @@ fn jobs_of_files_join_those_of_the_section() {
 }
 
 #[test]
+fn names_of_files_with_jobs_may_hold_every_wildcard_of_go() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a1", "a2", "a3", "a?"] {
+        put(
+            folder.path(),
+            &format!("jobs/{name}.yaml"),
+            &format!("scrape_configs: [{{job_name: '{name}'}}]"),
+        );
+    }
+    let jobs = |pattern: &str| build(folder.path(), &format!("scrape_config_files: ['{pattern}']")).unwrap();
+    assert_eq!(jobs("jobs/a[12].yaml"), ["a1 in jobs/", "a2 in jobs/"]);
+    assert_eq!(jobs("jobs/a[^1-2].yaml"), ["a3 in jobs/", "a? in jobs/"]);
+    assert_eq!(jobs("jobs/a\\?.yaml"), ["a? in jobs/"]);
+    assert_eq!(jobs("jobs/a?.yaml").len(), 4);
+}
+
+#[test]
 fn jobs_of_files_inherit_from_global_and_are_not_expanded() {
     let folder = tempfile::tempdir().unwrap();
     let job =
@@ -88,9 +105,12 @@ fn mistakes_in_files_are_named_with_file_and_line() {
     put(folder.path(), "c.yaml", "global: {}\n");
     put(folder.path(), "d.yaml", "scrape_configs: [\n");
     put(folder.path(), "e.yaml", "scrape_configs:\n- job_name: e\n  basic_auth: {password_ref: x}\n");
-    let error = build(folder.path(), "scrape_config_files: ['*.yaml', 'a*/b.yaml']").unwrap_err();
+    let error = build(folder.path(), "scrape_config_files: ['*.yaml', 'a*/b.yaml', 'a?/b.yaml', '[a.yaml']")
+        .unwrap_err();
     expect![[r#"
-        error: config::scrape_config_files::1: `a*/b.yaml` cannot name files with jobs; only the last element of a path may hold `*`
+        error: config::scrape_config_files::1: `a*/b.yaml` cannot name files with jobs; only the last element of a path may hold `*`, `?`, `[` or `\`
+        error: config::scrape_config_files::2: `a?/b.yaml` cannot name files with jobs; only the last element of a path may hold `*`, `?`, `[` or `\`
+        error: config::scrape_config_files::3: `[a.yaml` cannot name files with jobs; a list of characters ends with `]` and is not empty; `\` makes the next character stand for itself
         error: a.yaml:3:3: config::scrape_config_files::scrape_configs::0::scrape_timeout: must not be longer than scrape_interval (1m)
         error: b.yaml:3:3: config::scrape_config_files::scrape_configs::0: unknown key `colour`
         error: c.yaml:1:1: config::scrape_config_files: unknown key `global`; known keys: scrape_configs
