@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use scrape::{GlobalConfig, Job, ScrapeConfig};
 use serde::{Deserialize, Serialize};
 
+use super::START_TIMESTAMPS;
 use super::api_server::ApiServerConfig;
 
 /// Scrapes targets, its own or those that an allocator hands out.
@@ -160,7 +161,10 @@ pub(super) fn warnings(config: &Config) -> Vec<Problem> {
     if config.use_start_time_metric || config.start_time_metric_regex.is_some() {
         warn(
             "use_start_time_metric",
-            "has no effect: start times are passed on, never guessed; remove the key",
+            &format!(
+                "has no effect: start times are never guessed, and those that targets expose are passed on with \
+                 --feature-gates={START_TIMESTAMPS} only; remove the key"
+            ),
         );
     }
     if config.report_extra_scrape_metrics {
