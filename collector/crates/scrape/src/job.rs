@@ -38,6 +38,7 @@ impl Job {
         global: &GlobalConfig,
         base_dir: &Path,
     ) -> Result<Self, Vec<Problem>> {
+        let keeps_classic = config.switches.always_scrape_classic_histograms == Some(true);
         let config = config.inherit(global);
         let mut problems = own_problems(&config);
         problems.extend(config.sd.check());
@@ -57,7 +58,7 @@ impl Job {
         let listed = config.scrape_protocols.iter().flatten();
         let protocols: Vec<Protocol> = listed.map(|protocol| Protocol::from(*protocol)).collect();
         let accept = accept_header(&protocols, escaping);
-        let warnings = without_effect(&config);
+        let warnings = without_effect(&config, keeps_classic);
         let defaults = defaults_of(&config);
         Ok(Self { config, base_dir: base_dir.to_owned(), rules, metric_rules, accept, defaults, warnings })
     }
@@ -304,8 +305,9 @@ fn rules_of(key: &str, configs: &[RuleConfig], names: relabel::NameScheme) -> (R
     }
 }
 
-/// What is set and has no effect.
-fn without_effect(config: &ScrapeConfig) -> Vec<Problem> {
+/// What is set and has no effect. Whether the job itself keeps classic histograms beside others is asked apart: in `global`
+/// the switch is for those jobs that have others.
+fn without_effect(config: &ScrapeConfig, keeps_classic: bool) -> Vec<Problem> {
     let is_on = |switch: Option<bool>| switch == Some(true);
     let lists_proto =
         config.scrape_protocols.as_ref().is_some_and(|list| list.contains(&ScrapeProtocol::PrometheusProto));
@@ -313,6 +315,8 @@ fn without_effect(config: &ScrapeConfig) -> Vec<Problem> {
     let has_native = wants_native || is_on(config.switches.convert_classic_histograms_to_nhcb);
     let only_native = "has an effect on native histograms only; switch on scrape_native_histograms or \
                        convert_classic_histograms_to_nhcb";
+    let only_beside = "has no effect: classic histograms are kept anyway; it counts with scrape_native_histograms or \
+                       convert_classic_histograms_to_nhcb, which replace them";
     let checks = [
         (
             "scrape_native_histograms",
@@ -328,6 +332,13 @@ fn without_effect(config: &ScrapeConfig) -> Vec<Problem> {
             "native_histogram_min_bucket_factor",
             config.native_histogram_min_bucket_factor != 0.0 && !has_native,
             only_native,
+        ),
+        ("always_scrape_classic_histograms", keeps_classic && !has_native, only_beside),
+        (
+            "track_timestamps_staleness",
+            config.track_timestamps_staleness && !config.honor_timestamps,
+            "has no effect: with honor_timestamps switched off no series has timestamps of its own, and every series \
+             gets stale markers",
         ),
     ];
     let set = checks.into_iter().filter(|(_, is_set, _)| *is_set);

@@ -86,6 +86,25 @@ fn keys_without_effect_are_told_by_name() {
                   convert_classic_histograms_to_nhcb: true\nnative_histogram_bucket_limit: 5";
     assert_eq!(paths(native), [""; 0]);
     assert_eq!(paths(""), [""; 0]);
+    assert_eq!(paths("always_scrape_classic_histograms: true"), ["always_scrape_classic_histograms"]);
+    for beside in ["scrape_native_histograms", "convert_classic_histograms_to_nhcb"] {
+        assert_eq!(paths(&format!("always_scrape_classic_histograms: true\n{beside}: true")), [""; 0]);
+    }
+    assert_eq!(
+        paths("track_timestamps_staleness: true\nhonor_timestamps: false"),
+        ["track_timestamps_staleness"]
+    );
+    assert_eq!(paths("track_timestamps_staleness: true"), [""; 0]);
+    assert_eq!(paths("honor_timestamps: false"), [""; 0]);
+}
+
+#[test]
+fn a_switch_of_global_is_no_mistake_of_the_jobs_that_it_does_not_concern() {
+    let global = "always_scrape_classic_histograms: true";
+    let global = ::config::read(&::config::parse(global, "g.yaml").unwrap().root, "").unwrap();
+    let build = |text: &str| Job::build(&config(text), &global, ".".as_ref()).unwrap();
+    assert_eq!(build("").warnings(), []);
+    assert_eq!(build("scrape_native_histograms: true").warnings(), []);
 }
 
 #[test]
