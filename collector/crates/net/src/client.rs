@@ -34,7 +34,7 @@ use crate::connect::{Connector, Tls, Uses};
 use crate::error::{BuildError, MAX_HEAD_BYTES, NetError};
 use crate::files::Files;
 use crate::http_client::HttpClientConfig;
-use crate::prometheus::PrometheusClientConfig;
+use crate::prometheus::{PrometheusClientConfig, Surroundings};
 use crate::proxy::{Proxy, ProxyKind, ProxyTarget};
 use crate::tls::{Contents, TlsError, TlsSource};
 
@@ -249,7 +249,7 @@ impl Client {
     /// When keys contradict each other, when something is asked for that is not supported, or when
     /// certificates given as text are unusable.
     pub fn build(config: &PrometheusClientConfig, base_dir: &Path) -> Result<Self, BuildError> {
-        Self::from_settings(config.settings(base_dir)?)
+        Self::from_settings(config.settings(Surroundings::of_this_process(base_dir))?)
     }
 
     /// A client by the rules of `confighttp`. Relative names count from the working directory.

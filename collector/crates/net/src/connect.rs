@@ -284,3 +284,25 @@ impl Write for Conn {
         Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::prometheus::Surroundings;
+    use crate::testing::prometheus;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_does_not_answer_a_handshake_is_given_up_after_ten_seconds() {
+        let block = prometheus("tls_config: {insecure_skip_verify: true}");
+        let tls = block.settings(Surroundings::of_this_process(Path::new(""))).unwrap().tls;
+        let config = tls.client_config(&tls.read().unwrap(), &[]).unwrap();
+        let (ours, _silent) = tokio::io::duplex(1 << 16);
+        let conn = Conn::new(TokioIo::new(ours), None);
+        let before = Instant::now();
+        let outcome = handshake(conn, Arc::new(config), server_name("metrics.example").unwrap()).await;
+        assert_eq!(outcome.err().unwrap().to_string(), "TLS handshake took longer than 10s");
+        assert_eq!(before.elapsed().as_secs(), 10);
+    }
+}

@@ -17,6 +17,8 @@ mod build;
 mod mentioned;
 mod rules;
 
+pub(crate) use build::Surroundings;
+
 use std::collections::BTreeMap;
 
 use config::{HttpUrl, Secret, UrlText};

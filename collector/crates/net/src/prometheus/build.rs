@@ -22,8 +22,25 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 const MAX_IDLE_PER_HOST: usize = 1000;
 const PING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(15));
 
+/// What a client takes from where it runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    /// Where relative names of files start.
+    pub(crate) base_dir: &'a Path,
+    /// Variables of the environment, for `proxy_from_environment`.
+    pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl<'a> Surroundings<'a> {
+    /// Those of this process.
+    pub(crate) fn of_this_process(base_dir: &'a Path) -> Self {
+        Self { base_dir, env: &|name| std::env::var(name).ok() }
+    }
+}
+
 impl PrometheusClientConfig {
-    pub(crate) fn settings(&self, base_dir: &Path) -> Result<Settings, BuildError> {
+    pub(crate) fn settings(&self, surroundings: Surroundings<'_>) -> Result<Settings, BuildError> {
+        let Surroundings { base_dir, .. } = surroundings;
         if let Some((key, message)) = self.check().into_iter().next() {
             return Err(BuildError::new(key, message));
         }
@@ -39,10 +56,11 @@ impl PrometheusClientConfig {
             headers.extend(values.map(|value| ExtraHeader { name: name.clone(), value, appends: true }));
         }
         Ok(Settings {
-            auth: self.auth(base_dir)?,
+            auth: self.auth(surroundings)?,
             headers,
+            follow_redirects: self.follow_redirects,
             follows_to_link_local: self.follow_link_local_redirects,
-            ..settings(&self.tls_config, &self.proxy, base_dir, self.follow_redirects, self.enable_http2)?
+            ..settings(&self.tls_config, &self.proxy, surroundings, self.enable_http2)?
         })
     }
 
@@ -57,12 +75,13 @@ impl PrometheusClientConfig {
         found
     }
 
-    fn auth(&self, base_dir: &Path) -> Result<Auth, BuildError> {
+    fn auth(&self, surroundings: Surroundings<'_>) -> Result<Auth, BuildError> {
+        let Surroundings { base_dir, .. } = surroundings;
         if let Some(basic_auth) = &self.basic_auth {
             return Ok(basic_auth.auth(base_dir));
         }
         if let Some(oauth2) = &self.oauth2 {
-            return oauth2.auth(base_dir);
+            return oauth2.auth(surroundings);
         }
         Ok(self.authorization().map_or(Auth::None, |authorization| authorization.auth(base_dir)))
     }
@@ -94,9 +113,10 @@ impl Authorization {
 }
 
 impl OAuth2 {
-    fn auth(&self, base_dir: &Path) -> Result<Auth, BuildError> {
+    fn auth(&self, surroundings: Surroundings<'_>) -> Result<Auth, BuildError> {
+        let Surroundings { base_dir, .. } = surroundings;
         let under = |error: BuildError| BuildError { key: format!("oauth2.{}", error.key), ..error };
-        let settings = settings(&self.tls_config, &self.proxy, base_dir, true, true).map_err(under)?;
+        let settings = settings(&self.tls_config, &self.proxy, surroundings, true).map_err(under)?;
         let (grant, secret) = if self.is_by_assertion() {
             let (key, file) = ("oauth2.client_certificate_key_file", &self.client_certificate_key_file);
             let assertion = Grant::Assertion(self.assertion());
@@ -170,7 +190,7 @@ impl PrometheusTlsConfig {
 }
 
 impl ProxyConfig {
-    fn proxy(&self) -> Result<Proxy, BuildError> {
+    fn proxy(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Proxy, BuildError> {
         let mut headers = HeaderMap::new();
         for (name, values) in &self.proxy_connect_header {
             for value in values {
@@ -182,7 +202,7 @@ impl ProxyConfig {
             }
         }
         if self.proxy_from_environment {
-            let proxy = Proxy::from_environment(|name| std::env::var(name).ok(), &headers);
+            let proxy = Proxy::from_environment(env, &headers);
             return proxy.map_err(|message| BuildError::new("proxy_from_environment", message));
         }
         if self.proxy_url.is_empty() {
@@ -198,16 +218,15 @@ impl ProxyConfig {
 fn settings(
     tls: &PrometheusTlsConfig,
     proxy: &ProxyConfig,
-    base_dir: &Path,
-    follow_redirects: bool,
+    surroundings: Surroundings<'_>,
     enable_http2: bool,
 ) -> Result<Settings, BuildError> {
     Ok(Settings {
         auth: Auth::None,
         headers: Vec::new(),
-        tls: tls.source(base_dir)?,
-        proxy: proxy.proxy()?,
-        follow_redirects,
+        tls: tls.source(surroundings.base_dir)?,
+        proxy: proxy.proxy(surroundings.env)?,
+        follow_redirects: true,
         follows_to_link_local: false,
         http2: if enable_http2 { Http2::IfOffered } else { Http2::Never },
         timeout: None,

@@ -9,6 +9,7 @@ use std::path::Path;
 use config::Secret;
 use expect_test::{Expect, expect};
 
+use super::Surroundings;
 use crate::testing::{Server, get, prometheus};
 use crate::{Client, ServeOptions};
 
@@ -112,6 +113,56 @@ http_headers: {Host: {values: [x]}, X-Good: {values: [\"bad\\nvalue\"]}}
             http_headers.X-Good: a value has characters that no header can hold
         "]],
     );
+}
+
+/// `reservedHeaders` of Prometheus `common/config/headers.go`, written as in Go's own spelling of headers.
+const RESERVED: [&str; 18] = [
+    "Authorization",
+    "Host",
+    "Content-Encoding",
+    "Content-Length",
+    "Content-Type",
+    "User-Agent",
+    "Connection",
+    "Keep-Alive",
+    "Proxy-Authenticate",
+    "Proxy-Authorization",
+    "Www-Authenticate",
+    "Accept-Encoding",
+    "X-Prometheus-Remote-Write-Version",
+    "X-Prometheus-Remote-Read-Version",
+    "X-Prometheus-Scrape-Timeout-Seconds",
+    "X-Amz-Date",
+    "X-Amz-Security-Token",
+    "X-Amz-Content-Sha256",
+];
+
+#[test]
+fn reserved_headers_are_refused_in_any_case_and_all_others_are_not() {
+    let found = |name: &str| prometheus(&format!("http_headers: {{'{name}': {{values: [x]}}}}")).check();
+    for reserved in RESERVED {
+        for name in [reserved.to_owned(), reserved.to_lowercase(), reserved.to_uppercase()] {
+            let expected =
+                (format!("http_headers.{name}"), format!("setting header `{name}` is not allowed"));
+            assert_eq!(found(&name), [expected]);
+        }
+    }
+    for free in
+        ["Accept", "Cookie", "Proxy-Connection", "Content-Language", "X-Prometheus-Tenant", "X-Amz-Other"]
+    {
+        assert_eq!(found(free), [], "{free}");
+    }
+}
+
+#[test]
+fn connections_are_kept_as_by_the_transport_of_prometheus() {
+    let settings =
+        |yaml: &str| prometheus(yaml).settings(Surroundings::of_this_process(Path::new(""))).unwrap();
+    let seconds = std::time::Duration::from_secs;
+    let usual = settings("{}");
+    assert_eq!((usual.idle_timeout, usual.max_idle_per_host), (Some(seconds(300)), 1000));
+    assert_eq!(usual.ping.unwrap().0, seconds(60));
+    assert_eq!(settings("enable_http2: false").ping, None);
 }
 
 #[test]

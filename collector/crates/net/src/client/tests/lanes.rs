@@ -3,6 +3,7 @@
 use tokio::net::TcpStream;
 
 use super::*;
+use crate::testing::prometheus;
 
 async fn listener() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -118,4 +119,71 @@ async fn a_kept_connection_that_answers_with_nonsense_is_not_asked_again() {
         assert!(chain(&error).contains("not an answer of HTTP/1.1"), "{}", chain(&error));
     };
     tokio::join!(serving, sending);
+}
+
+/// A lane over which one answer came, and the server's end.
+async fn used() -> (Box<Lane>, tokio::io::DuplexStream) {
+    let (ours, mut theirs) = tokio::io::duplex(1000);
+    let conn = crate::connect::Conn::new(hyper_util::rt::TokioIo::new(ours), None);
+    let mut lane = Box::new(Lane::new(conn));
+    write(&mut theirs, OK).await;
+    let headers = HeaderMap::new();
+    let head = RequestHead {
+        method: &Method::GET,
+        path: "/",
+        host: "t:1",
+        user_agent: USER_AGENT,
+        headers: &headers,
+    };
+    let answer = lane.send(&head, &Bytes::new()).await.map_err(|failed| failed.error).unwrap();
+    let limits = BodyLimits { most: 100, kept: 100, is_cut: false };
+    let place = Arc::new(Place::parse("http://t:1/").unwrap());
+    lane.read(&answer, limits, &Progress::new(&place)).await.unwrap();
+    let n_sent = tokio::io::AsyncReadExt::read(&mut theirs, &mut [0; 1000]).await.unwrap();
+    assert!(n_sent > 0 && lane.may_be_parked());
+    (lane, theirs)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_is_used_again_until_it_was_idle_for_five_minutes() {
+    let settings = prometheus("{}").settings(Surroundings::of_this_process(Path::new(""))).unwrap();
+    let (idle_timeout, most) = (settings.idle_timeout, settings.max_idle_per_host);
+    for (seconds, is_kept) in [(299, true), (300, false)] {
+        let (lanes, (lane, _server)) = (Lanes::default(), used().await);
+        lanes.park("t:1", lane, idle_timeout, most);
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        assert!(lanes.take("other:1", idle_timeout).await.is_none());
+        assert_eq!(lanes.take("t:1", idle_timeout).await.is_some(), is_kept, "{seconds}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lanes_that_nobody_uses_any_more_are_closed() {
+    let idle_timeout = Some(Duration::from_secs(300));
+    let (lanes, (lane, mut server)) = (Lanes::default(), used().await);
+    lanes.park("gone:1", lane, idle_timeout, 1000);
+    tokio::time::advance(Duration::from_secs(300)).await;
+    let (other, _other_server) = used().await;
+    lanes.park("other:1", other, idle_timeout, 1000);
+    assert_eq!(tokio::io::AsyncReadExt::read(&mut server, &mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_thousand_lanes_are_kept_for_a_host() {
+    let settings = prometheus("{}").settings(Surroundings::of_this_process(Path::new(""))).unwrap();
+    let (lanes, mut servers) = (Lanes::default(), Vec::new());
+    for host in ["t:1", "u:1"] {
+        for _ in 0..=1000 {
+            let (lane, server) = used().await;
+            servers.push(server);
+            lanes.park(host, lane, settings.idle_timeout, settings.max_idle_per_host);
+        }
+    }
+    for host in ["t:1", "u:1"] {
+        let mut n_kept = 0;
+        while lanes.take(host, settings.idle_timeout).await.is_some() {
+            n_kept += 1;
+        }
+        assert_eq!(n_kept, 1000, "{host}");
+    }
 }

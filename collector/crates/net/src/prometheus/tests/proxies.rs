@@ -1,11 +1,14 @@
 //! Proxies of every kind, on loopback.
 
+use std::path::Path;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::testing::{Log, Seen, Server, ca, client, get, read_head, server_tls, write};
-use crate::{NetError, Reply, ServeOptions};
+use crate::prometheus::Surroundings;
+use crate::testing::{Log, Seen, Server, ca, client, get, prometheus, read_head, server_tls, write};
+use crate::{Client, NetError, Reply, ServeOptions};
 
 #[tokio::test]
 async fn plain_requests_name_the_whole_url_to_a_proxy() {
@@ -18,6 +21,46 @@ async fn plain_requests_name_the_whole_url_to_a_proxy() {
     let (direct, direct_log) = Server::recording(ServeOptions::default());
     get(&client(&format!("{{{yaml}, no_proxy: example.com}}")), &direct.url("/")).await.unwrap();
     assert_eq!((log.all().len(), direct_log.all().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn the_proxy_of_the_environment_is_asked_where_it_is_wanted() {
+    let (proxy, log) = Server::recording(ServeOptions::default());
+    let (direct, direct_log) = Server::recording(ServeOptions::default());
+    let env = |name: &str| match name {
+        "HTTP_PROXY" => Some(format!("http://me:safe@{}", proxy.address)),
+        "NO_PROXY" => Some("other.example".to_owned()),
+        _ => None,
+    };
+    let client = |yaml: &str| {
+        let surroundings = Surroundings { base_dir: Path::new(""), env: &env };
+        Client::from_settings(prometheus(yaml).settings(surroundings).unwrap()).unwrap()
+    };
+    let wanting = client("proxy_from_environment: true");
+    get(&wanting, "http://metrics.example:9100/metrics").await.unwrap();
+    let seen = log.last();
+    assert_eq!(seen.uri, "http://metrics.example:9100/metrics");
+    assert_eq!(seen.header("proxy-authorization"), Some("Basic bWU6c2FmZQ=="));
+    // Loopback is no matter of the environment's proxy, and without the key nothing is.
+    get(&wanting, &direct.url("/")).await.unwrap();
+    assert!(get(&client("{}"), "http://metrics.invalid/").await.is_err());
+    assert_eq!((log.all().len(), direct_log.all().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn tokens_are_fetched_through_the_proxy_of_the_environment_too() {
+    let token = |_: &Seen| Reply::new(r#"{"access_token":"abc"}"#.into());
+    let log = Log::default();
+    let proxy = Server::start(ServeOptions::default(), log.clone().answer(token));
+    let (target, target_log) = Server::recording(ServeOptions::default());
+    let env = |name: &str| (name == "http_proxy").then(|| proxy.address.to_string());
+    let yaml = "oauth2: {client_id: me, client_secret: s, token_url: 'http://tokens.example/t', \
+                proxy_from_environment: true}";
+    let surroundings = Surroundings { base_dir: Path::new(""), env: &env };
+    let client = Client::from_settings(prometheus(yaml).settings(surroundings).unwrap()).unwrap();
+    get(&client, &target.url("/")).await.unwrap();
+    assert_eq!(log.last().uri, "http://tokens.example/t");
+    assert_eq!(target_log.last().header("authorization"), Some("Bearer abc"));
 }
 
 #[tokio::test]
