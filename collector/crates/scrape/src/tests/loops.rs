@@ -1,5 +1,6 @@
 //! Loops of whole scrapers on a paused clock, with scripted answers.
 
+mod counters;
 mod handover;
 mod options;
 
