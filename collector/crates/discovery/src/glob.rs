@@ -74,20 +74,20 @@ impl Glob {
         // Behind the last star: the pieces, and the shortest rest that was not tried with them.
         let mut again = None;
         loop {
-            match pieces.split_first() {
+            let fitted = match pieces.split_first() {
                 None if rest.as_str().is_empty() => return true,
+                None => None,
                 Some((Piece::Text, behind)) => {
                     again = Some((behind, rest.clone()));
-                    pieces = behind;
-                    continue;
+                    Some(behind)
                 }
                 Some((Piece::Character(characters), behind)) => {
-                    if rest.next().is_some_and(|character| characters.contain(character)) {
-                        pieces = behind;
-                        continue;
-                    }
+                    rest.next().filter(|character| characters.contain(*character)).map(|_| behind)
                 }
-                None => {}
+            };
+            if let Some(behind) = fitted {
+                pieces = behind;
+                continue;
             }
             // Only the last star needs another try: those before it took as little as they could.
             let Some((behind, from)) = &mut again else { return false };
