@@ -24,22 +24,26 @@ const N_TRIES: usize = 3;
 /// Runs a test that judges by the clock. Where it fails, and the machine stood still or its host gave the processors to others
 /// meanwhile, it is run again, up to [`N_TRIES`] times in all; where neither was so, the first failure counts.
 pub fn undisturbed(name: &str, run: fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    tried(name, || {
+    let watched = || {
         let watch = Watch::start();
         run().map_err(|error| (error, watch.taken()))
-    })
+    };
+    // Where nobody listens, the verdict of the next try is all there is.
+    tried(name, watched, |again| drop(std::io::stderr().write_all(again.as_bytes())))
 }
 
-/// Tries until a failure counts; each comes with what the machine took meanwhile.
-fn tried(name: &str, mut run: impl FnMut() -> Result<(), (anyhow::Error, Taken)>) -> anyhow::Result<()> {
+/// Tries until a failure counts; each comes with what the machine took meanwhile. `tell` is told of those that do not count.
+fn tried(
+    name: &str,
+    mut run: impl FnMut() -> Result<(), (anyhow::Error, Taken)>,
+    mut tell: impl FnMut(&str),
+) -> anyhow::Result<()> {
     for n in 1.. {
         let Err((error, taken)) = run() else { break };
         if n == N_TRIES || taken.is_little() {
             return Err(error.context(format!("try {n} of {name}; {taken}")));
         }
-        let again = format!("{name} failed in try {n} of {N_TRIES} and is run again; {taken}: {error:#}\n");
-        // Where nobody listens, the verdict of the next try is all there is.
-        let _told = std::io::stderr().write_all(again.as_bytes());
+        tell(&format!("{name} failed in try {n} of {N_TRIES} and is run again; {taken}: {error:#}\n"));
     }
     Ok(())
 }
@@ -160,7 +164,8 @@ mod tests {
     fn a_failure_on_a_machine_that_was_there_counts_at_once() {
         for taken in [halts(&[]), halts(&[60]), Taken { stolen: 0.02, ..Taken::default() }] {
             let mut taken = Some(taken);
-            let outcome = tried("a test", || Err((anyhow!("wrong"), taken.take().expect("one try"))));
+            let fails = || Err((anyhow!("wrong"), taken.take().expect("one try")));
+            let outcome = tried("a test", fails, |again| panic!("{again}"));
             let told = format!("{:#}", outcome.unwrap_err());
             assert!(told.starts_with("try 1 of a test; halts of the machine: "), "{told}");
             assert!(told.ends_with(": wrong"), "{told}");
@@ -170,20 +175,19 @@ mod tests {
     #[test]
     fn a_failure_on_a_machine_that_was_away_counts_the_third_time() {
         for (millis, stolen) in [(&[60, 60][..], 0.0), (&[], 0.03)] {
-            let mut n = 0;
-            let outcome = tried("a test", || {
-                n += 1;
-                Err((anyhow!("wrong"), Taken { stolen, ..halts(millis) }))
-            });
-            assert!(outcome.is_err());
-            assert_eq!(n, N_TRIES);
+            let mut told = Vec::new();
+            let fails = || Err((anyhow!("wrong"), Taken { stolen, ..halts(millis) }));
+            let outcome = tried("a test", fails, |again| told.push(again.to_owned()));
+            assert!(outcome.unwrap_err().to_string().starts_with("try 3 of a test; "));
+            assert_eq!(told.len(), N_TRIES - 1);
+            assert!(told[0].starts_with("a test failed in try 1 of 3 and is run again; halts"), "{told:?}");
         }
     }
 
     #[test]
     fn a_test_that_passes_is_not_run_again() {
         let mut outcomes = vec![Ok(()), Err((anyhow!("late"), halts(&[900])))];
-        assert!(tried("a test", || outcomes.pop().expect("two tries")).is_ok());
+        assert!(tried("a test", || outcomes.pop().expect("two tries"), |_| {}).is_ok());
         assert!(outcomes.is_empty());
     }
 

@@ -158,9 +158,13 @@ fn is_given(section: Option<&serde_json::Value>) -> bool {
 pub(super) fn warnings(config: &Config) -> Vec<Problem> {
     let mut warnings = Vec::new();
     let mut warn = |key: &str, message: &str| warnings.push(Problem::warning(key, message));
-    if config.use_start_time_metric || config.start_time_metric_regex.is_some() {
+    let of_start_times = [
+        ("use_start_time_metric", config.use_start_time_metric),
+        ("start_time_metric_regex", config.start_time_metric_regex.is_some()),
+    ];
+    for (key, _) in of_start_times.into_iter().filter(|(_, is_set)| *is_set) {
         warn(
-            "use_start_time_metric",
+            key,
             &format!(
                 "has no effect: start times are never guessed, and those that targets expose are passed on with \
                  --feature-gates={START_TIMESTAMPS} only; remove the key"

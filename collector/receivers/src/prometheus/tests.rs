@@ -87,6 +87,7 @@ fn keys_that_others_removed_are_warned_about() {
     build(&text).unwrap();
     expect![[r#"
         warning: use_start_time_metric: has no effect: start times are never guessed, and those that targets expose are passed on with --feature-gates=receiver.prometheusreceiver.EnableCreatedTimestampZeroIngestion only; remove the key
+        warning: start_time_metric_regex: has no effect: start times are never guessed, and those that targets expose are passed on with --feature-gates=receiver.prometheusreceiver.EnableCreatedTimestampZeroIngestion only; remove the key
         warning: report_extra_scrape_metrics: has no effect; set extra_scrape_metrics in config::global or a job
     "#]].assert_eq(&lines(&Prometheus::warnings(&config(&text).unwrap())));
 }
