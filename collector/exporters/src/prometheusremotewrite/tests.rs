@@ -14,6 +14,7 @@ use super::*;
 mod entry;
 mod histograms;
 mod protocol;
+mod same_bytes;
 mod splitting;
 mod version_2;
 mod vm_protocol;
