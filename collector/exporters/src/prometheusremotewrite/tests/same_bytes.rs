@@ -27,7 +27,7 @@ fn part() -> impl Strategy<Value = Part> {
         Just(f64::NAN),
         Just(f64::INFINITY),
     ];
-    let label = "[a-z0-9 é/\"\\\\]{0,12}";
+    let label = "[a-z0-9 \u{e9}/\"\\\\]{0,12}";
     (
         prop_oneof![Just(Kind::Counter), Just(Kind::Gauge), Just(Kind::Histogram), Just(Kind::Unknown)],
         prop_oneof![Just(""), Just("What it is.")],
