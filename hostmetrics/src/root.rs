@@ -86,8 +86,9 @@ impl Root {
     /// Whether a file below `/proc/sys/net`, which shows each process what its own network has, tells of another network than the host's. A
     /// folder that only looks like `/proc` tells whatever it holds.
     pub(crate) fn is_of_another_network(&self, path: &str) -> bool {
-        let is_proc = rustix::fs::statfs(path).is_ok_and(|told| told.f_type == rustix::fs::PROC_SUPER_MAGIC);
-        self.is_mounted() && is_proc && !self.is_own_network()
+        let is_proc =
+            || rustix::fs::statfs(path).is_ok_and(|told| told.f_type == rustix::fs::PROC_SUPER_MAGIC);
+        self.is_mounted() && is_proc() && !self.is_own_network()
     }
 
     /// A path of the host.
